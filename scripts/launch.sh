@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Run one of the programs on every GPU that is visible: launch.sh [--processes N] PROGRAM ARGUMENTS...
+# One process where there is no GPU or one. CUDA_VISIBLE_DEVICES chooses GPUs; --processes, or the variable
+# PROCESSES, chooses their number. Several machines: see "Several machines" in README.md.
+set -euo pipefail
+start=$PWD
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+find_environment
+processes="${PROCESSES:-}"
+if [ "${1:-}" = --processes ]; then
+    processes="${processes:-$2}"
+    shift 2
+fi
+[ -n "$processes" ] || processes=$("$PYTHON" -c 'import torch; print(max(1, torch.cuda.device_count()))')
+program=$PWD/$1
+shift
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+cd "$start"
+if [ "$processes" -gt 1 ]; then
+    exec "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node="$processes" "$program" "$@"
+fi
+exec "$PYTHON" "$program" "$@"

@@ -1,0 +1,53 @@
+"""Fixtures that every room shares: one miniature toy city, the reference data, one tiny trained run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY_TRAIN, TINY_VAL, TINY_SIZE = 6, 3, (64, 128)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the tests that take long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow: runs with --slow"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Test processes share the cores; threads inside each would only wait for one another."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The project's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def toycity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a toy city of five domains, 6 training and 3 validation pictures of 64 x 128 each."""
+    from datasets.toycity import generate
+
+    root = tmp_path_factory.mktemp("toycity")
+    generate(root, train=TINY_TRAIN, val=TINY_VAL, size=TINY_SIZE, seed=0, processes=1)
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The reference data beside the project (parity numbers, real pictures), or skip."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the reference data in ../shared")
+    return folder

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from utils.checkpoint import load_checkpoint, load_state, network_state, save_checkpoint
+from utils.errors import UserError
+
+
+class Bomb:
+    """Runs code when unpickled, as a checkpoint from a stranger might."""
+
+    def __reduce__(self):
+        return (Path("exploded").touch, ())
+
+
+@pytest.fixture
+def content() -> dict:
+    return {
+        "model": {"network.weight": torch.arange(4.0), "mask": torch.ones(2)},
+        "iteration": 7,
+        "best": {"miou": 0.5},
+    }
+
+
+def test_what_is_saved_comes_back(tmp_path: Path, content: dict) -> None:
+    path = tmp_path / "run" / "last.pth"
+    save_checkpoint(path, content)
+    loaded = load_checkpoint(path)
+    assert loaded["iteration"] == 7
+    assert torch.equal(network_state(loaded)["weight"], torch.arange(4.0))
+    assert list(network_state(loaded)) == ["weight"]
+    assert [p.name for p in path.parent.iterdir()] == ["last.pth"]
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, content: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.pth"
+    save_checkpoint(path, content)
+
+    def full_disk(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(UserError, match="No space left"):
+        save_checkpoint(path, {**content, "iteration": 8})
+    assert load_checkpoint(path)["iteration"] == 7
+    assert [p.name for p in tmp_path.iterdir()] == ["last.pth"]
+
+
+def test_code_in_a_checkpoint_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"format": "urbandg-1", "model": Bomb()}, tmp_path / "evil.pth")
+    with pytest.raises(UserError, match=r"evil\.pth"):
+        load_checkpoint(tmp_path / "evil.pth")
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>not found</html>", b"PK\x03\x04 cut short"])
+def test_rubbish_is_named(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "rubbish.pth"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"rubbish\.pth"):
+        load_checkpoint(path)
+
+
+def test_truncated_checkpoint_is_named(tmp_path: Path, content: dict) -> None:
+    path = tmp_path / "cut.pth"
+    save_checkpoint(path, content)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UserError, match=r"cut\.pth"):
+        load_checkpoint(path)
+
+
+def test_missing_file_and_other_formats_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such checkpoint"):
+        load_checkpoint(tmp_path / "nothing.pth")
+    torch.save({"weights": torch.ones(1)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match="not an UrbanDG checkpoint"):
+        load_checkpoint(tmp_path / "other.pth")
+
+
+def test_every_key_must_fit_unless_partial(capsys: pytest.CaptureFixture[str]) -> None:
+    module = nn.Linear(3, 2)
+    state = {"weight": torch.ones(2, 3), "extra": torch.ones(1)}
+    with pytest.raises(UserError, match=r"1 missing \(first: bias\), 1 unexpected \(first: extra\)"):
+        load_state(module, state, "here.pth")
+    assert not torch.equal(module.weight, torch.ones(2, 3))
+    load_state(module, state, "here.pth", partial=True)
+    assert torch.equal(module.weight, torch.ones(2, 3))
+    assert "took 1 of 2" in capsys.readouterr().out
+    with pytest.raises(UserError, match="misshapen"):
+        load_state(module, {"weight": torch.ones(3, 3), "bias": torch.ones(2)}, "here.pth")

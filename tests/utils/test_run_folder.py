@@ -1,0 +1,47 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from utils.errors import UserError, run_program
+from utils.run_folder import RunFolder
+
+
+def test_a_run_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path), "0101", "mine")
+    folder.open({"lr": 0.1, "path": Path("x")}, resume=False)
+    folder.log("first", echo=False)
+    folder.last.write_text("weights")
+    assert json.loads((folder.path / "args.json").read_text()) == {"lr": 0.1, "path": "x"}
+    again = RunFolder(str(tmp_path), "0101", "mine")
+    with pytest.raises(UserError, match="--resume auto.*--overwrite.*--exp"):
+        again.refuse_another_run(allowed=False)
+    assert folder.last.exists()
+    again.refuse_another_run(allowed=True)
+    again.open({}, resume=True)
+    assert folder.log_file.read_text() == "first\n"
+    again.open({}, resume=False)
+    assert not folder.last.exists()
+    assert not folder.log_file.exists()
+
+
+def test_resume_names(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path), "0101", "mine")
+    assert folder.resume_file(None) is None
+    assert folder.resume_file("auto") is None
+    assert folder.resume_file("other.pth") == Path("other.pth")
+    folder.path.mkdir(parents=True)
+    folder.last.touch()
+    assert folder.resume_file("auto") == folder.last
+
+
+def test_a_user_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(_: object) -> int:
+        raise UserError("--lr nan: must be\n a positive number")
+
+    with pytest.raises(SystemExit) as stop:
+        run_program(main, [])
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == "error: --lr nan: must be a positive number\n"
+    with pytest.raises(UserError):
+        run_program(main, ["--debug"])

@@ -1,0 +1,41 @@
+import json
+from pathlib import Path
+
+import numpy as np
+
+from utils.metrics import class_scores
+from utils.scores import DomainScore, class_table, domain_table, results, subset_means, write_json
+
+NAMES = ("road", "sky", "train")
+
+
+def score() -> DomainScore:
+    scores = class_scores(np.array([[6, 4, 0], [2, 8, 0], [0, 0, 0]]))
+    return DomainScore(scores, pictures=5, subset_miou=subset_means(scores, {1: [0]}))
+
+
+def test_absent_class_is_a_dash() -> None:
+    lines = class_table(score(), NAMES).splitlines()
+    assert lines[2].split() == ["road", "50.00", "75.00", "60.00"]
+    assert lines[4].split() == ["train", "-", "-", "-"]
+    assert lines[-1].split()[:2] == ["mean", "53.57"]
+
+
+def test_smaller_class_sets_are_printed_beside() -> None:
+    table = domain_table({"synthia": score()})
+    assert "synthia (1 classes)" in table
+    assert table.splitlines()[-1].split()[-1] == "50.00"
+
+
+def test_results_file(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_json(path, results({"gtav": score()}, NAMES, "full", "best.pth", selection="best source val"))
+    content = json.loads(path.read_text())
+    assert content["protocol"] == "full"
+    assert content["checkpoint"] == "best.pth"
+    assert content["commit"]
+    domain = content["domains"]["gtav"]
+    assert domain["images"] == 5
+    assert domain["iou"]["train"] is None
+    assert abs(domain["iou"]["road"] - 0.5) < 1e-12
+    assert abs(domain["miou"] - (6 / 12 + 8 / 14) / 2) < 1e-12

@@ -1,0 +1,107 @@
+"""One file that rebuilds the network alone and resumes the run exactly.
+
+Content (plain values and tensors only, so ``torch.load(weights_only=True)`` reads it):
+
+========== =========================================================================================
+format     ``"urbandg-1"``
+network    keyword arguments of ``network.create_network`` that rebuild the network
+method     registered name of the method
+model      state dict of the method: network (keys ``network.*``), masks, teachers ... everything
+optimizer  state dict of the optimiser
+scaler     state dict of the fp16 gradient scaler (empty without one)
+iteration  optimiser steps done; the learning rate, the epoch and the place in it follow from it
+best       best source-val mIoU so far, and its iteration
+arguments  the run's command-line arguments
+commit     the code's commit
+========== =========================================================================================
+
+There is no random state: every draw is a function of seed, epoch, place in the epoch, iteration and rank
+(``utils.seeding``).
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.errors import UserError
+from utils.files import atomic_write
+
+FORMAT = "urbandg-1"
+NETWORK_PREFIX = "network."
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` (without ``format``) to ``path``: a whole file or none."""
+    try:
+        with atomic_write(path) as temporary:
+            torch.save({"format": FORMAT, **content}, temporary)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"{path}: cannot write the checkpoint ({error}); free space or choose another --ckpt"
+        ) from None
+
+
+def load_checkpoint(path: Path | str) -> dict[str, Any]:
+    """Read a checkpoint to the CPU.
+
+    Raises:
+        UserError: no such file, not a checkpoint, damaged, or holding code (which is never executed).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint; check --snapshot or --resume")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path}: not a checkpoint of tensors and plain values; refused to run code from it"
+        ) from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = f"{type(error).__name__} {error}".split("\n")[0]
+        raise UserError(f"{path}: damaged or not a checkpoint ({reason})") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path}: not an UrbanDG checkpoint; train one with train.py")
+    return content
+
+
+def network_state(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The network's own state dict inside a checkpoint's ``model``."""
+    model = checkpoint["model"]
+    return {
+        key.removeprefix(NETWORK_PREFIX): value
+        for key, value in model.items()
+        if key.startswith(NETWORK_PREFIX)
+    }
+
+
+def load_state(
+    module: torch.nn.Module, state: dict[str, torch.Tensor], origin: Path | str, partial: bool = False
+) -> None:
+    """Load ``state`` into ``module``; every key must fit, or with ``partial`` those that do.
+
+    Raises:
+        UserError: missing, unexpected or misshapen keys (without ``partial``), naming the first of each.
+    """
+    own = module.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    unexpected = sorted(state.keys() - own.keys())
+    misshapen = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
+    if not partial and (missing or unexpected or misshapen):
+        problems = [
+            f"{len(keys)} {word} (first: {keys[0]})"
+            for word, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+            if keys
+        ]
+        raise UserError(
+            f"{origin}: keys do not fit this network: {', '.join(problems)}; "
+            "use the checkpoint's own --arch / --wt_layer / --method, or --partial_load to take what fits"
+        )
+    fitting = {k: v for k, v in state.items() if k in own and k not in misshapen}
+    module.load_state_dict(fitting, strict=False)
+    if partial:
+        left = len(missing) + len(unexpected) + len(misshapen)
+        print(f"{origin}: took {len(fitting)} of {len(own)} entries, {left} did not fit", flush=True)

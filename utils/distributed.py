@@ -1,0 +1,107 @@
+"""One process or many: set-up from the environment, and the few collective operations we need.
+
+Every function does the obvious thing in a single process, so callers never ask which case they are in.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+
+from utils.errors import UserError
+
+TIMEOUT_MINUTES = 30
+
+
+def is_distributed() -> bool:
+    """Whether this process belongs to an initialised process group."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """This process's number among all processes of the run, from 0."""
+    return dist.get_rank() if is_distributed() else 0
+
+
+def world_size() -> int:
+    """Number of processes of the run."""
+    return dist.get_world_size() if is_distributed() else 1
+
+
+def is_main() -> bool:
+    """Whether this is the process that prints and writes."""
+    return rank() == 0
+
+
+def setup(local_rank: int | None = None) -> torch.device:
+    """Join the process group that ``torchrun`` (or the older launcher) describes, and return this process's
+    device.
+
+    Reads ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, ``MASTER_ADDR`` and ``MASTER_PORT``; without
+    ``WORLD_SIZE``, or with 1, there is no group. ``local_rank`` (the launcher's ``--local-rank`` flag) is
+    used where the variable is absent. NCCL on GPUs, gloo otherwise.
+
+    Raises:
+        UserError: the launcher started more processes on this machine than it has GPUs.
+    """
+    local = int(os.environ.get("LOCAL_RANK", local_rank if local_rank is not None else 0))
+    gpus = torch.cuda.device_count()
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if gpus and local >= gpus:
+        raise UserError(f"--nproc_per_node: process {local} has no GPU, {gpus} visible; start at most {gpus}")
+    device = torch.device("cuda", local) if gpus else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if processes > 1 and not is_distributed():
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            timeout=datetime.timedelta(minutes=TIMEOUT_MINUTES),
+            device_id=device if device.type == "cuda" else None,
+        )
+    return device
+
+
+def shutdown() -> None:
+    """Leave the process group, if there is one."""
+    if is_distributed():
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Wait until every process is here."""
+    if is_distributed():
+        dist.barrier()
+
+
+def all_reduce_sum(tensor: torch.Tensor) -> torch.Tensor:
+    """Sum ``tensor`` over all processes, in place; returns it."""
+    if is_distributed():
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def broadcast(tensor: torch.Tensor) -> torch.Tensor:
+    """Give every process the main process's values of ``tensor``, in place; returns it."""
+    if is_distributed():
+        dist.broadcast(tensor, 0)
+    return tensor
+
+
+@contextmanager
+def main_process_first() -> Iterator[None]:
+    """Run the block on the main process of the run before all others, e.g.
+
+    so that one writes a cache they then read.
+    """
+    if is_distributed() and not is_main():
+        dist.barrier()
+    try:
+        yield
+    finally:
+        if is_distributed() and is_main():
+            dist.barrier()

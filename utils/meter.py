@@ -1,0 +1,39 @@
+"""What a training log line says."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from utils import distributed
+
+
+@dataclass
+class Meter:
+    """Means over the steps since the last log line; losses stay on the device until they are asked for."""
+
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    steps: int = 0
+    data_seconds: float = 0.0
+    start: float = field(default_factory=time.perf_counter)
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        for name, value in losses.items():
+            self.losses[name] = self.losses.get(name, 0) + value.detach()
+
+    def read(self, pictures_per_step: int) -> dict[str, float]:
+        """``loss/*`` means over processes, ``images/s`` of all processes, ``data wait`` as a share of the
+        time.
+        """
+        names = sorted(self.losses)
+        sums = distributed.all_reduce_sum(torch.stack([self.losses[name].float() for name in names]))
+        means = (sums / (self.steps * distributed.world_size())).tolist()
+        seconds = time.perf_counter() - self.start
+        return {
+            **{f"loss/{name}": mean for name, mean in zip(names, means, strict=True)},
+            "images/s": self.steps * pictures_per_step / seconds,
+            "data wait": self.data_seconds / seconds,
+        }

@@ -1,0 +1,111 @@
+"""The confusion matrix and everything that is read off it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from utils.distributed import all_reduce_sum
+
+
+class ConfusionMatrix:
+    """Pixel counts, rows = ground truth, columns = prediction, kept as int64 on the device.
+
+    Counts are integers and summed over processes once at the end, so a score does not depend on how pictures
+    were spread over processes.
+    """
+
+    def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
+        self.num_classes = num_classes
+        self.counts = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
+        self.pictures = torch.zeros((), dtype=torch.int64, device=device)
+
+    @torch.no_grad()
+    def update(self, prediction: torch.Tensor, label: torch.Tensor) -> None:
+        """Count a batch.
+
+        Both are integer class maps of shape B x H x W; labels outside 0..num_classes-1 are ignored.
+        """
+        label, prediction = label.to(self.counts.device), prediction.to(self.counts.device)
+        valid = (label >= 0) & (label < self.num_classes)
+        # Ignored pixels go to one extra cell: masking them out would make the shape depend on the data (a
+        # device sync).
+        cells = torch.where(valid, label * self.num_classes + prediction, self.num_classes**2).flatten()
+        counted = torch.bincount(cells, minlength=self.num_classes**2 + 1)[:-1]
+        self.counts += counted.view_as(self.counts)
+        self.pictures += label.shape[0]
+
+    def reduce(self) -> ConfusionMatrix:
+        """Sum over all processes, in place; returns itself."""
+        all_reduce_sum(self.counts)
+        all_reduce_sum(self.pictures)
+        return self
+
+    def numpy(self) -> np.ndarray:
+        """Counts as an int64 array on the host."""
+        return self.counts.cpu().numpy()
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores per class, all in [0, 1] and NaN where the class is absent; arrays of length num_classes."""
+
+    iou: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    pixel_accuracy: float
+
+    @property
+    def miou(self) -> float:
+        """Mean IoU over the classes that are present; NaN if there is none."""
+        return mean_present(self.iou)
+
+
+def mean_present(values: np.ndarray) -> float:
+    """Mean over the entries that are not NaN; NaN if all are."""
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if present.size else float("nan")
+
+
+def class_scores(
+    counts: np.ndarray,
+    classes: Sequence[int] | None = None,
+    merge: Mapping[int, int] | None = None,
+    count_false_classes: bool = False,
+) -> ClassScores:
+    """Scores of a confusion matrix (int64, K x K, rows ground truth).
+
+    Args:
+        counts: the matrix.
+        classes: the class ids that are scored; others get NaN. Pixels of other classes predicted as a scored
+            one still count against it. Default all.
+        merge: class id -> class id it is counted as, in labels and predictions alike (e.g. rider -> bicycle).
+        count_false_classes: what happens to a class without a single labelled pixel. False: it is absent
+            (NaN). True: as in the published numbers of the RobustNet family, its IoU is 0 as soon as one
+            pixel is predicted as it.
+    """
+    counts = counts.astype(np.float64)
+    for source, target in (merge or {}).items():
+        for axis in (counts, counts.T):
+            axis[target] += axis[source]
+            axis[source] = 0
+    correct, labelled, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
+    union = labelled + predicted - correct
+    scored = np.zeros(len(counts), dtype=bool)
+    scored[list(range(len(counts)) if classes is None else classes)] = True
+    present = scored & ((union if count_false_classes else labelled) > 0)
+
+    def ratio(numerator: np.ndarray, denominator: np.ndarray, where: np.ndarray) -> np.ndarray:
+        result = np.full(len(counts), np.nan)
+        return np.divide(numerator, denominator, out=result, where=where & (denominator > 0))
+
+    total = counts.sum()
+    return ClassScores(
+        iou=ratio(correct, union, present),
+        precision=ratio(correct, predicted, present),
+        recall=ratio(correct, labelled, present),
+        pixel_accuracy=float(correct.sum() / total) if total else float("nan"),
+    )

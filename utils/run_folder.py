@@ -1,0 +1,93 @@
+"""The folder of one run: ``<ckpt>/<date>/<exp>/`` with its checkpoints, log, arguments and results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+from utils.distributed import barrier, is_main
+from utils.errors import UserError
+from utils.progress import progress_bar
+from utils.scores import write_json
+
+
+class RunFolder:
+    """Paths, log and TensorBoard of a run.
+
+    Only the main process writes; on the others every write is a no-op.
+    """
+
+    def __init__(self, ckpt: str, date: str, exp: str, tb_path: str | None = None) -> None:
+        self.path = Path(ckpt) / date / exp
+        self.last = self.path / "last.pth"
+        self.best = self.path / "best.pth"
+        self.log_file = self.path / "log.txt"
+        self.results_file = self.path / "results.json"
+        self._board_path = Path(tb_path or ckpt) / date / exp
+        self._board: SummaryWriter | None = None
+
+    def resume_file(self, resume: str | None) -> Path | None:
+        """The checkpoint that ``--resume`` means: a file, or with ``auto`` this run's last one if there is
+        any.
+        """
+        if resume == "auto":
+            return self.last if self.last.exists() else None
+        return Path(resume) if resume else None
+
+    def refuse_another_run(self, allowed: bool) -> None:
+        """Raise a UserError if the folder holds a run already, unless that is ``allowed``."""
+        if self.last.exists() and not allowed:
+            raise UserError(
+                f"{self.path}: holds a run already; go on with --resume auto, replace it with --overwrite, "
+                "or name another --exp"
+            )
+        barrier()
+
+    def open(self, arguments: Mapping[str, Any], resume: bool) -> None:
+        """Make the folder, empty of an older run unless ``resume``, and write ``args.json``.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        if not is_main():
+            return
+        try:
+            if not resume:
+                events = self._board_path.glob("events.out.tfevents.*")
+                for old in (self.last, self.best, self.log_file, self.results_file, *events):
+                    old.unlink(missing_ok=True)
+            write_json(self.path / "args.json", self.plain(arguments))
+            self._board = SummaryWriter(str(self._board_path))
+        except OSError as error:
+            raise UserError(
+                f"{self.path}: cannot write the run folder ({error}); choose another --ckpt"
+            ) from None
+
+    def close(self) -> None:
+        """Flush TensorBoard."""
+        if self._board is not None:
+            self._board.close()
+
+    def log(self, line: str, echo: bool = True) -> None:
+        """Append a line to ``log.txt`` and, with ``echo``, print it."""
+        if not is_main():
+            return
+        if echo:
+            progress_bar.write(line)
+        with self.log_file.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def scalars(self, values: Mapping[str, float], iteration: int) -> None:
+        """Add one point per name to TensorBoard."""
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, iteration)
+
+    @staticmethod
+    def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Argument values as plain JSON values (paths become strings)."""
+        return json.loads(json.dumps(dict(arguments), default=str))

@@ -1,0 +1,1 @@
+"""Losses: pure functions of tensors. They know neither networks nor data sets."""

@@ -1,0 +1,11 @@
+"""The precision losses are computed in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x`` in float32, or as it is in float64: sums over pixels lose too much in 16 bits."""
+    return x if x.dtype == torch.float64 else x.float()

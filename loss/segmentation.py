@@ -1,0 +1,46 @@
+"""Losses of labelled pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from loss.precision import at_least_float32
+
+IGNORE_LABEL = 255
+
+
+def cross_entropy(
+    logits: Tensor, label: Tensor, class_weights: Tensor | None = None, ignore_label: int = IGNORE_LABEL
+) -> Tensor:
+    """Cross entropy, mean over the labelled pixels, or their weighted mean, in float32 at least.
+
+    A batch without a labelled pixel costs 0 and has zero gradients, where torch's own mean is NaN.
+
+    Args:
+        logits: B x classes x H x W.
+        label: int64 B x H x W, train ids or ``ignore_label``.
+        class_weights: float, one per class.
+    """
+    total = F.cross_entropy(
+        at_least_float32(logits), label, weight=class_weights, ignore_index=ignore_label, reduction="sum"
+    )
+    labelled = label != ignore_label
+    if class_weights is None:
+        return total / labelled.sum().clamp(min=1)
+    weight = torch.where(labelled, class_weights[torch.where(labelled, label, 0)], 0).sum()
+    return total / torch.where(weight > 0, weight, 1)
+
+
+def auxiliary_cross_entropy(
+    logits: Tensor, label: Tensor, class_weights: Tensor | None = None, ignore_label: int = IGNORE_LABEL
+) -> Tensor:
+    """:func:`cross_entropy` of logits B x classes x h x w at a lower resolution than their label B x H x W.
+
+    The label is brought to theirs by nearest neighbour, so no class is ever interpolated.
+    """
+    size = (logits.shape[-2], logits.shape[-1])
+    # Every label up to 2^24 is exact in float32, which is what interpolate takes.
+    small = F.interpolate(label.unsqueeze(1).float(), size, mode="nearest").squeeze(1).long()
+    return cross_entropy(logits, small, class_weights, ignore_label)

@@ -1,0 +1,30 @@
+"""Backbones: the library's classification networks with normalisation sites and dilation.
+
+A builder takes (name, output_stride, wt_layer, partial_dilation) and returns a :class:`Backbone`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from network.backbone.base import Backbone
+from network.backbone.linear_bottleneck import build_mnasnet, build_mobilenet_v2
+from network.backbone.resnet import build_resnet, build_resnet101_3x3stem
+from network.backbone.shufflenet import ShuffleNetV2Backbone
+
+BACKBONES: dict[str, Callable[..., Backbone]] = {
+    "resnet18": build_resnet,
+    "resnet34": build_resnet,
+    "resnet50": build_resnet,
+    "resnet101": build_resnet,
+    "resnet152": build_resnet,
+    "resnet101_3x3stem": build_resnet101_3x3stem,
+    "resnext50_32x4d": build_resnet,
+    "resnext101_32x8d": build_resnet,
+    "wide_resnet50_2": build_resnet,
+    "wide_resnet101_2": build_resnet,
+    "mobilenet_v2": build_mobilenet_v2,
+    "mnasnet0_5": build_mnasnet,
+    "mnasnet1_0": build_mnasnet,
+    "shufflenet_v2_x1_0": ShuffleNetV2Backbone,
+}

@@ -1,0 +1,109 @@
+"""What every backbone offers: five stages, their features, and normalisation sites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from network.backbone.dilation import replace_stride_with_dilation
+from network.sites import STAGES, WHITENED_CODES, active_sites, build_site
+from utils.errors import UserError
+
+
+class Backbone(nn.Module):
+    """A classification network without its classifier, in five stages: stem, layer1, layer2, layer3, layer4.
+
+    A subclass holds its stages' modules under the stages' names (or overrides :meth:`blocks`), calls
+    :meth:`limit_stride` and :meth:`add_sites` when it has them, and runs a stage in :meth:`run_stage`.
+
+    Attributes:
+        name: as in the registry.
+        channels: stage -> channels of its output.
+        strides: stage -> input pixels per output pixel.
+        sites: site -> code, active sites only, in order of execution.
+        site_channels: site -> channels, all sites this backbone has.
+    """
+
+    native_strides: Mapping[str, int]
+    output_strides: tuple[int, ...] = (8, 16, 32)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.channels: dict[str, int] = {}
+        self.strides: dict[str, int] = {}
+        self.site_channels: dict[int, int] = {}
+        self.sites: dict[int, int] = {}
+        self.site_norms = nn.ModuleDict()
+
+    def blocks(self, stage: str) -> Sequence[nn.Module]:
+        """The blocks of a stage after the stem, in order of execution."""
+        return list(getattr(self, stage))
+
+    def limit_stride(self, output_stride: int, partial_dilation: bool) -> None:
+        """Dilate the stages beyond ``output_stride`` and fill ``strides``.
+
+        Raises:
+            UserError: the backbone cannot have this output stride.
+        """
+        if output_stride not in self.output_strides:
+            strides = ", ".join(map(str, self.output_strides))
+            raise UserError(f"--output_stride {output_stride}: {self.name} has {strides}; choose one of them")
+        self.strides = {stage: min(self.native_strides[stage], output_stride) for stage in STAGES}
+        dilation = 1
+        for stage in STAGES[1:]:
+            if self.native_strides[stage] > output_stride:
+                dilation = replace_stride_with_dilation(self.blocks(stage), dilation, partial_dilation)
+
+    def add_sites(self, wt_layer: Sequence[int], site_channels: Mapping[int, int]) -> None:
+        """Build the active sites' layers; :meth:`place_site` puts each where the backbone applies it."""
+        self.site_channels = dict(site_channels)
+        self.sites = active_sites(wt_layer, site_channels, self.name)
+        for site, code in self.sites.items():
+            self.place_site(site, build_site(code, site_channels[site]))
+
+    def place_site(self, site: int, layer: nn.Module) -> None:
+        """Keep ``layer`` for :meth:`apply_site`; where it replaces a BatchNorm, that is removed here."""
+        self.site_norms[str(site)] = layer
+
+    def apply_site(self, site: int, x: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """Normalise ``x`` if ``site`` is active; a whitened map is added to ``features``."""
+        if site not in self.sites:
+            return x
+        return self.tap_site(site, self.site_norms[str(site)](x), features)
+
+    def is_whitened(self, site: int) -> bool:
+        """Whether the site's map is an output, so that no activation may overwrite it in place."""
+        return self.sites.get(site) in WHITENED_CODES
+
+    def tap_site(self, site: int, normalised: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """Add ``normalised`` to ``features`` if the site is whitened; returns it."""
+        if self.is_whitened(site):
+            features[f"site{site}"] = normalised
+        return normalised
+
+    def is_site_key(self, key: str) -> bool:
+        """Whether a state dict key belongs to a site's layer, which ImageNet weights need not have."""
+        return key.startswith("site_norms.")
+
+    def imagenet_key(self, key: str) -> str:
+        """The name that the library's ImageNet checkpoint gives this backbone's state dict ``key``."""
+        return key
+
+    def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """Output of ``stage`` for its input ``x``; whitened maps are added to ``features``."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, until: str = "layer4") -> dict[str, Tensor]:
+        """Features of B x 3 x H x W pictures by name: the stages up to ``until``, and ``site<n>``.
+
+        ``site<n>`` is the normalised map of a whitened site, before the activation.
+        """
+        features: dict[str, Tensor] = {}
+        for stage in STAGES:
+            x = self.run_stage(stage, x, features)
+            features[stage] = x
+            if stage == until:
+                break
+        return features

@@ -1,0 +1,101 @@
+"""Networks of inverted residual blocks with linear bottlenecks: MobileNetV2 and MNASNet from torchvision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from network.backbone.base import Backbone
+
+SITE_OF_STAGE = {"stem": 2, "layer1": 3, "layer2": 4, "layer3": 5}
+
+# Stage -> [start, end) in torchvision's list of modules.
+MOBILENET_V2_STAGES = {
+    "stem": (0, 2),
+    "layer1": (2, 7),
+    "layer2": (7, 11),
+    "layer3": (11, 18),
+    "layer4": (18, 19),
+}
+MNASNET_STAGES = {
+    "stem": (0, 8),
+    "layer1": (8, 10),
+    "layer2": (10, 12),
+    "layer3": (12, 14),
+    "layer4": (14, 17),
+}
+
+
+class LinearBottleneckBackbone(Backbone):
+    """A list of modules cut into five stages; layer4 is a 1x1 convolution, a BatchNorm and an activation.
+
+    Sites 2..5 are at the very end of their stage, after the last block's linear projection and residual sum,
+    where no activation follows. Site 6 is in layer4, between BatchNorm and activation.
+    """
+
+    native_strides = {"stem": 2, "layer1": 8, "layer2": 16, "layer3": 32, "layer4": 32}
+
+    def __init__(
+        self,
+        name: str,
+        modules: nn.Sequential,
+        library_prefix: str,
+        stages: Mapping[str, tuple[int, int]],
+        activation: Callable[..., Tensor],
+        output_stride: int,
+        wt_layer: Sequence[int],
+        partial_dilation: bool,
+    ) -> None:
+        """``modules`` are taken over; the library's names of them start with ``library_prefix``."""
+        super().__init__(name)
+        self.library_prefix = library_prefix
+        self.first_module = {stage: start for stage, (start, _) in stages.items()}
+        self.activation = activation
+        for stage, (start, end) in stages.items():
+            self.add_module(stage, nn.Sequential(*modules[start:end]))
+            norms = [m for m in getattr(self, stage).modules() if isinstance(m, nn.BatchNorm2d)]
+            self.channels[stage] = norms[-1].num_features
+        self.limit_stride(output_stride, partial_dilation)
+        sites = {site: self.channels[stage] for stage, site in SITE_OF_STAGE.items()}
+        self.add_sites(wt_layer, sites | {6: self.channels["layer4"]})
+
+    def blocks(self, stage: str) -> list[nn.Module]:
+        # A plain list inside a stage is a stack of blocks, or the parts of layer4.
+        parts = getattr(self, stage)
+        return [block for part in parts for block in (part if isinstance(part, nn.Sequential) else [part])]
+
+    def imagenet_key(self, key: str) -> str:
+        stage, index, rest = key.split(".", 2)
+        if stage not in self.first_module:
+            return key
+        return f"{self.library_prefix}.{self.first_module[stage] + int(index)}.{rest}"
+
+    def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
+        if stage != "layer4":
+            return self.apply_site(SITE_OF_STAGE[stage], getattr(self, stage)(x), features)
+        convolution, norm, _ = self.blocks("layer4")
+        x = self.apply_site(6, norm(convolution(x)), features)
+        return self.activation(x, inplace=not self.is_whitened(6))
+
+
+def build_mobilenet_v2(
+    name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
+) -> LinearBottleneckBackbone:
+    """MobileNetV2, width 1.0 (Sandler et al., CVPR 2018)."""
+    modules = torchvision.models.mobilenet_v2(weights=None).features
+    return LinearBottleneckBackbone(
+        name, modules, "features", MOBILENET_V2_STAGES, F.relu6, output_stride, wt_layer, partial_dilation
+    )
+
+
+def build_mnasnet(
+    name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
+) -> LinearBottleneckBackbone:
+    """MNASNet by its torchvision name (Tan et al., CVPR 2019)."""
+    modules = torchvision.models.get_model(name, weights=None).layers
+    return LinearBottleneckBackbone(
+        name, modules, "layers", MNASNET_STAGES, F.relu, output_stride, wt_layer, partial_dilation
+    )

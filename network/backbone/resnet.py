@@ -1,0 +1,117 @@
+"""ResNet, ResNeXt and Wide ResNet: torchvision's modules, with sites and dilation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from network.backbone.base import Backbone
+from network.sites import STAGES
+
+SITE_OF_STAGE = {"layer1": 3, "layer2": 4, "layer3": 5, "layer4": 6}
+
+
+def residual_sum(block: BasicBlock | Bottleneck, x: Tensor) -> Tensor:
+    """What a torchvision residual block computes, without its last ReLU."""
+    shortcut = x if block.downsample is None else block.downsample(x)
+    x = block.bn2(block.conv2(block.relu(block.bn1(block.conv1(x)))))
+    if isinstance(block, Bottleneck):
+        x = block.bn3(block.conv3(block.relu(x)))
+    return x + shortcut
+
+
+class ResNetBackbone(Backbone):
+    """A torchvision residual network.
+
+    Sites of the stem (2; with a three-convolution stem 0, 1 and 2) take the place of the BatchNorm after that
+    convolution. Sites 3..6 are in the last block of their stage, between the residual sum and the last ReLU.
+    """
+
+    native_strides = {"stem": 4, "layer1": 4, "layer2": 8, "layer3": 16, "layer4": 32}
+    output_strides = (4, 8, 16, 32)
+
+    def __init__(
+        self, name: str, network: ResNet, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
+    ) -> None:
+        """``network``: a torchvision ResNet to take over; its conv2, bn2, conv3, bn3 are a longer stem."""
+        super().__init__(name)
+        self.stem_length = 3 if hasattr(network, "conv3") else 1
+        for number in range(1, self.stem_length + 1):
+            self.add_module(f"conv{number}", getattr(network, f"conv{number}"))
+            self.add_module(f"bn{number}", getattr(network, f"bn{number}"))
+        self.maxpool = network.maxpool
+        for stage in STAGES[1:]:
+            self.add_module(stage, getattr(network, stage))
+
+        stem_channels = [
+            getattr(self, f"conv{number}").out_channels for number in range(1, self.stem_length + 1)
+        ]
+        self.channels = {"stem": stem_channels[-1]}
+        for stage in STAGES[1:]:
+            last = self.blocks(stage)[-1]
+            self.channels[stage] = (last.conv3 if isinstance(last, Bottleneck) else last.conv2).out_channels
+        self.first_site = 3 - self.stem_length
+        self.limit_stride(output_stride, partial_dilation)
+        self.add_sites(
+            wt_layer,
+            dict(enumerate(stem_channels, self.first_site))
+            | {site: self.channels[stage] for stage, site in SITE_OF_STAGE.items()},
+        )
+
+    def stem_norm(self, site: int) -> str:
+        """Name of the norm of the stem that ``site`` stands for."""
+        return f"bn{site - self.first_site + 1}"
+
+    def place_site(self, site: int, layer: nn.Module) -> None:
+        if site < 3:
+            self.add_module(self.stem_norm(site), layer)
+        else:
+            super().place_site(site, layer)
+
+    def is_site_key(self, key: str) -> bool:
+        stem_norms = {self.stem_norm(site) for site in self.sites if site < 3}
+        return super().is_site_key(key) or key.split(".")[0] in stem_norms
+
+    def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
+        if stage == "stem":
+            for site in range(self.first_site, 3):
+                number = site - self.first_site + 1
+                x = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(x))
+                x = F.relu(self.tap_site(site, x, features), inplace=not self.is_whitened(site))
+            return self.maxpool(x)
+        site = SITE_OF_STAGE[stage]
+        if site not in self.sites:
+            return getattr(self, stage)(x)
+        *body, last = self.blocks(stage)
+        for block in body:
+            x = block(x)
+        x = self.apply_site(site, residual_sum(last, x), features)
+        return F.relu(x, inplace=not self.is_whitened(site))
+
+
+def build_resnet(
+    name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
+) -> ResNetBackbone:
+    """A residual network by its torchvision name."""
+    network = torchvision.models.get_model(name, weights=None)
+    return ResNetBackbone(name, network, output_stride, wt_layer, partial_dilation)
+
+
+def build_resnet101_3x3stem(
+    name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
+) -> ResNetBackbone:
+    """ResNet-101 with three 3x3 convolutions (64, 64, 128 channels) for the 7x7 of the stem, as in PSPNet."""
+    network = torchvision.models.resnet101(weights=None)
+    for number, (before, after, stride) in enumerate([(3, 64, 2), (64, 64, 1), (64, 128, 1)], start=1):
+        network.add_module(f"conv{number}", nn.Conv2d(before, after, 3, stride, padding=1, bias=False))
+        network.add_module(f"bn{number}", nn.BatchNorm2d(after))
+    first = network.layer1[0]
+    first.conv1 = nn.Conv2d(128, first.conv1.out_channels, 1, bias=False)
+    first.downsample[0] = nn.Conv2d(128, first.downsample[0].out_channels, 1, bias=False)
+    for conv in (network.conv1, network.conv2, network.conv3, first.conv1, first.downsample[0]):
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return ResNetBackbone(name, network, output_stride, wt_layer, partial_dilation)

@@ -1,0 +1,75 @@
+"""DeepLabV3+ (Chen et al., ECCV 2018) as the RobustNet family has it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from network.backbone.base import Backbone
+from network.initialisation import initialise_head
+from utils.errors import UserError
+
+
+def conv_norm_relu(before: int, after: int, size: int = 1, dilation: int = 1) -> nn.Sequential:
+    """Convolution without bias that keeps the resolution, BatchNorm, ReLU."""
+    padding = dilation * (size // 2)
+    return nn.Sequential(
+        nn.Conv2d(before, after, size, padding=padding, dilation=dilation, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(inplace=True),
+    )
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear with aligned corners, the family's only interpolation of maps."""
+    return F.interpolate(x, size, mode="bilinear", align_corners=True)
+
+
+class AtrousPyramid(nn.Module):
+    """Atrous spatial pyramid pooling: B x ``channels`` x H x W -> B x 1280 x H x W.
+
+    Concatenates image pooling, a 1x1 convolution, and 3x3 convolutions at three dilations (6, 12, 18 at
+    output stride 16, inversely proportional to it otherwise), 256 channels each.
+    """
+
+    out_channels = 5 * 256
+
+    def __init__(self, channels: int, output_stride: int) -> None:
+        super().__init__()
+        rates = [96 * step // output_stride for step in (1, 2, 3)]
+        self.image_pooling = conv_norm_relu(channels, 256)
+        self.branches = nn.ModuleList(
+            [conv_norm_relu(channels, 256)] + [conv_norm_relu(channels, 256, 3, rate) for rate in rates]
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm = self.image_pooling[1]
+        if norm.training and x.shape[0] == 1 and not isinstance(norm, nn.SyncBatchNorm):
+            raise UserError(
+                "a training batch of one picture per process: the image pooling branch normalises one value "
+                "per picture over the batch and needs two; raise --bs_mult"
+            )
+        pooled = self.image_pooling(F.adaptive_avg_pool2d(x, 1))
+        size = (x.shape[-2], x.shape[-1])
+        return torch.cat([resize(pooled, size), *(branch(x) for branch in self.branches)], dim=1)
+
+
+class DeepLabV3Plus(nn.Module):
+    """Pyramid on layer4, decoder that refines it with 48 channels of layer1, logits at picture size."""
+
+    def __init__(self, backbone: Backbone, num_classes: int) -> None:
+        super().__init__()
+        self.aspp = AtrousPyramid(backbone.channels["layer4"], backbone.strides["layer4"])
+        self.aspp_projection = conv_norm_relu(self.aspp.out_channels, 256)
+        self.low_level_projection = conv_norm_relu(backbone.channels["layer1"], 48)
+        self.decoder = nn.Sequential(*conv_norm_relu(48 + 256, 256, 3), *conv_norm_relu(256, 256, 3))
+        self.classifier = nn.Conv2d(256, num_classes, 1)
+        initialise_head(self)
+
+    def forward(self, features: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
+        context = self.aspp_projection(self.aspp(features["layer4"]))
+        fine = self.low_level_projection(features["layer1"])
+        context = resize(context, (fine.shape[-2], fine.shape[-1]))
+        decoded = self.decoder(torch.cat([fine, context], dim=1))
+        return resize(self.classifier(decoded), size), {"decoder": decoded}

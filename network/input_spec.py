@@ -1,0 +1,40 @@
+"""How a network wants its pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """Value range, channel order and normalisation that a network's weights expect.
+
+    Attributes:
+        mean, std: per channel, in the network's own channel order and value range.
+        channel_order: ``"RGB"`` or ``"BGR"``.
+        value_range: what an 8-bit 255 becomes before mean and std, 1 or 255.
+    """
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    channel_order: str = "RGB"
+    value_range: float = 1.0
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """uint8 RGB pictures B x 3 x H x W -> the network's float32 input, on the same device.
+
+        Floating point pictures are taken to be RGB in 0..1 already.
+        """
+        scale = self.value_range if images.is_floating_point() else self.value_range / 255
+        x = images.float() * scale
+        if self.channel_order == "BGR":
+            x = x.flip(1)
+        mean = torch.tensor(self.mean, device=x.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=x.device).view(1, 3, 1, 1)
+        return (x - mean) / std
+
+
+IMAGENET = InputSpec()

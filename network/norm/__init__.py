@@ -1,0 +1,1 @@
+"""Normalisation layers that a site can hold, one family per file."""

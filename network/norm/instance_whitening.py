@@ -1,0 +1,28 @@
+"""Instance normalisation, the layer behind codes 1 to 4 of a normalisation site."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from utils.errors import UserError
+
+
+class InstanceNormalisation(nn.InstanceNorm2d):
+    """Standardises every channel of every picture: (x - mean) / sqrt(biased variance + 1e-5).
+
+    The same in training and evaluation, no running statistics. Without affine parameters this is the
+    "instance whitening" of RobustNet (Choi et al., CVPR 2021, section 3): nothing is decorrelated here,
+    that is what ``loss.whitening`` asks of the output. With them it is IBN-Net's (Pan et al., ECCV 2018)
+    normalisation.
+    """
+
+    def __init__(self, channels: int, affine: bool = False) -> None:
+        super().__init__(channels, eps=1e-5, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-2] * x.shape[-1] == 1:
+            raise UserError(
+                f"instance normalisation of {self.num_features} channels got a 1x1 map, and one value has no "
+                "variance; use larger pictures (--crop_size) or put 0 at this site of --wt_layer"
+            )
+        return super().forward(x)

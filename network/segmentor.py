@@ -1,0 +1,96 @@
+"""The segmentation network: backbone, head, auxiliary head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from network.backbone.base import Backbone
+from network.input_spec import IMAGENET, InputSpec
+from network.sites import STAGE_OF_SITE, WHITENED_CODES
+from utils.errors import UserError
+
+
+class SegmentationOutput(NamedTuple):
+    """What a network says about a batch of B x 3 x H x W pictures.
+
+    Attributes:
+        logits: B x classes x H x W, at picture size.
+        aux_logits: B x classes x h x w at the resolution of layer3; ``None`` in evaluation mode.
+        features: by name: ``stem``, ``layer1`` .. ``layer4``, ``site<n>`` (normalised map of a whitened site,
+            before its activation), and the head's own, such as ``decoder``.
+    """
+
+    logits: Tensor
+    aux_logits: Tensor | None
+    features: dict[str, Tensor]
+
+
+class SegmentationNet(nn.Module):
+    """A backbone and its heads.
+
+    Attributes:
+        config: keyword arguments of ``network.create_network`` that rebuild this network.
+        input_spec: what :meth:`forward` expects; ``input_spec.prepare`` makes it from 8-bit pictures.
+        sites: site -> code, active sites in order of execution.
+        site_channels: site -> channels, active sites.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: nn.Module,
+        auxiliary: nn.Module,
+        config: Mapping[str, Any],
+        input_spec: InputSpec = IMAGENET,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.auxiliary = auxiliary
+        self.config = dict(config)
+        self.input_spec = input_spec
+
+    @property
+    def sites(self) -> dict[int, int]:
+        return dict(self.backbone.sites)
+
+    @property
+    def site_channels(self) -> dict[int, int]:
+        return {site: self.backbone.site_channels[site] for site in self.backbone.sites}
+
+    def forward(self, x: Tensor) -> SegmentationOutput:
+        """Segment normalised float pictures, B x 3 x H x W.
+
+        Raises:
+            UserError: another shape or type, or a training batch of one.
+        """
+        check_pictures(x)
+        features = self.backbone(x)
+        logits, head_features = self.head(features, (x.shape[-2], x.shape[-1]))
+        aux_logits = self.auxiliary(features["layer3"]) if self.training else None
+        return SegmentationOutput(logits, aux_logits, {**features, **head_features})
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Logits, B x classes x H x W, of 8-bit RGB pictures, uint8 B x 3 x H x W."""
+        return self(self.input_spec.prepare(images)).logits
+
+    def whitening_features(self, x: Tensor, codes: Sequence[int] = WHITENED_CODES) -> dict[int, Tensor]:
+        """Normalised maps of the sites with one of ``codes``, by site; no stage after the last one is run."""
+        check_pictures(x)
+        sites = [site for site, code in self.sites.items() if code in codes and code in WHITENED_CODES]
+        if not sites:
+            return {}
+        features = self.backbone(x, until=STAGE_OF_SITE[sites[-1]])
+        return {site: features[f"site{site}"] for site in sites}
+
+
+def check_pictures(x: Tensor) -> None:
+    """Raise a UserError unless ``x`` is a batch of float RGB pictures."""
+    if x.dim() != 4 or x.shape[1] != 3 or not x.is_floating_point():
+        raise UserError(
+            f"the network takes float pictures, batch x 3 x height x width, got {x.dtype} {tuple(x.shape)}; "
+            "network.input_spec.prepare makes them from uint8 pictures of that shape"
+        )

@@ -1,0 +1,73 @@
+"""The seven normalisation sites of a backbone and what each ``--wt_layer`` code builds there.
+
+Site 0, 1, 2 are in the stem, site 3..6 at the end of layer1..layer4. The codes:
+
+==== ======================================================================
+0    nothing: the backbone as it is
+1    instance whitening, trained with the (relaxed) whitening loss (IW, IRW)
+2    instance whitening, trained with the selective whitening loss (ISW)
+3    instance normalisation without affine parameters, no loss
+4    instance normalisation with affine parameters (as in IBN-Net-b)
+5    switchable whitening
+==== ======================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import nn
+
+from network.norm.instance_whitening import InstanceNormalisation
+from network.norm.switch_whitening import SwitchWhitening
+from utils.errors import UserError
+
+NUM_SITES = 7
+NO_SITES = (0,) * NUM_SITES
+WHITENED_CODES = (1, 2)
+STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
+STAGE_OF_SITE = ("stem", "stem", "stem", "layer1", "layer2", "layer3", "layer4")
+
+SITE_LAYERS: dict[int, Callable[[int], nn.Module]] = {
+    1: InstanceNormalisation,
+    2: InstanceNormalisation,
+    3: InstanceNormalisation,
+    4: lambda channels: InstanceNormalisation(channels, affine=True),
+    5: SwitchWhitening,
+}
+
+
+def active_sites(wt_layer: Sequence[int], site_channels: Mapping[int, int], backbone: str) -> dict[int, int]:
+    """Site -> code of the sites that hold a layer, in order of execution.
+
+    Args:
+        wt_layer: seven codes.
+        site_channels: the sites this backbone has, with their channels.
+        backbone: its name, for the error.
+
+    Raises:
+        UserError: not seven codes, an unknown code, or a code at a site the backbone does not have.
+    """
+    codes = list(wt_layer)
+    if len(codes) != NUM_SITES:
+        raise UserError(
+            f"--wt_layer needs {NUM_SITES} codes (stem 0, 1, 2 and layer1..layer4), got {len(codes)}: {codes}"
+        )
+    unknown = [code for code in codes if code != 0 and code not in SITE_LAYERS]
+    if unknown:
+        raise UserError(
+            f"--wt_layer: unknown code {unknown[0]}; the codes are {', '.join(map(str, (0, *SITE_LAYERS)))}"
+        )
+    sites = {site: code for site, code in enumerate(codes) if code != 0}
+    absent = [site for site in sites if site not in site_channels]
+    if absent:
+        raise UserError(
+            f"--wt_layer: {backbone} has no site {absent[0]}, only {', '.join(map(str, site_channels))}; "
+            f"put 0 in place {absent[0]} of {' '.join(map(str, codes))}"
+        )
+    return sites
+
+
+def build_site(code: int, channels: int) -> nn.Module:
+    """The layer of a non-zero ``code`` for B x ``channels`` x H x W maps."""
+    return SITE_LAYERS[code](channels)

@@ -1,0 +1,177 @@
+"""Every backbone in the registry: builds, has the stride it was asked for, trains, and takes its sites."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from network import SegmentationNet, create_network, list_backbones
+from network.backbone import BACKBONES
+from network.sites import NO_SITES, NUM_SITES, SITE_LAYERS, STAGES, WHITENED_CODES
+from utils.errors import UserError
+
+
+def picture_batch(batch: int = 2, size: int = 64) -> torch.Tensor:
+    return torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", list_backbones())
+def test_one_training_step_reaches_every_parameter(name: str):
+    """On the meta device: shapes and the graph without the arithmetic."""
+    with torch.device("meta"):
+        network = create_network(name).train()
+        pictures = torch.empty(2, 3, 64, 64)
+    output = network(pictures)
+    assert output.logits.shape == (2, 19, 64, 64)
+    assert output.aux_logits.shape[:2] == (2, 19)
+    (output.logits.sum() + output.aux_logits.sum()).backward()
+    assert not [key for key, parameter in network.named_parameters() if parameter.grad is None]
+    output = network.eval()(pictures[:1])
+    assert output.logits.shape == (1, 19, 64, 64)
+    assert output.aux_logits is None
+
+
+def feature_sizes(name: str, stride: int, partial: bool) -> dict[str, tuple[int, int]]:
+    """Channels and input pixels per output pixel of every stage, as a forward pass on no data shows them."""
+    with torch.device("meta"):
+        backbone = BACKBONES[name](name, stride, NO_SITES, partial).eval()
+        features = backbone(torch.empty(1, 3, 128, 128))
+    assert {stage: f.shape[1] for stage, f in features.items()} == backbone.channels
+    assert {stage: 128 // f.shape[-1] for stage, f in features.items()} == backbone.strides
+    return {stage: (f.shape[1], 128 // f.shape[-1]) for stage, f in features.items()}
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("name", list_backbones())
+def test_output_stride_is_what_comes_out(name: str, partial: bool):
+    with torch.device("meta"):
+        strides = BACKBONES[name](name, 32, NO_SITES, False).output_strides
+    for stride in strides:
+        assert feature_sizes(name, stride, partial)["layer4"][1] == stride
+
+
+@pytest.mark.parametrize(
+    "name, stages",
+    [
+        ("resnet18", [(64, 4), (64, 4), (128, 8), (256, 16), (512, 16)]),
+        ("resnet50", [(64, 4), (256, 4), (512, 8), (1024, 16), (2048, 16)]),
+        ("resnet101_3x3stem", [(128, 4), (256, 4), (512, 8), (1024, 16), (2048, 16)]),
+        ("mobilenet_v2", [(16, 2), (32, 8), (64, 16), (320, 16), (1280, 16)]),
+        ("shufflenet_v2_x1_0", [(24, 4), (116, 8), (232, 16), (464, 16), (1024, 16)]),
+        ("mnasnet0_5", [(8, 2), (24, 8), (48, 16), (160, 16), (1280, 16)]),
+        ("mnasnet1_0", [(16, 2), (40, 8), (96, 16), (320, 16), (1280, 16)]),
+    ],
+)
+def test_published_feature_sizes(name: str, stages: list[tuple[int, int]]):
+    assert feature_sizes(name, 16, partial=False) == dict(zip(STAGES, stages, strict=True))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d"])
+def test_whole_stages_are_dilated(name: str):
+    """As published for residual networks: every 3x3 of the stage alike, the formerly strided one included."""
+    with torch.device("meta"):
+        backbone = BACKBONES[name](name, 8, NO_SITES, False)
+    for stage, dilation in (("layer2", 1), ("layer3", 2), ("layer4", 4)):
+        convs = [m for m in getattr(backbone, stage).modules() if isinstance(m, nn.Conv2d)]
+        assert {conv.dilation[0] for conv in convs if conv.kernel_size[0] == 3} == {dilation}
+        assert all(conv.stride == (1, 1) for conv in convs) == (dilation > 1)
+
+
+def test_partial_dilation_is_that_of_the_published_mobilenet():
+    def dilated(partial: bool, stride: int) -> dict[str, int]:
+        backbone = create_network("mobilenet_v2", output_stride=stride, partial_dilation=partial).backbone
+        return {
+            key: module.dilation[0]
+            for key, module in backbone.named_modules()
+            if isinstance(module, nn.Conv2d) and module.dilation != (1, 1)
+        }
+
+    assert dilated(True, 16) == {"layer3.3.conv.1.0": 2}
+    assert dilated(True, 8) == {"layer2.0.conv.1.0": 2, "layer3.3.conv.1.0": 4}
+    assert dilated(False, 16) == {f"layer3.{block}.conv.1.0": 2 for block in (3, 4, 5, 6)}
+
+
+SITED_BACKBONES = [
+    "resnet18",
+    "resnet50",
+    "resnet101_3x3stem",
+    "mobilenet_v2",
+    "shufflenet_v2_x1_0",
+    "mnasnet0_5",
+]
+
+
+def network_with_all_sites(name: str, code: int) -> SegmentationNet:
+    with torch.device("meta"):
+        available = BACKBONES[name](name, 16, NO_SITES, False).site_channels
+    network = create_network(name, wt_layer=[code if site in available else 0 for site in range(NUM_SITES)])
+    assert network.sites == dict.fromkeys(available, code)
+    assert network.site_channels == available
+    return network.train()
+
+
+@pytest.mark.parametrize("name", SITED_BACKBONES)
+def test_whitened_sites_are_tapped_before_the_activation(name: str):
+    network = network_with_all_sites(name, 2)
+    output = network(picture_batch())
+    taps = {int(key[4:]): feature for key, feature in output.features.items() if key.startswith("site")}
+    assert {site: feature.shape[1] for site, feature in taps.items()} == network.site_channels
+    for site, feature in taps.items():
+        torch.testing.assert_close(
+            feature.mean((2, 3)), torch.zeros(feature.shape[:2]), atol=1e-4, rtol=0, msg=f"site {site}"
+        )
+        assert feature.amin() < 0
+    # An activation that had overwritten a tapped map would be found here.
+    (output.logits.square().mean() + sum(feature.square().mean() for feature in taps.values())).backward()
+
+
+@pytest.mark.parametrize("code", sorted(set(SITE_LAYERS) - set(WHITENED_CODES)))
+@pytest.mark.parametrize("name", SITED_BACKBONES)
+def test_other_sites_train_and_are_not_tapped(name: str, code: int):
+    # Shapes and graph are enough, but switchable whitening turns autocast off: the meta device has none.
+    with torch.device("cpu" if code == 5 else "meta"):
+        network = network_with_all_sites(name, code)
+        output = network(torch.rand(2, 3, 64, 64))
+    assert not [key for key in output.features if key.startswith("site")]
+    output.logits.sum().backward()
+    backbone = dict(network.backbone.named_parameters())
+    assert not [key for key, parameter in backbone.items() if parameter.grad is None]
+
+
+def test_whitening_features_are_those_of_forward_and_stop_after_the_last_site():
+    network = create_network("resnet18", wt_layer=(0, 0, 2, 1, 4, 0, 0)).eval()
+    with torch.no_grad():
+        expected = network(picture_batch()).features
+        network.backbone.layer2 = None
+        features = network.whitening_features(picture_batch())
+    assert list(features) == [2, 3]
+    for site, feature in features.items():
+        torch.testing.assert_close(feature, expected[f"site{site}"])
+    assert list(network.whitening_features(picture_batch(), codes=(1,))) == [3]
+    assert create_network("resnet18").whitening_features(picture_batch()) == {}
+
+
+@pytest.mark.parametrize(
+    "wt_layer, words",
+    [
+        ((0, 0, 2), "7 codes"),
+        ((0, 0, 9, 0, 0, 0, 0), "unknown code 9"),
+        ((2, 0, 0, 0, 0, 0, 0), "no site 0, only 2, 3, 4, 5, 6"),
+    ],
+)
+def test_impossible_sites_are_refused(wt_layer: tuple[int, ...], words: str):
+    with pytest.raises(UserError, match=words) as error:
+        create_network("resnet18", wt_layer=wt_layer)
+    assert "--wt_layer" in str(error.value)
+
+
+def test_impossible_output_stride_is_refused():
+    with pytest.raises(UserError, match="--output_stride 4: mobilenet_v2 has 8, 16, 32"):
+        create_network("mobilenet_v2", output_stride=4)
+
+
+def test_normalising_a_single_pixel_is_refused():
+    network = create_network("resnet18", output_stride=32, wt_layer=(0, 0, 0, 0, 0, 0, 3)).eval()
+    with pytest.raises(UserError, match="1x1 map"):
+        network(picture_batch(2, 32))

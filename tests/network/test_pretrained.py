@@ -1,0 +1,107 @@
+"""ImageNet weights: what is taken, what is refused, and what the messages say. No download takes place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+import torchvision
+
+from network import create_network, load_imagenet_weights
+from utils.errors import UserError
+
+
+@pytest.fixture
+def library_file(tmp_path: Path) -> Path:
+    """A file like torchvision's resnet18, with weights of its own."""
+    torch.manual_seed(1)
+    state = torchvision.models.resnet18(weights=None).state_dict()
+    state = {key: value + 0.5 if value.is_floating_point() else value for key, value in state.items()}
+    path = tmp_path / "resnet18.pth"
+    torch.save(state, path)
+    return path
+
+
+def test_every_entry_of_the_backbone_is_taken(library_file: Path):
+    network = create_network("resnet18")
+    load_imagenet_weights(network, library_file)
+    source = torch.load(library_file, weights_only=True)
+    own = network.backbone.state_dict()
+    assert set(source) - set(own) == {"fc.weight", "fc.bias"}
+    assert all(torch.equal(value, source[key]) for key, value in own.items())
+
+
+def test_affine_stem_site_starts_from_the_batch_norm_it_replaces(library_file: Path):
+    network = create_network("resnet18", wt_layer=(0, 0, 4, 4, 0, 0, 0))
+    load_imagenet_weights(network, library_file)
+    source = torch.load(library_file, weights_only=True)
+    assert torch.equal(network.backbone.bn1.weight, source["bn1.weight"])
+    assert torch.equal(network.backbone.bn1.bias, source["bn1.bias"])
+    assert torch.equal(network.backbone.site_norms["3"].weight, torch.ones(64))
+
+
+def test_weights_without_batch_counts_are_enough(library_file: Path):
+    source = torch.load(library_file, weights_only=True)
+    torch.save({k: v for k, v in source.items() if not k.endswith("num_batches_tracked")}, library_file)
+    load_imagenet_weights(create_network("resnet18"), library_file)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "shufflenet_v2_x1_0", "mnasnet0_5"])
+def test_regrouped_backbones_find_their_library_names(name: str, tmp_path: Path):
+    library = torchvision.models.get_model(name, weights=None).eval()
+    torch.save(library.state_dict(), tmp_path / "weights.pth")
+    network = create_network(name, output_stride=32).eval()
+    load_imagenet_weights(network, tmp_path / "weights.pth")
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        last = network.backbone(x)["layer4"]
+        classifier = library.fc if name.startswith("shufflenet") else library.classifier
+        torch.testing.assert_close(classifier(last.mean((2, 3))), library(x))
+
+
+def test_another_networks_file_is_refused(library_file: Path):
+    with pytest.raises(UserError, match=r"resnet18.pth: .* of mobilenet_v2 are absent or of another shape"):
+        load_imagenet_weights(create_network("mobilenet_v2"), library_file)
+
+
+def test_a_missing_entry_is_refused(library_file: Path):
+    source = torch.load(library_file, weights_only=True)
+    del source["layer3.1.conv1.weight"]
+    torch.save(source, library_file)
+    with pytest.raises(UserError, match="layer3.1.conv1.weight"):
+        load_imagenet_weights(create_network("resnet18"), library_file)
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04 cut off"])
+def test_a_file_that_is_no_weights_is_refused(content: bytes, tmp_path: Path):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="--backbone_weights .*weights.pth"):
+        load_imagenet_weights(create_network("resnet18"), path)
+    with pytest.raises(UserError, match="no such file"):
+        load_imagenet_weights(create_network("resnet18"), tmp_path / "absent.pth")
+
+
+def test_without_a_connection_the_message_names_the_file_and_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def no_connection(*_, **__):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", no_connection)
+    with pytest.raises(UserError) as error:
+        load_imagenet_weights(create_network("resnet18"))
+    place = tmp_path / "checkpoints" / "resnet18-f37072fd.pth"
+    assert f"put resnet18-f37072fd.pth at {place}" in str(error.value)
+    assert "--backbone_weights FILE" in str(error.value)
+    assert "--no_pretrained" in str(error.value)
+
+
+def test_the_three_convolution_stem_has_no_download():
+    with torch.device("meta"):
+        network = create_network("resnet101_3x3stem")
+    with pytest.raises(UserError, match="resnet101-imagenet.pth"):
+        load_imagenet_weights(network)

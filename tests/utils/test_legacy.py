@@ -1,0 +1,70 @@
+"""The family's names and ours, both ways."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from network import create_network
+from utils.legacy import from_family, our_key, to_family
+
+IBN = (0, 0, 4, 4, 4, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "theirs, ours",
+    [
+        ("module.layer0.0.weight", "backbone.conv1.weight"),
+        ("layer0.7.running_var", "backbone.bn3.running_var"),
+        ("layer1.2.conv3.weight", "backbone.layer1.2.conv3.weight"),
+        ("layer2.3.instance_norm_layer.bias", "backbone.site_norms.4.bias"),
+        ("layer0.0.1.num_batches_tracked", "backbone.stem.0.1.num_batches_tracked"),
+        ("layer0.1.instance_norm_layer.weight", "backbone.site_norms.2.weight"),
+        ("layer4.0.0.weight", "backbone.layer4.0.0.weight"),
+        ("aspp.features.3.1.running_mean", "head.aspp.branches.3.1.running_mean"),
+        ("aspp.img_conv.0.weight", "head.aspp.image_pooling.0.weight"),
+        ("bot_aspp.0.weight", "head.aspp_projection.0.weight"),
+        ("bot_fine.1.bias", "head.low_level_projection.1.bias"),
+        ("final1.3.weight", "head.decoder.3.weight"),
+        ("final2.0.bias", "head.classifier.bias"),
+        ("dsn.4.weight", "auxiliary.4.weight"),
+    ],
+)
+def test_names(theirs: str, ours: str):
+    assert our_key(theirs) == ours
+
+
+@pytest.mark.parametrize(
+    "backbone, wt_layer",
+    [
+        ("resnet18", (0,) * 7),
+        ("resnet50", IBN),
+        ("resnet101_3x3stem", (4, 4, 0, 4, 4, 0, 0)),
+        ("mobilenet_v2", IBN),
+        ("shufflenet_v2_x1_0", (0, 0, 4, 4, 4, 4, 4)),
+        ("resnet50", (0, 0, 5, 5, 5, 0, 0)),
+    ],
+)
+def test_there_and_back(backbone: str, wt_layer: tuple[int, ...]):
+    with torch.device("meta"):
+        state = create_network(backbone, wt_layer=wt_layer).state_dict()
+    theirs = to_family(state)
+    assert len(theirs) == len(state)
+    assert not any(key.startswith(("backbone.", "head.", "auxiliary.")) for key in theirs)
+    back = from_family({f"module.{key}": value for key, value in theirs.items()})
+    assert back.keys() == state.keys()
+    assert all(back[key] is state[key] for key in state)
+
+
+def test_bypassed_norms_of_the_family_are_left_out():
+    keys = ["layer0.layer.0.1.weight", "layer0.instance_norm_layer.weight", "layer4.layer.1.weight"]
+    assert list(from_family(dict.fromkeys(keys))) == [
+        "backbone.site_norms.2.weight",
+        "backbone.layer4.1.weight",
+    ]
+
+
+def test_class_weights_of_the_losses_are_left_out():
+    assert from_family(
+        {"module.criterion.weight": 1, "module.criterion_aux.weight": 2, "module.dsn.0.bias": 3}
+    ) == {"auxiliary.0.bias": 3}

@@ -1,0 +1,95 @@
+"""Colour jitter and blurs against their references."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.filters import gaussian
+from torchvision.transforms import functional
+
+from transforms.photometric import (
+    COVARIANCE_PHOTOMETRIC,
+    ColourJitter,
+    Photometric,
+    bilateral_blur,
+    gaussian_blur,
+)
+from utils.seeding import generator
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("sigma", [0.15, 0.3, 0.62, 0.9, 1.3])
+def test_gaussian_is_scikit_images_rounded(pixels: np.ndarray, sigma: float) -> None:
+    expected = 255 * gaussian(pixels / 255, sigma, mode="nearest", truncate=4.0, channel_axis=-1)
+    blurred = gaussian_blur(pixels, sigma)
+    assert abs(blurred - np.rint(expected)).max() <= 1
+    # Rounding has no bias; cutting decimals off would give -0.5.
+    assert abs((blurred - expected).mean()) < 0.1
+
+
+def test_bilateral_is_its_definition() -> None:
+    smooth = np.add.outer(np.arange(40), np.arange(50))[..., None] * np.array([1, 2, 1]) / 2
+    noisy = np.clip(smooth + np.random.default_rng(0).normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+    padded = np.pad(noisy.astype(float), ((2, 2), (2, 2), (0, 0)), mode="reflect")
+    weighted, weights = 0.0, 0.0
+    for dy, dx in itertools.product(range(5), range(5)):
+        neighbour = padded[dy : dy + 40, dx : dx + 50]
+        distance = abs(neighbour - noisy).sum(-1, keepdims=True)
+        space = ((dy - 2) ** 2 + (dx - 2) ** 2) / 0.6**2
+        weight = np.exp(-0.5 * (space + (distance / noisy.std()) ** 2))
+        weighted, weights = weighted + weight * neighbour, weights + weight
+    assert abs(bilateral_blur(noisy, 0.6) - weighted / weights).max() < 1
+
+
+def test_identity_jitter_and_probability(pixels: np.ndarray) -> None:
+    image = Image.fromarray(pixels)
+    never = ColourJitter(0.8, 0.8, 0.8, 0.3, probability=0.0)
+    assert all(never(image, generator(seed)) is image for seed in range(20))
+    half = ColourJitter(0.8, 0.8, 0.8, 0.3, probability=0.5)
+    untouched = sum(half(image, generator(seed)) is image for seed in range(200))
+    assert 70 < untouched < 130
+    nothing = ColourJitter(0.0, 0.0, 0.0, 0.0)(image, generator(0))
+    assert abs(np.asarray(nothing).astype(int) - pixels).max() <= 6  # through 8-bit HSV and back
+
+
+def test_jitter_factors_have_torchvisions_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, list[float]] = {}
+    for name in ("brightness", "contrast", "saturation", "hue"):
+        monkeypatch.setattr(
+            functional,
+            f"adjust_{name}",
+            lambda image, factor, name=name: drawn.setdefault(name, []).append(factor),
+        )
+    orders = set()
+    for seed in range(300):
+        drawn_before = set(drawn)
+        ColourJitter(0.4, 0.4, 2.0, 0.1)(None, generator(seed))
+        orders.add(tuple(drawn)) if not drawn_before else None
+    for name, (low, high) in {
+        "brightness": (0.6, 1.4),
+        "contrast": (0.6, 1.4),
+        "saturation": (0.0, 3.0),
+        "hue": (-0.1, 0.1),
+    }.items():
+        width = high - low
+        assert len(drawn[name]) == 300
+        assert low <= min(drawn[name]) < low + 0.05 * width
+        assert high - 0.05 * width < max(drawn[name]) <= high
+
+
+def test_covariance_view_always_changes_and_is_reproducible(pixels: np.ndarray) -> None:
+    image = Image.fromarray(pixels)
+    results = [COVARIANCE_PHOTOMETRIC(image, generator(seed)) for seed in range(5)]
+    assert all(result.dtype == np.uint8 and (result != pixels).mean() > 0.5 for result in results)
+    assert (COVARIANCE_PHOTOMETRIC(image, generator(3)) == results[3]).all()
+
+
+def test_no_change_asked_for(pixels: np.ndarray) -> None:
+    assert (Photometric()(Image.fromarray(pixels), generator(0)) == pixels).all()

@@ -1,0 +1,76 @@
+"""Whole pipelines: names, shapes, types, and what belongs together."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from transforms.pipeline import CovarianceTransform, EvaluationTransform, TrainTransform, centre_crop
+from utils.seeding import generator
+
+
+@pytest.fixture
+def image() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 80, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def label() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 19, (50, 80), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("blur", [{"gblur": True}, {"gblur": False}, {"bblur": True}])
+def test_training_sample(image: Image.Image, label: np.ndarray, blur: dict[str, bool]) -> None:
+    transform = TrainTransform(32, **blur, rrotate=5, views=("image", "image_jittered"))
+    sample = pickle.loads(pickle.dumps(transform))(image, label, (40, 20), generator(0))
+    assert set(sample) == {"image", "image_jittered", "label"}
+    for view in ("image", "image_jittered"):
+        assert (sample[view].dtype, tuple(sample[view].shape)) == (torch.uint8, (3, 32, 32))
+        assert sample[view].is_contiguous()
+    assert (sample["label"].dtype, tuple(sample["label"].shape)) == (torch.int64, (32, 32))
+
+
+def test_a_further_view_shows_the_same_crop_and_leaves_the_first_alone(
+    image: Image.Image, label: np.ndarray
+) -> None:
+    one = TrainTransform(32)(image, label, None, generator(5))
+    two = TrainTransform(32, views=("image", "image_jittered"))(image, label, None, generator(5))
+    assert torch.equal(one["image"], two["image"])
+    assert torch.equal(one["label"], two["label"])
+    assert not torch.equal(two["image"], two["image_jittered"])
+
+
+def test_no_colour_change_without_jitter_and_blur(image: Image.Image, label: np.ndarray) -> None:
+    plain = TrainTransform((50, 80), 1.0, 1.0, color_aug=0, gblur=False)
+    sample = plain(image, label, None, generator(0))
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    assert torch.equal(sample["image"], pixels) or torch.equal(sample["image"], pixels.flip(-1))
+
+
+def test_covariance_views_are_whole_pictures(image: Image.Image) -> None:
+    sample = CovarianceTransform()(image, None, None, generator(0))
+    assert set(sample) == {"image", "image_jittered"}
+    assert tuple(sample["image_jittered"].shape) == (3, 50, 80)
+    assert torch.equal(sample["image"], torch.from_numpy(np.array(image)).permute(2, 0, 1))
+
+
+def test_evaluation_sizes(image: Image.Image, label: np.ndarray) -> None:
+    def size(**settings) -> tuple[int, ...]:
+        sample = EvaluationTransform(**settings)(image, label)
+        assert tuple(sample["image"].shape[1:]) == tuple(sample["label"].shape)
+        return tuple(sample["label"].shape)
+
+    assert size() == (50, 80)
+    assert size(size=(30, 20)) == (30, 20)
+    assert size(height=33) == (33, int(80 / 50 * 33))
+    assert size(height=33, crop=33) == (33, 33)
+    assert size(crop=64) == (64, 64)
+
+
+def test_centre_crop_pads_and_cuts_evenly() -> None:
+    cropped = centre_crop(np.arange(12, dtype=np.uint8).reshape(2, 6), 4, fill=255)
+    assert cropped.tolist() == [[255] * 4, [1, 2, 3, 4], [7, 8, 9, 10], [255] * 4]

@@ -1,0 +1,129 @@
+"""Which transforms a sample goes through: for training, for scores, for covariance statistics.
+
+Every pipeline is called with (RGB picture, train ids uint8 H x W or None, centroid or None, generator) and
+returns tensors by name: each view uint8 3 x H x W, ``label`` int64 H x W unless there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from transforms.geometric import JointTransform, Size, resize_label
+from transforms.photometric import COVARIANCE_PHOTOMETRIC, ColourJitter, Photometric
+
+PHOTOMETRIC_VIEWS: dict[str, Photometric] = {"image_jittered": COVARIANCE_PHOTOMETRIC}
+"""Further views a method may ask for, beside "image": the same crop under another photometric change."""
+
+
+class TrainTransform:
+    """The family's training transform: joint scale, crop and flip, then photometric changes per view.
+
+    ``color_aug`` is the probability of the colour jitter (0 switches it off), ``gblur`` / ``bblur`` choose
+    the blur (bilateral wins), ``views`` names entries of :data:`PHOTOMETRIC_VIEWS` beside "image". The
+    others as in :class:`~transforms.geometric.JointTransform`.
+    """
+
+    def __init__(
+        self,
+        crop_size: int | Size,
+        scale_min: float = 0.5,
+        scale_max: float = 2.0,
+        color_aug: float = 0.5,
+        gblur: bool = True,
+        bblur: bool = False,
+        rrotate: float = 0.0,
+        crop_nopad: bool = False,
+        views: Sequence[str] = ("image",),
+        ignore_label: int = 255,
+    ) -> None:
+        self.joint = JointTransform(crop_size, scale_min, scale_max, crop_nopad, rrotate, ignore_label)
+        jitter = ColourJitter(0.4, 0.4, 0.4, 0.1, probability=color_aug) if color_aug > 0 else None
+        blur = "bilateral" if bblur else "gaussian" if gblur else None
+        further = {name: PHOTOMETRIC_VIEWS[name] for name in views if name != "image"}
+        self.photometric: Mapping[str, Photometric] = {"image": Photometric(jitter, blur), **further}
+
+    def __call__(
+        self,
+        image: Image.Image,
+        label: np.ndarray | None,
+        centroid: tuple[int, int] | None,
+        rng: np.random.Generator,
+    ) -> dict[str, torch.Tensor]:
+        image, label = self.joint(image, label, centroid, rng)
+        return to_tensors({name: change(image, rng) for name, change in self.photometric.items()}, label)
+
+
+@dataclass(frozen=True)
+class CovarianceTransform:
+    """Two views of the whole picture for ISW's statistics: as it is, and strongly jittered and blurred."""
+
+    photometric: Photometric = COVARIANCE_PHOTOMETRIC
+
+    def __call__(
+        self,
+        image: Image.Image,
+        label: np.ndarray | None,
+        centroid: tuple[int, int] | None,
+        rng: np.random.Generator,
+    ) -> dict[str, torch.Tensor]:
+        return to_tensors({"image": np.asarray(image), "image_jittered": self.photometric(image, rng)}, label)
+
+
+@dataclass(frozen=True)
+class EvaluationTransform:
+    """The size a picture is scored at; by default its own.
+
+    ``size`` (height, width) resizes to exactly that; ``height`` keeps the aspect (width int(w / h * height)).
+    ``crop`` then cuts the central square of that side, padded with black and ``ignore_label`` where the
+    picture is smaller. Pictures are resized bicubically, labels to nearest pixels.
+    """
+
+    size: Size | None = None
+    height: int | None = None
+    crop: int | None = None
+    ignore_label: int = 255
+
+    def __call__(
+        self,
+        image: Image.Image,
+        label: np.ndarray | None,
+        centroid: tuple[int, int] | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> dict[str, torch.Tensor]:
+        size = self.size
+        if self.height is not None:
+            size = (self.height, max(1, int(image.width / image.height * self.height)))
+        if size is not None:
+            image = image.resize(size[::-1], Image.Resampling.BICUBIC)
+            label = None if label is None else resize_label(label, size)
+        pixels = np.asarray(image)
+        if self.crop is not None:
+            pixels = centre_crop(pixels, self.crop, 0)
+            label = None if label is None else centre_crop(label, self.crop, self.ignore_label)
+        return to_tensors({"image": pixels}, label)
+
+
+def centre_crop(pixels: np.ndarray, side: int, fill: int) -> np.ndarray:
+    """The central square of ``pixels`` (H x W or H x W x C), padded with ``fill`` where they are fewer."""
+    for axis in (0, 1):
+        start = round((pixels.shape[axis] - side) / 2)
+        if start < 0:
+            padding = [(0, 0)] * pixels.ndim
+            padding[axis] = (-start, side - pixels.shape[axis] + start)
+            pixels = np.pad(pixels, padding, constant_values=fill)
+        else:
+            pixels = pixels[(slice(None),) * axis + (slice(start, start + side),)]
+    return pixels
+
+
+def to_tensors(views: Mapping[str, np.ndarray], label: np.ndarray | None) -> dict[str, torch.Tensor]:
+    """Views uint8 H x W x 3 and a label uint8 H x W as the tensors of a sample."""
+    sample = {name: torch.tensor(pixels).permute(2, 0, 1).contiguous() for name, pixels in views.items()}
+    if label is not None:
+        sample["label"] = torch.from_numpy(label.astype(np.int64))
+    return sample

@@ -1,0 +1,160 @@
+"""Class-uniform sampling: half of an epoch is drawn class by class, so that rare classes are seen as often.
+
+Zhu et al., "Improving semantic segmentation via video propagation and label relaxation", CVPR 2019. Every
+picture is divided into tiles; for each class in a tile the centre of its pixels is kept, and a draw of that
+class crops around one of these points. Here the tiles cover the whole picture, the narrower ones at its
+right and lower edge included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.labels import NUM_CLASSES
+from datasets.parallel import threaded_map
+from datasets.segmentation import Draw, SegmentationSet
+from utils.files import atomic_write
+from utils.seeding import generator
+
+# Third key of the generator for the epoch's list; a sample's own generator has a zero there.
+_EPOCH_LIST = 1
+
+
+@dataclass(frozen=True)
+class TileCentroids:
+    """Where each class is found in a data set.
+
+    ``points`` int64 (n, 4): class, picture index, x, y (native pixels), sorted by class. ``pixels`` int64
+    (19,): pixels per class. ``pictures`` int64 (19,): pictures that contain the class.
+    """
+
+    points: np.ndarray
+    pixels: np.ndarray
+    pictures: np.ndarray
+
+    def of_class(self, train_id: int) -> np.ndarray:
+        """Points of one class, int64 (n, 3): picture index, x, y."""
+        first, last = np.searchsorted(self.points[:, 0], [train_id, train_id + 1])
+        return self.points[first:last, 1:]
+
+
+def tile_centroids(label: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centres of the classes in each tile of one label (train ids uint8 H x W), and pixels per class.
+
+    Returns int64 (n, 3) rows of class, x, y, rounded down, and int64 (19,). Works on runs of equal pixels
+    along the rows, of which street labels have a hundred times fewer than pixels.
+    """
+    height, width = label.shape
+    begins = np.empty((height, width), dtype=bool)
+    np.not_equal(label[:, 1:], label[:, :-1], out=begins[:, 1:])
+    begins[:, ::tile] = True
+    starts = np.flatnonzero(begins)
+    lengths = np.diff(starts, append=height * width)
+    train_ids = label.reshape(-1)[starts]
+    scored = train_ids < NUM_CLASSES
+    starts, lengths, train_ids = starts[scored], lengths[scored], train_ids[scored].astype(np.int64)
+
+    rows, columns = np.divmod(starts, width)
+    tiles_across = -(-width // tile)
+    # Cells are ordered by class, then tile.
+    tiles = tiles_across * -(-height // tile)
+    cells = train_ids * tiles + (rows // tile) * tiles_across + columns // tile
+    size = NUM_CLASSES * tiles
+    count = np.bincount(cells, lengths, size)
+    sum_x = np.bincount(cells, lengths * (columns + (lengths - 1) / 2), size)
+    sum_y = np.bincount(cells, lengths * rows.astype(np.float64), size)
+    present = np.flatnonzero(count)
+    points = np.stack(
+        [present // tiles, sum_x[present] // count[present], sum_y[present] // count[present]], 1
+    )
+    return points.astype(np.int64), count.reshape(NUM_CLASSES, tiles).sum(1).astype(np.int64)
+
+
+def scan(
+    dataset: SegmentationSet, tile: int, cache_dir: Path | None = None, threads: int | None = None
+) -> TileCentroids:
+    """Tile centroids of every label of ``dataset``, from ``cache_dir`` if the data has not changed since.
+
+    The cache's key is what the result depends on: names, sizes and modification times of the label files,
+    the label coding and ``tile``; not where the data lies. Among several processes let one call this first.
+    """
+    cache = None
+    if cache_dir is not None:
+        name = f"{dataset.spec.name}_{dataset.split}_tile{tile}_{_fingerprint(dataset, tile)[:16]}.npz"
+        cache = Path(cache_dir) / name
+        if (found := _load(cache)) is not None:
+            return found
+
+    def scan_one(index: int) -> tuple[np.ndarray, np.ndarray]:
+        points, pixels = tile_centroids(dataset.read_label(index), tile)
+        return np.insert(points, 1, index, axis=1), pixels
+
+    description = f"centroids of {dataset.spec.name} {dataset.split}"
+    results = threaded_map(scan_one, range(len(dataset)), description, threads)
+    points = np.concatenate([points for points, _ in results])
+    pixels = np.stack([pixels for _, pixels in results])
+    points = points[np.argsort(points[:, 0], kind="stable")]
+    centroids = TileCentroids(points, pixels.sum(0), (pixels > 0).sum(0))
+    if cache is not None:
+        with atomic_write(cache) as temporary:
+            np.savez_compressed(temporary, **vars(centroids))
+    return centroids
+
+
+def _fingerprint(dataset: SegmentationSet, tile: int) -> str:
+    stats = ((pair.name, pair.label.stat()) for pair in dataset.pairs)
+    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    coding = dataset.spec.coding
+    return hashlib.sha256(json.dumps([files, coding.name, coding.table.tolist(), tile]).encode()).hexdigest()
+
+
+def _load(cache: Path) -> TileCentroids | None:
+    try:
+        with np.load(cache) as saved:
+            return TileCentroids(saved["points"], saved["pixels"], saved["pictures"])
+    # Whatever is wrong with the file, making it anew is right.
+    except Exception:
+        return None
+
+
+def epoch_draws(
+    pictures: int,
+    epoch: int,
+    seed: int = 0,
+    centroids: TileCentroids | None = None,
+    fraction: float = 0.0,
+    max_cu_epoch: int | None = None,
+) -> list[Draw]:
+    """One epoch's list of draws, as long as there are ``pictures``: a pure function of (seed, epoch).
+
+    Each class that has centroids gives int(pictures * fraction / 19) draws around them, the rest are whole
+    random pictures; both are drawn without replacement until they run out. Without centroids, and after
+    epoch ``max_cu_epoch``, every picture comes once. (The published list is shorter where classes are
+    missing.)
+    """
+    rng = generator(seed, epoch, 0, _EPOCH_LIST)
+    chosen: list[tuple[int, tuple[int, int] | None]] = []
+    if centroids is not None and (max_cu_epoch is None or epoch <= max_cu_epoch):
+        per_class = int(pictures * fraction / NUM_CLASSES)
+        for train_id in range(NUM_CLASSES):
+            points = centroids.of_class(train_id)
+            for picture, x, y in points[_cycle(len(points), per_class, rng)].tolist():
+                chosen.append((picture, (x, y)))
+    whole = [(int(picture), None) for picture in _cycle(pictures, pictures - len(chosen), rng)]
+    return [
+        Draw(picture, epoch, position, centroid)
+        for position, (picture, centroid) in enumerate([*whole, *chosen])
+    ]
+
+
+def _cycle(available: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """``wanted`` indices below ``available``, shuffled, each used again only when all have been used."""
+    if available == 0:
+        return np.empty(0, dtype=np.int64)
+    rounds = [rng.permutation(available) for _ in range(-(-wanted // available))]
+    return np.concatenate([np.empty(0, dtype=np.int64), *rounds])[:wanted]

@@ -1,0 +1,181 @@
+"""The data of one run: opens the named data sets with the settings of the command line, and checks them
+first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from datasets import toycity
+from datasets.catalog import DatasetSpec, evaluation_transform, spec
+from datasets.class_uniform import TileCentroids, epoch_draws, scan
+from datasets.labels import NUM_CLASSES, TRAIN_ID_NAMES
+from datasets.loaders import TrainingSampler, evaluation_loader, training_loader
+from datasets.pairing import check_sizes
+from datasets.roots import resolve_root
+from datasets.segmentation import Draw, SegmentationSet, Transform
+from transforms.pipeline import CovarianceTransform, EvaluationTransform, TrainTransform
+from utils import distributed
+from utils.errors import UserError
+from utils.evaluation import evaluate
+from utils.metrics import class_scores
+from utils.scores import DomainScore, subset_means
+from utils.seeding import generator
+
+# Keys of the generator that chooses the pictures of a round of covariance statistics.
+_COVARIANCE_PICTURES = 3
+
+
+class Domains:
+    """Opens splits of catalogued data sets.
+
+    Everything that can be wrong with a data set is found on opening it.
+    """
+
+    class_names = TRAIN_ID_NAMES
+
+    def __init__(self, args: argparse.Namespace, configured: Mapping[str, str], toycity_root: Path) -> None:
+        """``args`` carries the flags of ``config.add_data_arguments``."""
+        self.data_root: str | None = args.data_root
+        self.protocol: str = args.protocol
+        self.evaluation_height: int | None = args.evaluation_height
+        self.batch_size: int = args.bs_mult_val
+        self.workers: int = default_workers() if args.num_workers is None else args.num_workers
+        self.configured = configured
+        self._sizes: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        if self.data_root and Path(self.data_root).resolve() == Path(toycity_root).resolve():
+            with distributed.main_process_first():
+                toycity.generate(Path(self.data_root))
+
+    def open(self, name: str, split: str, transform: Transform, seed: int = 0) -> SegmentationSet:
+        """One split of a data set: pairs found, sizes of pictures and labels equal.
+
+        Raises:
+            UserError: naming the setting, folder or file that is wrong.
+        """
+        dataset = spec(name)
+        opened = SegmentationSet(dataset, split, self._root(dataset), transform, seed)
+        if (name, split) not in self._sizes:
+            self._sizes[name, split] = check_sizes(opened.pairs)
+        sizes = self._sizes[name, split]
+        evaluated = isinstance(transform, EvaluationTransform)
+        if evaluated and self.batch_size > 1 and len(set(sizes)) > 1 and transform.crop is None:
+            raise UserError(f"--bs_mult_val {self.batch_size}: the pictures of {name} differ in size; use 1")
+        return opened
+
+    def _root(self, dataset: DatasetSpec) -> Path:
+        return resolve_root(dataset, self.data_root, self.configured)
+
+    def evaluation_loader(self, name: str, split: str = "val") -> DataLoader:
+        """This process's share of a split, at the size the protocol scores it at."""
+        transform = evaluation_transform(spec(name), self.protocol, self.evaluation_height)
+        opened = self.open(name, split, transform)
+        return evaluation_loader(
+            opened, self.batch_size, self.workers, distributed.rank(), distributed.world_size()
+        )
+
+    def score(
+        self,
+        name: str,
+        predict: Callable[[torch.Tensor], torch.Tensor],
+        loader: DataLoader,
+        device: torch.device,
+        amp: str = "off",
+    ) -> DomainScore:
+        """Score ``predict`` (see ``utils.evaluation``) on :meth:`evaluation_loader`'s pictures of all
+        processes.
+        """
+        matrix = evaluate(predict, loader, NUM_CLASSES, device, amp, title=name)
+        main, *subsets = spec(name).class_sets
+        scores = class_scores(matrix.numpy(), main.train_ids, main.merge, self.protocol == "robustnet")
+        means = subset_means(scores, {len(subset.train_ids): subset.train_ids for subset in subsets})
+        return DomainScore(scores, int(matrix.pictures), means)
+
+    def training_loaders(self, args: argparse.Namespace, views: tuple[str, ...]) -> TrainingLoaders:
+        """The source domain for ``train.py``'s arguments; ``views`` as the method declares them."""
+        return TrainingLoaders(self, args, views)
+
+
+class TrainingLoaders:
+    """The training data of one run, epoch by epoch."""
+
+    def __init__(self, domains: Domains, args: argparse.Namespace, views: tuple[str, ...]) -> None:
+        transform = TrainTransform(
+            args.crop_size,
+            args.scale_min,
+            args.scale_max,
+            args.color_aug,
+            args.gblur,
+            args.bblur,
+            args.rrotate,
+            args.crop_nopad,
+            views,
+        )
+        self.domains = domains
+        self.seed: int = args.seed
+        self.covariance_images: int = args.covstat_images
+        source = domains.open(args.dataset[0], args.city_mode, transform, args.seed)
+        self.covariance_sets = [
+            domains.open(name, "train", CovarianceTransform(), args.seed)
+            for name in args.covstat_val_dataset or args.dataset
+        ]
+        # The scan reads every label once and keeps the result, so a bad label value is found here, not hours
+        # later.
+        with distributed.main_process_first():
+            centroids = scan(source, args.class_uniform_tile, Path(args.ckpt) / "cache")
+        self._warn_of_missing_classes(source, centroids)
+        draws = partial(
+            epoch_draws,
+            len(source),
+            seed=args.seed,
+            centroids=centroids,
+            fraction=args.class_uniform_pct,
+            max_cu_epoch=args.max_cu_epoch,
+        )
+        self.sampler = TrainingSampler(
+            draws, args.bs_mult, distributed.rank(), distributed.world_size(), args.seed
+        )
+        if len(self.sampler) < args.accumulate:
+            raise UserError(
+                f"--accumulate {args.accumulate}: an epoch has only {len(self.sampler)} batches of --bs_mult"
+            )
+        self.steps_per_epoch = len(self.sampler) // args.accumulate
+        self.loader = training_loader(source, self.sampler, domains.workers)
+
+    @staticmethod
+    def _warn_of_missing_classes(source: SegmentationSet, centroids: TileCentroids) -> None:
+        expected = source.spec.class_sets[0].train_ids
+        missing = [TRAIN_ID_NAMES[c] for c in expected if centroids.pixels[c] == 0]
+        if missing and distributed.is_main():
+            print(f"{source.spec.name}: no training pixel of {', '.join(missing)}", flush=True)
+
+    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[dict[str, dict[str, Any]]]:
+        """This process's batches of one epoch from number ``first_batch`` on, by domain."""
+        self.sampler.set_position(epoch, first_batch)
+        for batch in self.loader:
+            yield {"source": batch}
+
+    def covariance_pairs(self, trial: int) -> Iterator[DataLoader]:
+        """Per statistics data set, this process's share of one round: whole pictures and their jittered
+        views.
+        """
+        for opened in self.covariance_sets:
+            rng = generator(self.seed, trial, 0, _COVARIANCE_PICTURES)
+            chosen = rng.permutation(len(opened))[: self.covariance_images].tolist()
+            draws = [Draw(index, trial, place) for place, index in enumerate(chosen)]
+            share = draws[distributed.rank() :: distributed.world_size()]
+            yield DataLoader(opened, batch_size=1, sampler=share, num_workers=self.domains.workers)
+
+
+def default_workers() -> int:
+    """Loader processes per training process: its share of the cores, at most 8."""
+    local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return max(1, min(8, (os.cpu_count() or 1) // local_processes))

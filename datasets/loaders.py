@@ -1,0 +1,106 @@
+"""Who draws which samples when, and the loaders that make them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from datasets.segmentation import Draw
+from utils.seeding import generator
+
+# Last key of the generator for an epoch's order, beside the one of its list.
+_EPOCH_ORDER = 2
+
+
+class TrainingSampler(Sampler[list[Draw]]):
+    """Batches of draws for one of ``world_size`` processes.
+
+    ``draws_of_epoch(epoch)`` lists the draws of an epoch; it must return the same list on every rank, of
+    the same length in every epoch. The list is shuffled by (``seed``, epoch) and dealt out in global
+    batches of ``batch_size * world_size``; an incomplete last batch is dropped, and an epoch shorter than
+    one global batch repeats draws to fill it. Resume with :meth:`set_position`.
+    """
+
+    def __init__(
+        self,
+        draws_of_epoch: Callable[[int], Sequence[Draw]],
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.draws_of_epoch = draws_of_epoch
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world_size = world_size
+        self.seed = seed
+        self.epoch = 0
+        self.first_batch = 0
+        self.length = max(1, len(draws_of_epoch(0)) // (batch_size * world_size))
+
+    def set_position(self, epoch: int, first_batch: int = 0) -> None:
+        """The next iteration yields the batches of ``epoch`` from number ``first_batch`` on."""
+        self.epoch = epoch
+        self.first_batch = first_batch
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch, wherever in it the next iteration starts."""
+        return self.length
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        draws = self.draws_of_epoch(self.epoch)
+        order = generator(self.seed, self.epoch, 0, _EPOCH_ORDER).permutation(len(draws))
+        shuffled = [draws[index] for index in order]
+        global_batch = self.batch_size * self.world_size
+        if len(shuffled) < global_batch:
+            endless = itertools.cycle(shuffled)
+            # A draw used again gets a number of its own, so that its crop is another one.
+            repeated = itertools.islice(endless, global_batch)
+            shuffled = [draw._replace(position=number) for number, draw in enumerate(repeated)]
+        for batch in range(self.first_batch, self.length):
+            yield shuffled[batch * global_batch : (batch + 1) * global_batch][self.rank :: self.world_size]
+
+
+class EvaluationSampler(Sampler[int]):
+    """Every ``world_size``-th index from ``rank`` on: over all ranks each index exactly once."""
+
+    def __init__(self, length: int, rank: int = 0, world_size: int = 1) -> None:
+        self.indices = range(rank, length, world_size)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
+
+
+def training_loader(dataset: Dataset, sampler: TrainingSampler, workers: int = 4) -> DataLoader:
+    """Batches of ``dataset`` as ``sampler`` draws them; workers live as long as the loader."""
+    return DataLoader(dataset, batch_sampler=sampler, **_worker_settings(workers, persistent=True))
+
+
+def evaluation_loader(
+    dataset: Dataset, batch_size: int = 1, workers: int = 4, rank: int = 0, world_size: int = 1
+) -> DataLoader:
+    """This rank's share of ``dataset`` in order; ``batch_size`` above 1 needs pictures of one size."""
+    sampler = EvaluationSampler(len(dataset), rank, world_size)
+    return DataLoader(
+        dataset, batch_size=batch_size, sampler=sampler, **_worker_settings(workers, persistent=False)
+    )
+
+
+def _worker_settings(workers: int, persistent: bool) -> dict[str, object]:
+    settings: dict[str, object] = {"num_workers": workers, "pin_memory": torch.cuda.is_available()}
+    if workers:
+        settings.update(persistent_workers=persistent, prefetch_factor=2, worker_init_fn=limit_threads)
+    return settings
+
+
+def limit_threads(worker: int = 0) -> None:
+    """One thread per worker: the workers are the parallelism, more threads than cores slow all down."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)

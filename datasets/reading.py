@@ -1,0 +1,88 @@
+"""Reading one picture or one label file, with errors that name it."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from datasets.labels import LabelCoding, LabelValueError, palette_coding
+from utils.errors import UserError
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+# What Pillow raises for files that are missing, cut short, not pictures, or absurdly large.
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+
+
+def read_image(path: Path) -> Image.Image:
+    """The picture as 8-bit RGB, upright by its EXIF data; alpha is dropped, 16-bit grey reduced.
+
+    Raises :class:`UserError` naming the file when it cannot be read whole.
+    """
+    try:
+        with Image.open(path) as image:
+            if _orientation(image) != 1:
+                return ImageOps.exif_transpose(image).convert("RGB")
+            if image.mode.startswith("I"):
+                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+            image.load()
+            return image if image.mode == "RGB" else image.convert("RGB")
+    except UNREADABLE as error:
+        raise _unreadable("picture", path, error) from error
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """(width, height) of what :func:`read_image` would return, from the file's header alone."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            # EXIF orientations 5 to 8 include a quarter turn.
+            return (height, width) if _orientation(image) >= 5 else (width, height)
+    except UNREADABLE as error:
+        raise _unreadable("picture", path, error) from error
+
+
+def read_label(path: Path, coding: LabelCoding) -> np.ndarray:
+    """The label's train ids, uint8 H x W.
+
+    Raises :class:`UserError` naming the file when it cannot be read whole or holds values outside ``coding``.
+    """
+    try:
+        if coding.bits == 16:
+            return coding.decode(_first_channel(path))
+        with Image.open(path) as image:
+            if coding.coloured and image.mode == "P":
+                palette = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+                coding = palette_coding(palette) or coding
+            elif image.mode == "RGBA":
+                image = image.convert("RGB")
+            return coding.decode(np.asarray(image))
+    except LabelValueError as error:
+        raise LabelValueError(f"{path}: {error}") from error
+    except UNREADABLE as error:
+        raise _unreadable("label", path, error) from error
+
+
+def _first_channel(path: Path) -> np.ndarray:
+    """The first (red) channel at the file's own depth, which Pillow would cut to its high byte."""
+    content = np.fromfile(path, dtype=np.uint8)
+    pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    if pixels is None:
+        raise ValueError("not a whole picture file")
+    return pixels if pixels.ndim == 2 else pixels[..., 2]  # OpenCV's order is blue, green, red
+
+
+def _orientation(image: Image.Image) -> int:
+    # Pillow would decode a whole PNG to look for EXIF data behind its pixels.
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    return image.getexif().get(ExifTags.Base.Orientation, 1)
+
+
+def _unreadable(kind: str, path: Path, error: Exception) -> UserError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return UserError(f"{path}: this {kind} cannot be read ({reason}); replace or remove it")

@@ -1,0 +1,88 @@
+"""The data set class: a split of any catalogued data set as samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from datasets.catalog import DatasetSpec
+from datasets.pairing import list_pairs
+from datasets.reading import read_image, read_label
+from utils.errors import UserError
+from utils.seeding import generator
+
+
+class Draw(NamedTuple):
+    """One sample to be made: everything its random choices depend on, apart from the seed.
+
+    ``position`` is the draw's own number in its epoch; ``centroid``, (x, y) in native pixels, is a point
+    the crop must contain.
+    """
+
+    index: int
+    epoch: int
+    position: int
+    centroid: tuple[int, int] | None = None
+
+
+class Transform(Protocol):
+    """Picture and train ids to tensors by name; all randomness comes from ``rng``."""
+
+    def __call__(
+        self,
+        image: Image.Image,
+        label: np.ndarray | None,
+        centroid: tuple[int, int] | None,
+        rng: np.random.Generator,
+    ) -> dict[str, torch.Tensor]: ...
+
+
+class SegmentationSet(Dataset):
+    """One split of one data set.
+
+    A sample is what ``transform`` returns (see :mod:`transforms.pipeline`) plus ``name`` (str) and
+    ``index`` (int). It is a pure function of (``seed``, draw): the same on any worker, rank, or after any
+    resume. With ``labelled=False`` label files are neither looked for nor read. Raises :class:`UserError`
+    naming the file or folder at fault.
+    """
+
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        split: str,
+        root: Path,
+        transform: Transform,
+        seed: int = 0,
+        labelled: bool = True,
+    ) -> None:
+        self.spec = spec
+        self.split = split
+        self.root = Path(root)
+        self.transform = transform
+        self.seed = seed
+        self.pairs = list_pairs(spec, split, self.root, labelled)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, key: int | Draw) -> dict[str, torch.Tensor | str | int]:
+        draw = key if isinstance(key, Draw) else Draw(int(key), 0, int(key))
+        pair = self.pairs[draw.index]
+        image = read_image(pair.image)
+        label = None if pair.label is None else self.read_label(draw.index)
+        if label is not None and label.shape != (image.height, image.width):
+            raise UserError(
+                f"{pair.image} is {image.width}x{image.height} but its label {pair.label} is "
+                f"{label.shape[1]}x{label.shape[0]}; remove the pair"
+            )
+        rng = generator(self.seed, draw.epoch, draw.position)
+        return {**self.transform(image, label, draw.centroid, rng), "name": pair.name, "index": draw.index}
+
+    def read_label(self, index: int) -> np.ndarray:
+        """Train ids of one picture, uint8 H x W, at native size."""
+        return read_label(self.pairs[index].label, self.spec.coding)

@@ -1,0 +1,55 @@
+"""``python -m datasets.toycity``: make the toy data sets, or a contact sheet of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets.toycity.contact_sheet import write_contact_sheet
+from datasets.toycity.domains import DOMAINS
+from datasets.toycity.generation import generate
+from utils.errors import UserError, run_program
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``"256x512"`` -> (256, 512), height x width in pixels."""
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise UserError(f"--size {text}: give height x width in pixels, such as 256x512")
+    return int(parts[0]), int(parts[1])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse the command line and do what it says."""
+    parser = argparse.ArgumentParser(prog="python -m datasets.toycity", description=__doc__)
+    parser.add_argument(
+        "--root", type=Path, default=Path("data/toycity"), help="one folder per domain is made here"
+    )
+    parser.add_argument("--train", type=int, default=48, help="training pictures per domain")
+    parser.add_argument("--val", type=int, default=12, help="validation pictures per domain")
+    parser.add_argument(
+        "--size", default="256x512", help="height x width in pixels (mapillary varies about it)"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--domains", nargs="+", default=list(DOMAINS), metavar="NAME", help=", ".join(DOMAINS)
+    )
+    parser.add_argument("--processes", type=int, help="worker processes; the files do not depend on it")
+    parser.add_argument(
+        "--contact_sheet", type=Path, metavar="FILE", help="only write a picture of all domains to FILE"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(arguments)
+    size = parse_size(options.size)
+    if options.contact_sheet:
+        write_contact_sheet(options.contact_sheet, options.domains, size, options.seed)
+        print(f"wrote {options.contact_sheet}")
+        return
+    generate(options.root, options.domains, options.train, options.val, size, options.seed, options.processes)
+    counts = f"{options.train} training and {options.val} validation pictures"
+    print(f"{', '.join(options.domains)}: {counts} each are in {options.root}")
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,67 @@
+"""The pinhole camera of a street scene and the street's own coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NEAR = 0.5  # metres; points nearer than this are moved onto this plane
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A level pinhole camera above a gently curved street.
+
+    Camera space is (x right, y up from the ground, z ahead), in metres. Street coordinates (s, y, z) measure
+    s to the right of the street's middle line, which bends by ``curve * z**2``. Pixels are (column, row) with
+    the origin in the upper left corner. The horizon is moved by a lens shift, so verticals stay vertical;
+    ``roll`` (radians) then turns the picture about its centre.
+    """
+
+    width: int
+    height: int
+    focal: float
+    centre: float
+    horizon: float
+    eye: float
+    offset: float
+    curve: float
+    roll: float = 0.0
+
+    def locate(self, s: float, z: float) -> tuple[float, float]:
+        """Camera-space x of the street point (s, z), and the street's heading there in radians (0: ahead)."""
+        return s - self.offset + self.curve * z * z, float(np.arctan(2 * self.curve * z))
+
+    def street(self, points: np.ndarray) -> np.ndarray:
+        """Street points (..., 3) in camera space, (..., 3)."""
+        moved = np.array(points, dtype=np.float64)
+        moved[..., 0] += self.curve * moved[..., 2] ** 2 - self.offset
+        return moved
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Camera-space points (..., 3) -> pixels (..., 2), float."""
+        scale = self.focal / np.maximum(points[..., 2], NEAR)
+        pixels = np.empty((*points.shape[:-1], 2))
+        pixels[..., 0] = self.centre + points[..., 0] * scale
+        pixels[..., 1] = self.horizon + (self.eye - points[..., 1]) * scale
+        return self._turn(pixels, self.roll)
+
+    def ground_of_pixels(self, scale: int) -> tuple[np.ndarray, np.ndarray]:
+        """Street s and depth z (metres) of the pixels of the ``scale`` times smaller picture, float32 (H, W).
+
+        Pixels on or above the horizon get the depth of the row just below it.
+        """
+        rows, columns = np.mgrid[0 : self.height // scale, 0 : self.width // scale].astype(np.float32)
+        pixels = np.stack([columns, rows], axis=-1) * scale + (scale - 1) / 2
+        level = self._turn(pixels, -self.roll) if self.roll else pixels
+        z = self.focal * self.eye / np.maximum(level[..., 1] - self.horizon, self.height / 400)
+        s = (level[..., 0] - self.centre) * z / self.focal + self.offset - self.curve * z * z
+        return s.astype(np.float32), z.astype(np.float32)
+
+    def _turn(self, pixels: np.ndarray, angle: float) -> np.ndarray:
+        if not angle:
+            return pixels
+        middle = np.array([self.width / 2, self.height / 2])
+        cosine, sine = np.cos(angle), np.sin(angle)
+        return (pixels - middle) @ np.array([[cosine, sine], [-sine, cosine]]) + middle

@@ -1,0 +1,199 @@
+"""Writing toy data sets: complete or not at all, and the same bytes whoever writes them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from datasets.toycity.domains import DOMAINS, draw_look
+from datasets.toycity.layouts import SPLITS, write_extras, write_pair
+from datasets.toycity.scene import render
+from utils.errors import UserError
+from utils.seeding import generator
+
+MANIFEST = "toycity.json"
+"""Holds the parameters a domain's folder was made with; folders without it are never touched."""
+
+VERSION = 1
+"""Raised whenever the same parameters would give other bytes, so that older files are made anew."""
+
+SMALLEST = (32, 64)
+
+_PART = ".toycity-part-"
+_ABANDONED_AFTER = 24 * 3600.0  # seconds
+# Starting processes takes seconds; below this many pixels in all, one process is sooner done.
+_PIXELS_WORTH_A_POOL = 60 * 256 * 512
+
+Job = tuple[str, str, int, int, tuple[int, int], int]  # folder, domain, split, index, size, seed
+
+
+def generate(
+    root: Path,
+    domains: Sequence[str] = DOMAINS,
+    train: int = 48,
+    val: int = 12,
+    size: tuple[int, int] = (256, 512),
+    seed: int = 0,
+    processes: int | None = None,
+) -> None:
+    """Make the toy data sets ``root``/<domain>, each in its native layout, unless they are there already.
+
+    ``train`` and ``val`` count pictures per domain, ``size`` is (height, width) in pixels. Picture i depends
+    on (seed, domain, split, i) alone: neither on the number of pictures nor on ``processes`` (default: one
+    per available core when there is enough to do). A domain appears under its name only when it is complete;
+    one that was made with other parameters is replaced.
+
+    Raises :class:`UserError` for an unknown domain, a bad size or count, a folder that is not ours, or a root
+    that cannot be written.
+    """
+    root = Path(root)
+    check_request(domains, size)
+    if train < 1 or val < 1 or seed < 0:
+        raise UserError("--train and --val must be at least 1, and --seed at least 0")
+    wanted = {domain: _manifest(domain, train, val, size, seed) for domain in domains}
+    missing = [domain for domain in wanted if not _is_complete(root / domain, wanted[domain])]
+    if not missing:
+        return
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(root)
+        with contextlib.ExitStack() as parts:
+            folders = {domain: parts.enter_context(_part_folder(root, domain)) for domain in missing}
+            counts = dict(enumerate((train, val)))
+            jobs = [
+                (str(folders[domain]), domain, split, index, tuple(size), seed)
+                for domain in missing
+                for split in range(len(SPLITS))
+                for index in range(counts[split])
+            ]
+            _work(jobs, processes)
+            for domain in missing:
+                write_extras(domain, folders[domain])
+                (folders[domain] / MANIFEST).write_text(json.dumps(wanted[domain], indent=1) + "\n")
+                _publish(folders[domain], root / domain, wanted[domain])
+    except OSError as error:
+        raise UserError(
+            f"cannot write the toy city to {root}: {error.strerror or error}; choose another --root"
+        ) from error
+
+
+def check_request(domains: Iterable[str], size: tuple[int, int]) -> None:
+    """Raise :class:`UserError` for a domain that does not exist or a picture that is too small."""
+    unknown = [domain for domain in domains if domain not in DOMAINS]
+    if unknown:
+        raise UserError(
+            f"--domains: no toy domain is called {unknown[0]!r}; choose from {', '.join(DOMAINS)}"
+        )
+    if size[0] < SMALLEST[0] or size[1] < SMALLEST[1]:
+        smallest = "x".join(map(str, SMALLEST))
+        raise UserError(
+            f"--size {size[0]}x{size[1]}: the smallest toy picture is {smallest} (height x width)"
+        )
+
+
+def _manifest(domain: str, train: int, val: int, size: tuple[int, int], seed: int) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "domain": domain,
+        "train": train,
+        "val": val,
+        "size": list(size),
+        "seed": seed,
+    }
+
+
+def _is_complete(folder: Path, manifest: dict[str, Any]) -> bool:
+    """Whether ``folder`` holds what ``manifest`` describes. Raises when what it holds is not ours."""
+    if not folder.exists():
+        return False
+    try:
+        return json.loads((folder / MANIFEST).read_text()) == manifest
+    except FileNotFoundError:
+        if folder.is_dir() and not any(folder.iterdir()):
+            return False
+        raise UserError(
+            f"{folder} exists and was not made by the toy city; move it away or choose another --root"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder / MANIFEST} cannot be read ({error}); delete {folder} to make it anew"
+        ) from error
+
+
+@contextlib.contextmanager
+def _part_folder(root: Path, domain: str) -> Iterable[Path]:
+    """A folder to work in beside the final one; it is gone afterwards unless it was renamed."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PART}{domain}-", dir=root))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(root: Path) -> None:
+    """Remove what a killed process left; younger folders may belong to one that is still at work."""
+    for folder in root.glob(f"{_PART}*"):
+        if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(folder: Path, target: Path, manifest: dict[str, Any]) -> None:
+    """Rename a finished folder to its name, unless another process finished the same meanwhile."""
+    if target.exists():
+        if _is_complete(target, manifest):
+            return
+        outdated = Path(tempfile.mkdtemp(prefix=f"{_PART}old-", dir=target.parent))
+        target.replace(outdated / target.name)
+        shutil.rmtree(outdated)
+    folder.replace(target)
+
+
+def _work(jobs: list[Job], processes: int | None) -> None:
+    if processes is None:
+        pixels = sum(job[4][0] * job[4][1] for job in jobs)
+        processes = _available_cores() if pixels >= _PIXELS_WORTH_A_POOL else 1
+    if processes <= 1:
+        for job in jobs:
+            _make(job)
+        return
+    # Spawned processes share no threads or locks with this one, which may have torch and CUDA running.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        processes, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
+        for _ in pool.map(_make, jobs, chunksize=4):
+            pass
+
+
+def picture(
+    domain: str, split: int, index: int, size: tuple[int, int], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Picture ``index`` of split 0 (train) or 1 (val) and its raster of codes: see :func:`scene.render`."""
+    rng = generator(seed, DOMAINS.index(domain), split, index)
+    return render(draw_look(domain, rng, index, size), index, rng)
+
+
+def _available_cores() -> int:
+    if hasattr(
+        os, "sched_getaffinity"
+    ):  # it respects limits set for this process, but is not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _make(job: Job) -> None:
+    folder, domain, split, index, size, seed = job
+    write_pair(domain, Path(folder), split, index, *picture(domain, split, index, size, seed))

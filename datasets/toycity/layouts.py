@@ -1,0 +1,168 @@
+"""Each domain's own folders, file names and label coding."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from datasets.labels import CITYSCAPES_IDS, GTAV, LABEL_COLOURS, MAPILLARY, SYNTHIA, TRAIN_IDS, LabelCoding
+from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP, Code
+from datasets.toycity.mapillary_config import mapillary_config, mapillary_palette
+
+SPLITS = ("train", "val")
+
+_PNG_EFFORT = 1  # the files are small; what counts is the time to write them
+_JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a domain keeps a picture and its label, and which native id stands for each paint code.
+
+    ``splits`` names the folders of train and val. ``image`` and ``label`` are path templates with the fields
+    ``split``, ``city`` and ``number``; pictures take turns over ``cities``. ``finer`` maps paint codes beyond
+    the train ids to native ids; those it does not name count as the class they belong to.
+    """
+
+    coding: LabelCoding
+    splits: tuple[str, str]
+    image: str
+    label: str
+    finer: Mapping[Code, int]
+    cities: tuple[tuple[str, ...], tuple[str, ...]] = (("",), ("",))
+    first: int = 0
+
+    def paths(self, split: int, index: int) -> tuple[str, str]:
+        """Relative paths of picture ``index`` and its label."""
+        cities = self.cities[split]
+        fields = {
+            "split": self.splits[split],
+            "city": cities[index % len(cities)],
+            "number": index + self.first,
+        }
+        return self.image.format(**fields), self.label.format(**fields)
+
+    def table(self) -> np.ndarray:
+        """Native id of every paint code, uint8 (INSTANCE_STEP,)."""
+        table = self.coding.native_ids[CLASS_OF_CODE]
+        for code, native in self.finer.items():
+            table[code] = native
+        return table
+
+
+_CITYSCAPES_VOID = {Code.EGO_VEHICLE: 1, Code.STATIC: 4}
+
+LAYOUTS: dict[str, Layout] = {
+    "cityscapes": Layout(
+        CITYSCAPES_IDS,
+        ("train", "val"),
+        "leftImg8bit_trainvaltest/leftImg8bit/{split}/{city}/{city}_{number:06d}_000019_leftImg8bit.png",
+        "gtFine_trainvaltest/gtFine/{split}/{city}/{city}_{number:06d}_000019_gtFine_labelIds.png",
+        _CITYSCAPES_VOID,
+        (("northfield", "oldbridge", "westhaven"), ("easton", "lakeside")),
+    ),
+    "gtav": Layout(
+        GTAV,
+        ("train", "valid"),
+        "images/{split}/{city}/{number:05d}.png",
+        "labels/{split}/{city}/{number:05d}.png",
+        _CITYSCAPES_VOID,
+        (("folder_a", "folder_b"), ("folder_c",)),
+        first=1,
+    ),
+    "synthia": Layout(
+        SYNTHIA,
+        ("train", "val"),
+        "RGB/{split}/{number:07d}.png",
+        "GT/LABELS/{split}/{number:07d}.png",
+        {Code.LANE_MARKING: 22, Code.CROSSWALK: 22, Code.STATIC: 0, Code.EGO_VEHICLE: 0},
+    ),
+    "bdd100k": Layout(
+        TRAIN_IDS,
+        ("train", "val"),
+        "images/{split}/{number:08x}-toycity.jpg",
+        "labels/{split}/{number:08x}-toycity_train_id.png",
+        {Code.STATIC: 255, Code.EGO_VEHICLE: 255},
+    ),
+    "mapillary": Layout(
+        MAPILLARY,
+        ("training", "validation"),
+        "{split}/images/toycity_{number:06d}.jpg",
+        "{split}/labels/toycity_{number:06d}.png",
+        {
+            Code.LANE_MARKING: 24,
+            Code.CROSSWALK: 23,
+            Code.CURB: 2,
+            Code.MANHOLE: 41,
+            Code.UTILITY_POLE: 47,
+            Code.MOTORCYCLIST: 21,
+            Code.STATIC: 51,
+            Code.EGO_VEHICLE: 64,
+        },
+    ),
+}
+
+
+def native_label(domain: str, raster: np.ndarray) -> np.ndarray:
+    """Native ids, uint8 (H, W), of a raster of paint codes."""
+    label = LAYOUTS[domain].table()[raster & (INSTANCE_STEP - 1)]
+    if domain == "cityscapes":
+        # The rectified pictures' outermost rows and columns are outside the region of interest.
+        edge = max(1, label.shape[0] // 200)
+        label[:edge] = label[-edge:] = 3
+        label[:, :edge] = label[:, -edge:] = 3
+    return label
+
+
+def write_pair(
+    domain: str, root: Path, split: int, index: int, image: np.ndarray, raster: np.ndarray
+) -> None:
+    """Write a picture, uint8 (H, W, 3) RGB, and the label of its raster of codes in the domain's layout."""
+    image_path, label_path = (root / name for name in LAYOUTS[domain].paths(split, index))
+    for path in (image_path, label_path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    image_path.write_bytes(_encoded(image_path.suffix, bgr))
+    label = native_label(domain, raster)
+    if domain == "gtav":
+        label_path.write_bytes(_palette_png(label, LABEL_COLOURS))
+    elif domain == "mapillary":
+        label_path.write_bytes(_palette_png(label, mapillary_palette()))
+    elif domain == "synthia":
+        # Red is the class and green the instance; OpenCV orders channels blue, green, red.
+        channels = [np.zeros_like(raster), raster // INSTANCE_STEP, label.astype(np.uint16)]
+        label_path.write_bytes(_encoded(".png", cv2.merge(channels)))
+    else:
+        label_path.write_bytes(_encoded(".png", label))
+
+
+def write_extras(domain: str, root: Path) -> None:
+    """Write what the domain ships beside its pictures."""
+    if domain == "mapillary":
+        (root / "config.json").write_text(json.dumps(mapillary_config(), indent=1) + "\n")
+
+
+def _encoded(suffix: str, image: np.ndarray) -> bytes:
+    jpeg = suffix == ".jpg"
+    options = (
+        [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if jpeg else [cv2.IMWRITE_PNG_COMPRESSION, _PNG_EFFORT]
+    )
+    done, data = cv2.imencode(suffix, image, options)
+    if not done:
+        raise RuntimeError(f"could not encode a {suffix} picture of shape {image.shape}")
+    return data.tobytes()
+
+
+def _palette_png(label: np.ndarray, palette: np.ndarray) -> bytes:
+    picture = Image.fromarray(label)
+    picture.putpalette(palette.astype(np.uint8).tobytes())
+    stream = io.BytesIO()
+    picture.save(stream, format="PNG", compress_level=_PNG_EFFORT)
+    return stream.getvalue()

@@ -1,0 +1,186 @@
+"""The one drawing board: every shape is filled with the same mask in the picture and in the label raster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from datasets.toycity.camera import Camera
+from datasets.toycity.codes import INSTANCE_STEP, IS_GROUND, Code
+from datasets.toycity.looks import Colour, Light
+
+_SHIFT = 4  # sub-pixel bits of OpenCV's fills
+_FAR_OUT = 1e5  # pixels; keeps fixed-point coordinates in range
+
+
+class Painter:
+    """A picture uint8 (H, W, 3) RGB and its raster of codes uint16 (H, W), painted from far to near.
+
+    Shapes are given in camera space (metres). Colours are RGB 0..255 under full light; distance adds haze.
+    Lamps that should glow at night are remembered in ``glows`` as (column, row, radius in pixels, colour).
+    """
+
+    def __init__(self, camera: Camera, light: Light) -> None:
+        self.camera = camera
+        self.light = light
+        self.image = np.zeros((camera.height, camera.width, 3), dtype=np.uint8)
+        self.codes = np.full((camera.height, camera.width), Code.SKY, dtype=np.uint16)
+        self.glows: list[tuple[float, float, float, Colour]] = []
+        self._instance = 0
+        low = max(camera.height - camera.horizon, 1.0) * (1 + 2 * abs(camera.roll))
+        self._nearest = 0.8 * camera.focal * camera.eye / low
+
+    def next_instance(self) -> None:
+        """Give what is painted from here on an instance number of its own."""
+        self._instance += 1
+
+    def tone(self, colour: Sequence[float], z: float, light: float = 1.0) -> tuple[float, ...]:
+        """``colour`` as it looks at distance ``z`` (metres) when lit by ``light``."""
+        clear = float(np.exp(-self.light.haze_density * max(z, 0.0)))
+        haze = self.light.haze
+        return tuple(
+            min(255.0, c * light) * clear + h * (1 - clear) for c, h in zip(colour, haze, strict=True)
+        )
+
+    def pixels(self, points: np.ndarray) -> np.ndarray:
+        """Camera-space points (..., 3) as OpenCV's fixed-point pixels, int32 (..., 2)."""
+        flat = np.clip(self.camera.project(points), -_FAR_OUT, _FAR_OUT)
+        return np.rint(flat * (1 << _SHIFT)).astype(np.int32, order="C")
+
+    def faces(self, points: np.ndarray, colour: Sequence[float], code: int, light: float = 1.0) -> None:
+        """Fill polygons (K, N, 3) that share one colour and code and do not overlap one another."""
+        pixels = self.pixels(points)
+        depth = float(points[..., 2].mean())
+        self._fill(list(pixels), self.tone(colour, depth, light), code)
+
+    def face(self, points: np.ndarray, colour: Sequence[float], code: int, light: float = 1.0) -> None:
+        """Fill one polygon (N, 3)."""
+        self.faces(np.asarray(points, dtype=np.float64)[None], colour, code, light)
+
+    def flat(
+        self,
+        outline: Sequence[tuple[float, float]] | np.ndarray,
+        at: tuple[float, float],
+        colour: Sequence[float],
+        code: int,
+        light: float = 1.0,
+        stretch: float = 1.0,
+    ) -> None:
+        """Fill an outline [(x, y), ...] standing upright at ``at`` = (x, z), facing the camera."""
+        xy = np.asarray(outline, dtype=np.float64)
+        points = np.empty((len(xy), 3))
+        points[:, 0] = at[0] + xy[:, 0] * stretch
+        points[:, 1] = xy[:, 1]
+        points[:, 2] = at[1]
+        self.face(points, colour, code, light)
+
+    def strip(
+        self,
+        s: tuple[float, float],
+        z: tuple[float, float],
+        colour: Sequence[float],
+        code: int,
+        y: float = 0.0,
+    ) -> None:
+        """Fill the ground between two lines parallel to the street (s in street coordinates)."""
+        steps = max(2, min(16, int(abs(self.camera.curve) * 4000 + 2)))
+        # What lies nearer than the picture's lower edge would only make coordinates huge.
+        depth = np.geomspace(max(z[0], min(self._nearest, z[1])), max(z[1], self._nearest), steps)
+        left = np.column_stack([np.full(steps, s[0]), np.full(steps, y), depth])
+        right = np.column_stack([np.full(steps, s[1]), np.full(steps, y), depth])
+        outline = self.camera.street(np.concatenate([left, right[::-1]]))
+        # Haze on the ground is added per pixel at the end, so the colour is used as it is.
+        self._fill([self.pixels(outline)], tuple(colour), code)
+
+    def below_horizon(self, colour: Sequence[float], code: int) -> None:
+        """Fill everything below the horizon."""
+        camera = self.camera
+        ends = camera.project(np.array([(-5e3, camera.eye, 2e3), (5e3, camera.eye, 2e3)]))
+        low = np.array([0, 3 * camera.height])
+        self.fill_pixels(np.concatenate([ends, ends[::-1] + low]), colour, code)
+
+    def ground(self, points: np.ndarray, colour: Sequence[float], code: int) -> None:
+        """Fill ground polygons (K, N, 3) given in street coordinates."""
+        self._fill(list(self.pixels(self.camera.street(points))), tuple(colour), code)
+
+    def fill_pixels(self, outline: np.ndarray, colour: Sequence[float], code: int) -> None:
+        """Fill a polygon (N, 2) given in pixels: what is fixed to the camera."""
+        self._fill([np.rint(outline * (1 << _SHIFT)).astype(np.int32, order="C")], tuple(colour), code)
+
+    def veil(self, points: np.ndarray, colour: Sequence[float], code: int, opacity: float) -> None:
+        """Lay a see-through polygon (N, 3) over the picture; its label is ``code`` all over."""
+        pixels = self.pixels(points)
+        box = self._box(pixels)
+        if box is None:
+            return
+        rows, columns = box
+        mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), dtype=np.uint8)
+        corner = np.array([columns.start, rows.start], dtype=np.int32) << _SHIFT
+        cv2.fillPoly(mask, [pixels - corner], 255, lineType=cv2.LINE_8, shift=_SHIFT)
+        tone = np.array(self.tone(colour, float(points[:, 2].mean())), dtype=np.float32)
+        part = self.image[rows, columns]
+        cv2.copyTo((part * (1 - opacity) + tone * opacity).astype(np.uint8), mask, part)
+        self.codes[rows, columns][mask > 0] = self._value(code)
+
+    def stamp(
+        self, table: np.ndarray, shade: np.ndarray, box: tuple[float, float, float, float], code: int
+    ) -> None:
+        """Paint a shaded sprite (uint8, 0 is outside) into the pixel box (left, top, right, bottom).
+
+        ``table`` uint8 (256, 3) turns shade into colour.
+        """
+        left, top, right, bottom = (round(v) for v in box)
+        x0, y0, x1, y1 = (
+            max(left, 0),
+            max(top, 0),
+            min(right, self.camera.width),
+            min(bottom, self.camera.height),
+        )
+        if x1 <= x0 or y1 <= y0 or right - left > _FAR_OUT:
+            return
+        columns = ((np.arange(x0, x1) - left) * shade.shape[1]) // (right - left)
+        rows = ((np.arange(y0, y1) - top) * shade.shape[0]) // (bottom - top)
+        visible = shade[rows[:, None], columns[None, :]]
+        inside = (visible > 0).view(np.uint8)
+        cv2.copyTo(table[visible], inside, self.image[y0:y1, x0:x1])
+        self.codes[y0:y1, x0:x1][inside > 0] = self._value(code)
+
+    def glow(self, point: Sequence[float], radius: float, colour: Colour) -> None:
+        """Remember a lamp at a camera-space point; ``radius`` in metres."""
+        if point[2] < 1.0:
+            return
+        column, row = self.camera.project(np.asarray(point, dtype=np.float64))
+        self.glows.append((float(column), float(row), radius * self.camera.focal / point[2], colour))
+
+    def darken_ground(self, outlines: Sequence[np.ndarray], strength: float, softness: float) -> None:
+        """Shade the ground inside convex ground outlines (N, 2) of camera-space (x, z); 0 leaves it as it is.
+
+        ``softness`` is the width of the shadow's edge as a share of the picture's height.
+        """
+        mask = np.zeros(self.codes.shape, dtype=np.uint8)
+        for outline in outlines:
+            points = np.column_stack([outline[:, 0], np.zeros(len(outline)), np.maximum(outline[:, 1], 0.8)])
+            hull = cv2.convexHull(self.pixels(points))
+            cv2.fillConvexPoly(mask, hull, 255, lineType=cv2.LINE_8, shift=_SHIFT)
+        sigma = softness * self.camera.height
+        if sigma > 0.3:
+            mask = cv2.blur(mask, (2 * int(sigma) + 1,) * 2)
+        mask &= IS_GROUND[self.codes & (INSTANCE_STEP - 1)]
+        gain = cv2.LUT(mask, np.rint(255 - np.arange(256) * strength).astype(np.uint8))
+        cv2.multiply(self.image, cv2.merge([gain] * 3), dst=self.image, scale=1 / 255)
+
+    def _value(self, code: int) -> int:
+        return (self._instance % 1000) * INSTANCE_STEP + int(code)
+
+    def _fill(self, pixels: list[np.ndarray], colour: tuple[float, ...], code: int) -> None:
+        cv2.fillPoly(self.image, pixels, colour, lineType=cv2.LINE_8, shift=_SHIFT)
+        cv2.fillPoly(self.codes, pixels, self._value(code), lineType=cv2.LINE_8, shift=_SHIFT)
+
+    def _box(self, pixels: np.ndarray) -> tuple[slice, slice] | None:
+        low = np.maximum((pixels.min(axis=0) >> _SHIFT) - 1, 0)
+        high = np.minimum((pixels.max(axis=0) >> _SHIFT) + 2, [self.camera.width, self.camera.height])
+        if (high <= low).any():
+            return None
+        return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))

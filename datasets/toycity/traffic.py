@@ -1,0 +1,239 @@
+"""Who is on the street: vehicles in their lanes, two-wheelers and people, as items to be painted by depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from datasets.toycity.codes import Code
+from datasets.toycity.ground import Street
+from datasets.toycity.looks import Place
+from datasets.toycity.painter import Painter
+from datasets.toycity.people import (
+    draw_dress,
+    paint_bicycle,
+    paint_cyclist,
+    paint_motorcycle,
+    paint_motorcyclist,
+    paint_person,
+)
+from datasets.toycity.vehicles import Vehicle, paint_bus, paint_car, paint_train, paint_truck
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something at depth ``z``; its ``footprint`` (N, 2), camera-space (x, z), and height cast a shadow."""
+
+    z: float
+    paint: Callable[[], None]
+    footprint: np.ndarray
+    height: float
+
+
+def painting_order(items: Sequence[Item]) -> list[Item]:
+    """Far to near; of two that overlap in depth, such as long vehicles, the one farther aside comes first."""
+    if not items:
+        return []
+    low = np.array([item.footprint.min(axis=0) for item in items])
+    high = np.array([item.footprint.max(axis=0) for item in items])
+    behind = low[:, None, 1] >= high[None, :, 1]
+    level = ~behind & ~behind.T
+    right = (low[:, None, 0] >= high[None, :, 0]) & (high[None, :, 0] >= 0)
+    left = (high[:, None, 0] <= low[None, :, 0]) & (low[None, :, 0] <= 0)
+    before = behind | (level & (right | left))
+    np.fill_diagonal(before, False)
+    depth = np.array([item.z for item in items])
+    remaining = np.ones(len(items), dtype=bool)
+    order = []
+    for _ in items:
+        free = remaining & ~before[remaining].any(axis=0)
+        # Three boxes can hide one another in a ring; then the deepest goes first.
+        choice = int(np.argmax(np.where(free if free.any() else remaining, depth, -np.inf)))
+        remaining[choice] = False
+        order.append(items[choice])
+    return order
+
+
+_SIZES = {
+    "car": (4.3, 1.82),
+    "estate": (4.7, 1.9),
+    "truck": (8.4, 2.5),
+    "bus": (11.0, 2.55),
+    "train": (17.0, 2.5),
+}
+_HEIGHTS = {"car": 1.5, "estate": 1.7, "truck": 3.5, "bus": 3.1, "train": 3.4}
+_CODES = {"car": Code.CAR, "estate": Code.CAR, "truck": Code.TRUCK, "bus": Code.BUS, "train": Code.TRAIN}
+_BUSES = ((238, 186, 30), (206, 34, 40), (240, 236, 226), (40, 122, 84))
+_TRAMS = ((232, 230, 222), (246, 226, 170), (206, 214, 220))
+_TRAM_STRIPES = ((176, 24, 36), (18, 110, 74), (24, 66, 150))
+_LOADS = ((236, 236, 232), (36, 92, 168), (206, 84, 32), (58, 124, 72), (200, 196, 184))
+
+
+class Traffic:
+    """Places things on a street, keeping vehicles of a lane apart and the view ahead open."""
+
+    def __init__(self, painter: Painter, street: Street, place: Place, rng: np.random.Generator) -> None:
+        self.painter, self.street, self.place, self.rng = painter, street, place, rng
+        self.items: list[Item] = []
+        self._taken: dict[float, list[tuple[float, float]]] = {}
+
+    def lanes(self) -> list[float]:
+        """s of the middle of every driving lane; oncoming ones are negative."""
+        middles = [(lane + 0.5) * self.street.lane_width for lane in range(self.street.lanes)]
+        return [-m for m in reversed(middles)] + middles
+
+    def vehicle(self, kind: str, s: float, near: float, heading: float | None = None) -> bool:
+        """Put a vehicle into the lane at ``s``, its near end at depth ``near`` (metres), if that is free."""
+        length, width = _SIZES[kind]
+        crosswise = heading is not None
+        span = (near, near + (width if crosswise else length))
+        lane = self._taken.setdefault(99.0 if crosswise else s, [])
+        if near < 3.0 or any(span[0] < far + 2.0 and start - 2.0 < span[1] for start, far in lane):
+            return False
+        z = (span[0] + span[1]) / 2
+        x, along = self.painter.camera.locate(s, z)
+        if not crosswise:
+            heading = along + (np.pi if s < 0 else 0.0)
+        if span[0] < 7.0 and abs(x) < 2.4:
+            return False
+        lane.append(span)
+        body = Vehicle(self.painter, (x, z), heading, (length, width), _CODES[kind])
+        self.items.append(Item(z, self._painting(kind, body), body.footprint(), _HEIGHTS[kind]))
+        return True
+
+    def _painting(self, kind: str, body: Vehicle) -> Callable[[], None]:
+        def pick(table: tuple) -> tuple[float, float, float]:
+            return table[int(self.rng.integers(len(table)))]
+
+        if kind == "truck":
+            colours = pick(self.place.vehicles), pick(_LOADS)
+            return lambda: paint_truck(body, *colours)
+        if kind == "bus":
+            colours = pick(_BUSES), pick(((40, 44, 60), (240, 240, 236), (190, 40, 40)))
+            return lambda: paint_bus(body, *colours)
+        if kind == "train":
+            colours = pick(_TRAMS), pick(_TRAM_STRIPES)
+            return lambda: paint_train(body, *colours)
+        colour = pick(self.place.vehicles)
+        return lambda: paint_car(body, colour, kind == "estate")
+
+    def fill_lanes(self, special: list[str], tram_lane: float | None) -> None:
+        """Put the ``special`` vehicles in view first, then cars behind and beside them, then parked ones."""
+        rng = self.rng
+        lanes = self.lanes()
+        for kind in special:
+            for _ in range(12):
+                s = tram_lane if kind == "train" and tram_lane is not None else self._lane_in_view(lanes)
+                x, _ = self.painter.camera.locate(s, 12.0)
+                # A long vehicle right ahead hides the street; beside our lane it may come nearer.
+                if self.vehicle(kind, s, float(rng.uniform(13, 22) if abs(x) < 1.6 else rng.uniform(7, 17))):
+                    break
+        for s in lanes:
+            z = float(rng.uniform(5, 22))
+            while z < 85:
+                kind = ("car", "car", "estate", "estate", "car", "truck", "bus")[
+                    int(rng.integers(7 if z > 30 else 5))
+                ]
+                if rng.uniform() < 0.75:
+                    self.vehicle(kind, s, z)
+                z += float(rng.uniform(8, 24))
+        if self.street.parking:
+            for side in (-1, 1):
+                z = float(rng.uniform(6, 14))
+                while z < 60:
+                    if rng.uniform() < 0.7 and not self._blocked(z, z + 5):
+                        self.vehicle(
+                            ("car", "estate")[int(rng.integers(2))], side * (self.street.half - 1.05), z
+                        )
+                    z += float(rng.uniform(5.2, 8))
+        if self.street.side_street and rng.uniform() < 0.75:
+            near, far = self.street.side_street
+            kind = ("car", "estate", "truck", "bus")[int(rng.integers(4))]
+            s = float(rng.uniform(self.street.half, self.street.half + 6) * rng.choice([-1, 1]))
+            self.vehicle(kind, s, (near + far) / 2, heading=float(rng.choice([-1, 1])) * np.pi / 2)
+
+    def _lane_in_view(self, lanes: list[float]) -> float:
+        """A lane at random, seldom the one right ahead of us, where a long vehicle would hide all others."""
+        ahead = min(lanes, key=lambda s: abs(self.painter.camera.locate(s, 12.0)[0]))
+        beside = [s for s in lanes if s != ahead]
+        return ahead if self.rng.uniform() < 0.25 else float(self.rng.choice(beside))
+
+    def _blocked(self, near: float, far: float) -> bool:
+        zones = [self.street.side_street] if self.street.side_street else []
+        if self.street.crossing:
+            zones.append((self.street.crossing - 2.0, self.street.crossing + 5.0))
+        return any(near < end and start < far for start, end in zones)
+
+    def stand(
+        self, s: float, z: float, half: float, height: float, paint: Callable[[tuple[float, float]], None]
+    ) -> None:
+        """Add a thing of ``half`` width and ``height`` at street (s, z) unless it would fill the lens.
+
+        ``paint`` gets its camera-space (x, z).
+        """
+        x, _ = self.painter.camera.locate(s, z)
+        if z < 3.0 or (abs(x) < 1.3 and z < 8.0):
+            return
+        shape = np.array(
+            [
+                (x - half, z - half * 0.5),
+                (x + half, z - half * 0.5),
+                (x + half, z + half * 0.5),
+                (x - half, z + half * 0.5),
+            ]
+        )
+        self.items.append(Item(z, lambda: paint((x, z)), shape, height))
+
+    def person(self, s: float, z: float, crossing: bool = False) -> None:
+        """Somebody on foot."""
+        rng = self.rng
+        dress, stride = draw_dress(rng), float(rng.uniform(-1, 1))
+        height = float(rng.uniform(1.2, 1.4) if rng.uniform() < 0.12 else rng.uniform(1.6, 1.92))
+        facing = int(rng.choice([-1, 1])) if crossing or rng.uniform() < 0.35 else 0
+        self.stand(
+            s, z, 0.28, height, lambda at: paint_person(self.painter, at, height, dress, stride, facing)
+        )
+
+    def two_wheeler(self, kind: str, s: float, z: float, turn: float) -> None:
+        """``kind``: cyclist, motorcyclist, bicycle or motorcycle (the last two stand without a rider)."""
+        dress = draw_dress(self.rng)
+        paint = {
+            "cyclist": paint_cyclist,
+            "motorcyclist": paint_motorcyclist,
+            "bicycle": paint_bicycle,
+            "motorcycle": paint_motorcycle,
+        }[kind]
+        self.stand(s, z, 0.3 + 0.5 * abs(turn), 1.5, lambda at: paint(self.painter, at, dress, turn))
+
+    def people(self, index: int) -> None:
+        """People on sidewalks and crossing; riders and parked two-wheelers by a rotation over ``index``."""
+        rng, half = self.rng, self.street.half
+        for _ in range(int(rng.integers(7, 14))):
+            side = int(rng.choice([-1, 1]))
+            walk = self.street.walk[(side + 1) // 2]
+            s = side * (half + rng.uniform(0.35, 0.9) * walk)
+            z = float(6.5 + rng.exponential(10))
+            self.person(s, z)
+            if rng.uniform() < 0.35:
+                self.person(s + rng.uniform(0.5, 0.8), z + rng.uniform(-0.3, 0.3))
+        if self.street.crossing:
+            for _ in range(int(rng.integers(0, 4))):
+                self.person(
+                    float(rng.uniform(-half, half)), self.street.crossing + float(rng.uniform(0.4, 3.0)), True
+                )
+        riders = ("cyclist", "motorcyclist") if index % 2 else ("motorcyclist", "cyclist")
+        for number, kind in enumerate(riders):
+            if number == 0 or rng.uniform() < 0.5:
+                side = int(rng.choice([-1, 1]))
+                s = side * (half - rng.uniform(0.5, 1.1) - (2.3 if self.street.parking else 0.0))
+                turn = float(rng.choice([-1, 1]) * rng.uniform(0.4, 0.95))
+                self.two_wheeler(kind, s, float(rng.uniform(7.5, 17)), turn)
+        for number, kind in enumerate(("motorcycle", "bicycle") if index % 2 else ("bicycle", "motorcycle")):
+            if number == 0 or rng.uniform() < 0.4:
+                side = int(rng.choice([-1, 1]))
+                s = side * (half + rng.uniform(0.6, 1.2))
+                for place in range(int(rng.integers(1, 4))):
+                    turn = float(rng.choice([-1, 1]) * rng.uniform(0.6, 1.0))
+                    self.two_wheeler(kind, s, float(rng.uniform(8, 12)) + 1.6 * place + 5 * number, turn)

@@ -1,0 +1,126 @@
+"""The declared data sets."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.catalog import CATALOG, KITTI_VAL_FRAMES, evaluation_transform, spec
+from datasets.pairing import list_pairs
+from utils.errors import UserError
+
+
+def test_unknown_name_and_split_list_the_known() -> None:
+    with pytest.raises(UserError, match=r"unknown data set 'citiscapes'; known are cityscapes, gtav"):
+        spec("citiscapes")
+    with pytest.raises(UserError, match=r"camvid_seq05 has no split 'train'; it has val, test"):
+        spec("camvid_seq05").split("train")
+
+
+def test_names_variables_and_pickling() -> None:
+    assert set(CATALOG) == {
+        *("cityscapes", "gtav", "synthia", "bdd100k", "mapillary", "kitti"),
+        *("camvid", "camvid_day", "camvid_seq05", "camvid_dusk"),
+    }
+    assert spec("cityscapes").environment_variable == "CITYSCAPES_DIR"
+    assert spec("camvid_dusk").environment_variable == "CAMVID_DIR"
+    for each in CATALOG.values():
+        assert pickle.loads(pickle.dumps(each)).name == each.name
+
+
+def make_pair(picture: Path, label: Path) -> None:
+    for path in (picture, label):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "picture", "label"),
+    [
+        (
+            "cityscapes",
+            "val",
+            "leftImg8bit_trainvaltest/leftImg8bit/val/ulm/ulm_0_leftImg8bit.png",
+            "gtFine_trainvaltest/gtFine/val/ulm/ulm_0_gtFine_labelIds.png",
+        ),
+        (
+            "cityscapes",
+            "train",
+            "leftImg8bit/train/ulm/ulm_0_leftImg8bit.png",
+            "gtFine/train/ulm/ulm_0_gtFine_labelIds.png",
+        ),
+        ("gtav", "val", "images/valid/a/0.png", "labels/valid/a/0.png"),
+        ("gtav", "val", "images/val/0.png", "labels/val/0.png"),
+        ("synthia", "train", "RGB/train/0.png", "GT/LABELS/train/0.png"),
+        ("bdd100k", "val", "images/val/0.jpg", "labels/val/0_train_id.png"),
+        ("bdd100k", "val", "images/10k/val/0.jpg", "labels/sem_seg/masks/val/0.png"),
+        ("mapillary", "val", "validation/images/0.jpg", "validation/labels/0.png"),
+        ("mapillary", "train", "training/images/0.jpg", "training/v1.2/labels/0.png"),
+        ("kitti", "train", "training/image_2/000000_10.png", "training/semantic/000000_10.png"),
+        ("camvid", "test", "test/Seq05VD_f0.png", "testannot/Seq05VD_f0.png"),
+        ("camvid_dusk", "val", "train/0001TP_1.jpg", "trainannot/0001TP_1.png"),
+    ],
+)
+def test_native_layouts(tmp_path: Path, name: str, split: str, picture: str, label: str) -> None:
+    make_pair(tmp_path / picture, tmp_path / label)
+    (pair,) = list_pairs(spec(name), split, tmp_path)
+    assert (pair.image, pair.label) == (tmp_path / picture, tmp_path / label)
+
+
+def test_kitti_division(tmp_path: Path) -> None:
+    for frame in range(200):
+        make_pair(*(tmp_path / "training" / kind / f"{frame:06d}_10.png" for kind in ("image_2", "semantic")))
+    train, val = (list_pairs(spec("kitti"), split, tmp_path) for split in ("train", "val"))
+    assert (len(train), len(val)) == (179, 21)
+    assert [int(pair.name[:6]) for pair in val] == list(KITTI_VAL_FRAMES[0])
+    assert not {pair.name for pair in train} & {pair.name for pair in val}
+
+
+def test_gtav_leaves_out_what_cannot_be_paired(tmp_path: Path) -> None:
+    for name in ("12160", "12202", "12208", "12209", "19993", "19994"):
+        make_pair(tmp_path / f"images/train/{name}.png", tmp_path / f"labels/train/{name}.png")
+    assert [pair.name for pair in list_pairs(spec("gtav"), "train", tmp_path)] == ["12209", "19994"]
+
+
+def test_camvid_domains_are_disjoint_sequences(shared: Path) -> None:
+    root = shared / "data" / "CamVid"
+    if not root.is_dir():
+        pytest.skip("needs CamVid in ../shared")
+    counts = {
+        (name, split): len(list_pairs(spec(name), split, root))
+        for name in ("camvid", "camvid_day", "camvid_seq05", "camvid_dusk")
+        for split in spec(name).splits
+    }
+    assert counts == {
+        **{("camvid", "train"): 367, ("camvid", "val"): 101, ("camvid", "test"): 171},
+        **{("camvid_day", "train"): 305, ("camvid_day", "val"): 101},
+        **{("camvid_seq05", "val"): 171, ("camvid_seq05", "test"): 171},
+        **{("camvid_dusk", "train"): 62, ("camvid_dusk", "val"): 62},
+    }
+
+
+def test_evaluation_sizes() -> None:
+    picture = Image.new("RGB", (1000, 1536), (9, 9, 9))
+    label = np.zeros((1536, 1000), dtype=np.uint8)
+    mapillary = spec("mapillary")
+    sample = evaluation_transform(mapillary, "robustnet")(picture, label)
+    assert sample["image"].shape == (3, 1536, 1536)
+    # Narrower than the crop: centred between ignored columns, nothing lost.
+    assert (sample["label"] == 0).sum() == 1000 * 1536
+    assert (sample["label"][:, :268] == 255).all()
+    assert (sample["image"][:, :, 268:1268] == 9).all()
+    assert evaluation_transform(mapillary, "full")(picture, label)["image"].shape == (3, 1536, 1000)
+    small = evaluation_transform(mapillary, "robustnet", height=64)(picture, label)
+    assert small["label"].shape == (64, 64)
+    kitti = evaluation_transform(spec("kitti"), "robustnet", height=64)(picture, label)
+    assert kitti["label"].shape == (376, 1242)
+    assert evaluation_transform(spec("gtav"), "robustnet", height=64)(picture, label)["label"].shape == (
+        1536,
+        1000,
+    )
+    with pytest.raises(UserError, match="--protocol robust: known are robustnet, full"):
+        evaluation_transform(mapillary, "robust")

@@ -1,0 +1,144 @@
+"""Tiles, centroids, their cache and the epoch lists made from them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from datasets import class_uniform
+from datasets.catalog import spec
+from datasets.class_uniform import TileCentroids, epoch_draws, scan, tile_centroids
+from datasets.segmentation import SegmentationSet
+from transforms.pipeline import TrainTransform
+
+
+def naive_centroids(label: np.ndarray, tile: int) -> list[list[int]]:
+    found = []
+    for top in range(0, label.shape[0], tile):
+        for left in range(0, label.shape[1], tile):
+            part = label[top : top + tile, left : left + tile]
+            for train_id in range(19):
+                rows, columns = np.nonzero(part == train_id)
+                if len(rows):
+                    x = left + columns.sum() // len(rows)
+                    y = top + rows.sum() // len(rows)
+                    found.append([train_id, x, y])
+    return sorted(found)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    label=st.tuples(st.integers(1, 20), st.integers(1, 20)).flatmap(
+        lambda shape: arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 5, 18, 255]))
+    ),
+    tile=st.integers(1, 12),
+)
+def test_equals_the_definition_on_any_label(label: np.ndarray, tile: int) -> None:
+    points, pixels = tile_centroids(label, tile)
+    assert sorted(points.tolist()) == naive_centroids(label, tile)
+    assert pixels.tolist() == [int((label == train_id).sum()) for train_id in range(19)]
+
+
+def test_remainder_tiles_are_covered() -> None:
+    label = np.zeros((720, 1280), dtype=np.uint8)
+    label[:, 1270:] = 16
+    points, _ = tile_centroids(label, 1024)
+    assert points.tolist() == [[0, 511, 359], [0, 1146, 359], [16, 1274, 359]]
+
+
+@pytest.fixture
+def dataset(write_gtav, random_labels) -> SegmentationSet:
+    root = write_gtav(random_labels(4))
+    return SegmentationSet(spec("gtav"), "train", root, TrainTransform(16))
+
+
+def test_scan_points_into_its_class(dataset: SegmentationSet, random_labels) -> None:
+    centroids = scan(dataset, tile=10)
+    labels = random_labels(4)
+    assert len(centroids.points) == 4 * 24
+    for train_id in range(19):
+        for picture, x, y in centroids.of_class(train_id):
+            assert labels[picture][y, x] == train_id
+    assert centroids.pixels.sum() == 4 * 40 * 60
+    assert centroids.pictures.tolist() == [sum((label == t).any() for label in labels) for t in range(19)]
+
+
+def test_cache_is_used_until_a_label_changes(
+    dataset: SegmentationSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    read = SegmentationSet.read_label
+    monkeypatch.setattr(SegmentationSet, "read_label", lambda self, i: reads.append(i) or read(self, i))
+    cache = tmp_path / "cache"
+    first = scan(dataset, 10, cache)
+    again = scan(dataset, 10, cache)
+    assert len(reads) == 4
+    assert all((vars(first)[key] == vars(again)[key]).all() for key in vars(first))
+    scan(dataset, 12, cache)
+    assert len(reads) == 8
+    label = dataset.pairs[0].label
+    os.utime(label, ns=(1, 1))
+    scan(dataset, 10, cache)
+    assert len(reads) == 12
+    for file in cache.iterdir():
+        file.write_bytes(b"damaged")
+    scan(dataset, 10, cache)
+    assert len(reads) == 16
+    assert not list(cache.glob(".*"))
+
+
+def test_cache_survives_moving_the_data(dataset: SegmentationSet, tmp_path: Path, monkeypatch) -> None:
+    scan(dataset, 10, tmp_path / "cache")
+    moved = tmp_path / "moved"
+    shutil.move(dataset.root, moved)
+    monkeypatch.setattr(class_uniform, "tile_centroids", None)
+    scan(SegmentationSet(spec("gtav"), "train", moved, TrainTransform(16)), 10, tmp_path / "cache")
+
+
+def centroids_of(classes: dict[int, int]) -> TileCentroids:
+    """Points (picture 0, x = 0, 1, ..., y = class) for the given number of tiles of each class."""
+    points = np.array([(t, 0, x, t) for t, count in sorted(classes.items()) for x in range(count)])
+    return TileCentroids(points.reshape(-1, 4), np.zeros(19), np.zeros(19))
+
+
+def test_epoch_list_has_the_published_proportions() -> None:
+    draws = epoch_draws(12388, 0, centroids=centroids_of(dict.fromkeys(range(19), 400)), fraction=0.5)
+    assert len(draws) == 12388
+    classes = Counter(draw.centroid and draw.centroid[1] for draw in draws)
+    assert all(classes[t] == 326 for t in range(19))
+    assert classes[None] == 6194
+    whole = [draw.index for draw in draws if draw.centroid is None]
+    assert len(set(whole)) == len(whole)
+    assert [draw.position for draw in draws] == list(range(12388))
+
+
+def test_missing_classes_do_not_shorten_an_epoch() -> None:
+    draws = epoch_draws(100, 0, centroids=centroids_of({3: 1, 5: 2}), fraction=0.5)
+    classes = Counter(draw.centroid for draw in draws)
+    # int(100 * 0.5 / 19) = 2 draws per class: the one tile of class 3 twice, the two of class 5 once each.
+    assert classes == {None: 96, (0, 3): 2, (0, 5): 1, (1, 5): 1}
+    assert len(epoch_draws(100, 0, centroids=centroids_of({}), fraction=0.5)) == 100
+
+
+def test_epoch_list_is_a_function_of_seed_and_epoch() -> None:
+    centroids = centroids_of({3: 30, 5: 40})
+
+    def draws(epoch: int, seed: int) -> list:
+        return epoch_draws(200, epoch, seed, centroids, 0.5, max_cu_epoch=2)
+
+    def points(epoch: int, seed: int) -> list:
+        return [(draw.index, draw.centroid) for draw in draws(epoch, seed)]
+
+    assert draws(1, 7) == draws(1, 7)
+    assert points(1, 7) != points(2, 7)
+    assert points(1, 7) != points(1, 8)
+    assert any(draw.centroid for draw in draws(2, 7))
+    assert sorted(draw.index for draw in draws(3, 7)) == list(range(200))

@@ -1,0 +1,64 @@
+"""Samplers: every draw once per epoch, over any number of ranks, from any position."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets.class_uniform import epoch_draws
+from datasets.loaders import EvaluationSampler, TrainingSampler
+
+
+def samplers(pictures: int, batch_size: int, world_size: int, seed: int = 0) -> list[TrainingSampler]:
+    return [
+        TrainingSampler(lambda epoch: epoch_draws(pictures, epoch, seed), batch_size, rank, world_size, seed)
+        for rank in range(world_size)
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 5), st.integers(1, 4), st.integers(0, 3))
+def test_an_epoch_over_all_ranks(pictures: int, batch_size: int, world_size: int, epoch: int) -> None:
+    ranks = samplers(pictures, batch_size, world_size)
+    drawn = []
+    for sampler in ranks:
+        sampler.set_position(epoch)
+        batches = list(sampler)
+        assert len(batches) == len(sampler) == max(1, pictures // (batch_size * world_size))
+        assert all(len(batch) == batch_size for batch in batches)
+        drawn += [draw for batch in batches for draw in batch]
+    assert len({draw.position for draw in drawn}) == len(drawn)
+    global_batch = batch_size * world_size
+    if pictures >= global_batch:
+        assert len({draw.index for draw in drawn}) == len(drawn)
+        assert pictures - len(drawn) < global_batch
+    else:
+        # Too few pictures for one step: all are used, and used again to fill it.
+        assert len(drawn) == global_batch
+        assert {draw.index for draw in drawn} == set(range(pictures))
+
+
+def test_the_global_batch_does_not_depend_on_the_number_of_ranks() -> None:
+    (alone,) = samplers(24, 4, 1)
+    first, second = samplers(24, 2, 2)
+    for one, a, b in zip(alone, first, second, strict=True):
+        assert set(one) == {*a, *b}
+
+
+def test_resume_position_and_order() -> None:
+    (sampler,) = samplers(20, 3, 1)
+    sampler.set_position(2)
+    whole = list(sampler)
+    assert list(sampler) == whole
+    sampler.set_position(2, first_batch=4)
+    assert list(sampler) == whole[4:]
+    assert len(sampler) == 6
+    sampler.set_position(3)
+    assert list(sampler) != whole
+
+
+@given(st.integers(0, 50), st.integers(1, 7))
+def test_evaluation_covers_every_index_once(length: int, world_size: int) -> None:
+    ranks = [EvaluationSampler(length, rank, world_size) for rank in range(world_size)]
+    assert sorted(index for sampler in ranks for index in sampler) == list(range(length))
+    assert sum(len(sampler) for sampler in ranks) == length

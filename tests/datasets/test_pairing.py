@@ -1,0 +1,89 @@
+"""Pictures find their labels, or an error finds the file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.catalog import spec
+from datasets.pairing import check_sizes, list_pairs
+from utils.errors import UserError
+
+GTAV = spec("gtav")
+
+
+@pytest.fixture
+def root(write_gtav, random_labels) -> Path:
+    return write_gtav(random_labels(3))
+
+
+def test_sorted_pairs_without_strangers(root: Path) -> None:
+    images = root / "images" / "train"
+    for stray in ("._00000.png", ".hidden.png", "notes.txt"):
+        (images / stray).write_text("x")
+    shutil.copy(root / "labels/train/00000.png", root / "labels/train/99999.png")
+    pairs = list_pairs(GTAV, "train", root)
+    assert [pair.name for pair in pairs] == ["00000", "00001", "00002"]
+    assert check_sizes(pairs) == [(60, 40)] * 3
+
+
+def test_folders_inside_are_part_of_the_name_and_link_loops_end(root: Path) -> None:
+    for kind in ("images", "labels"):
+        city = root / kind / "train" / "city"
+        city.mkdir()
+        shutil.copy(root / kind / "train" / "00001.png", city / "a.png")
+        (city / "loop").symlink_to(root / kind / "train")
+    assert [pair.name for pair in list_pairs(GTAV, "train", root)] == ["00000", "00001", "00002", "city/a"]
+
+
+def test_linked_data_is_followed(root: Path, tmp_path: Path) -> None:
+    moved = root.rename(tmp_path / "elsewhere")
+    root.mkdir()
+    for kind in ("images", "labels"):
+        (root / kind).symlink_to(moved / kind)
+    assert len(list_pairs(GTAV, "train", root)) == 3
+
+
+def test_missing_label(root: Path) -> None:
+    (root / "labels/train/00001.png").unlink()
+    (root / "labels/train/00002.png").unlink()
+    with pytest.raises(
+        UserError, match=r"images/train/00001\.png has no label: .*labels/train/00001\.png .*1 more"
+    ):
+        list_pairs(GTAV, "train", root)
+
+
+def test_unlabelled_pairs_need_no_labels(root: Path) -> None:
+    shutil.rmtree(root / "labels")
+    with pytest.raises(UserError, match=r"labels/train: no such folder"):
+        list_pairs(GTAV, "train", root)
+    pairs = list_pairs(GTAV, "train", root, labelled=False)
+    assert [pair.label for pair in pairs] == [None] * 3
+    assert len(check_sizes(pairs)) == 3
+
+
+def test_missing_and_empty_folders(root: Path) -> None:
+    with pytest.raises(UserError, match=r"images/valid or .*images/val: no such folder"):
+        list_pairs(GTAV, "val", root)
+    for picture in (root / "images/train").iterdir():
+        picture.unlink()
+    with pytest.raises(UserError, match=r"images/train: no pictures of gtav train"):
+        list_pairs(GTAV, "train", root)
+
+
+def test_same_picture_in_two_formats(root: Path) -> None:
+    Image.new("RGB", (60, 40)).save(root / "images/train/00001.jpg")
+    with pytest.raises(UserError, match=r"00001\.jpg and 00001\.png are the same picture twice"):
+        list_pairs(GTAV, "train", root)
+
+
+def test_sizes_differ(root: Path) -> None:
+    Image.fromarray(np.zeros((10, 20), dtype=np.uint8)).save(root / "labels/train/00002.png")
+    with pytest.raises(
+        UserError, match=r"00002\.png is 60x40 but its label .*labels/train/00002\.png is 20x10"
+    ):
+        check_sizes(list_pairs(GTAV, "train", root))

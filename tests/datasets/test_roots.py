@@ -1,0 +1,50 @@
+"""Where data sets are looked for, in which order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from datasets.catalog import spec
+from datasets.roots import resolve_root
+from utils.errors import UserError
+
+
+def folder(path: Path) -> Path:
+    path.mkdir(parents=True)
+    return path
+
+
+def test_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_root = folder(tmp_path / "all" / "GTAV")
+    in_variable, in_config = folder(tmp_path / "variable"), folder(tmp_path / "config")
+    configured = {"gtav": str(in_config)}
+    monkeypatch.setenv("GTAV_DIR", str(in_variable))
+    assert resolve_root(spec("gtav"), str(tmp_path / "all"), configured) == in_root
+    assert resolve_root(spec("gtav"), None, configured) == in_variable
+    assert resolve_root(spec("gtav"), str(tmp_path), configured) == in_variable
+    monkeypatch.delenv("GTAV_DIR")
+    assert resolve_root(spec("gtav"), None, configured) == in_config
+
+
+def test_exact_case_wins_and_sub_domains_share_a_folder(tmp_path: Path) -> None:
+    folder(tmp_path / "CamVid")
+    assert resolve_root(spec("camvid_dusk"), str(tmp_path), {}).name == "CamVid"
+    folder(tmp_path / "camvid")
+    assert resolve_root(spec("camvid_dusk"), str(tmp_path), {}).name == "camvid"
+
+
+def test_errors_name_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GTAV_DIR", raising=False)
+    with pytest.raises(UserError, match=r"--data_root DIR.*GTAV_DIR.*config\.py"):
+        resolve_root(spec("gtav"), None, {"gtav": ""})
+    with pytest.raises(UserError, match=rf"{tmp_path} has no folder gtav.*GTAV_DIR"):
+        resolve_root(spec("gtav"), str(tmp_path), {})
+    with pytest.raises(UserError, match="--data_root /nowhere: no such folder"):
+        resolve_root(spec("gtav"), "/nowhere", {})
+    with pytest.raises(UserError, match=r'DATASET_ROOTS\["gtav"\] of config\.py is /nowhere'):
+        resolve_root(spec("gtav"), None, {"gtav": "/nowhere"})
+    monkeypatch.setenv("GTAV_DIR", "/nowhere")
+    with pytest.raises(UserError, match="environment variable GTAV_DIR is /nowhere: no such folder"):
+        resolve_root(spec("gtav"), None, {})

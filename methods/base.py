@@ -1,0 +1,96 @@
+"""The contract between the training loop and a published method.
+
+A method owns its network and says what one step costs. Everything it must remember between steps is a
+registered buffer or a sub-module: it is then saved, restored, moved and synchronised with no further code.
+"""
+
+from __future__ import annotations
+
+import argparse
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from loss.segmentation import auxiliary_cross_entropy, cross_entropy
+from network import SegmentationNet
+
+AUXILIARY_WEIGHT = 0.4
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: ``iteration`` optimiser steps of ``max_iteration`` are done, in ``epoch`` (from
+    0).
+    """
+
+    iteration: int
+    max_iteration: int
+    epoch: int
+
+
+class Loaders(Protocol):
+    """What a method may ask of the data between epochs."""
+
+    def covariance_pairs(self, trial: int) -> Iterable[Iterable[dict[str, Any]]]:
+        """Per statistics data set, this process's share of training pictures: views ``image``,
+        ``image_jittered``.
+        """
+
+
+class Method(nn.Module, ABC):
+    """A published training recipe. Subclasses set the class attributes and override what they change.
+
+    Attributes:
+        views: which views of a sample the method needs (see ``transforms.pipeline``).
+        domains: ``("source",)``, or ``("source", "target")`` for adaptation; one forward and backward for
+            each.
+        codes: the ``--wt_layer`` codes this method trains; the default method of a run follows from them.
+    """
+
+    views: ClassVar[tuple[str, ...]] = ("image",)
+    domains: ClassVar[tuple[str, ...]] = ("source",)
+    codes: ClassVar[frozenset[int]] = frozenset()
+
+    def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
+        super().__init__()
+        self.network = network
+
+    @staticmethod
+    def add_arguments(parser: argparse._ArgumentGroup) -> None:
+        """Declare the method's own flags with their published defaults."""
+
+    @abstractmethod
+    def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
+        """Named, weighted scalar loss terms of one batch; the step minimises their sum.
+
+        ``batch`` is on the device: ``image`` uint8 B x 3 x H x W, ``label`` int64 B x H x W.
+        """
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Parameter groups for the optimiser; ``lr`` of a group is scaled by the schedule."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": learning_rate}]
+
+    def after_step(self, progress: Progress) -> None:
+        """Called after every optimiser step."""
+
+    def after_epoch(self, progress: Progress, loaders: Loaders) -> None:
+        """Called on every process after the last step of epoch ``progress.epoch``."""
+
+    @torch.no_grad()
+    def predict(self, image: Tensor) -> Tensor:
+        """Logits B x classes x H x W for uint8 pictures B x 3 x H x W (evaluation mode is the caller's)."""
+        return self.network.predict(image)
+
+    def supervised(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Forward a labelled batch: the segmentation loss terms every method shares, and the network's
+        features.
+        """
+        output = self.network(self.network.input_spec.prepare(batch["image"]))
+        losses = {"main": cross_entropy(output.logits, batch["label"])}
+        if output.aux_logits is not None:
+            losses["aux"] = AUXILIARY_WEIGHT * auxiliary_cross_entropy(output.aux_logits, batch["label"])
+        return losses, output.features

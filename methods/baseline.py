@@ -1,0 +1,23 @@
+"""Plain supervised training.
+
+Also IN, IBN and switchable whitening: they only change the network (``--wt_layer``).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from methods.base import Method, Progress
+
+
+class Baseline(Method):
+    """Cross entropy on the main output and 0.4 times on the auxiliary one (RobustNet, CVPR 2021, eq.
+
+    15 without L_ISW).
+    """
+
+    codes = frozenset({0, 3, 4, 5})
+
+    def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
+        losses, _ = self.supervised(batch)
+        return losses

@@ -1,0 +1,175 @@
+"""Instance whitening losses: IW, IRW and ISW (Choi et al., RobustNet, CVPR 2021, sections 3.2-3.4).
+
+The network normalises each picture's features at some sites (``--wt_layer``); these methods also push the
+covariance of the normalised features towards zero there:
+
+* code 1, IW (eq. 7): all off-diagonal entries; IRW (eq. 11): only beyond a margin, ``--relax_denom`` > 0;
+* code 2, ISW (eq. 14): only the entries that change when a picture's colours are jittered. They are found
+  once, after epoch ``--cov_stat_epoch``, by clustering the variance of every entry over pairs (picture,
+  jittered picture).
+
+The masks of the chosen entries are buffers. The published code kept them outside the model, so that a resumed
+run died; it also computed the same statistics on every process, where here the pictures are shared out.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from torch import Tensor
+
+from loss.whitening import (
+    covariance,
+    irw_margin,
+    pair_variance,
+    sensitive_mask,
+    upper_triangle,
+    whitening_loss,
+)
+from methods.base import Loaders, Method, Progress
+from network import SegmentationNet
+from utils.distributed import all_reduce_sum, broadcast, is_main
+from utils.errors import UserError
+
+IW, ISW = 1, 2
+
+
+class InstanceSelectiveWhitening(Method):
+    """Segmentation loss + ``--wt_reg_weight`` x the mean whitening loss of the sites with code 1 or 2."""
+
+    codes = frozenset({IW, ISW})
+
+    def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
+        super().__init__(network, arguments)
+        self.weight: float = arguments.wt_reg_weight
+        self.relax_denom: float = arguments.relax_denom
+        self.clusters: int = arguments.clusters
+        self.mask_epoch: int = arguments.cov_stat_epoch
+        self.trials: int = arguments.trials
+        self.dynamic: bool = arguments.dynamic
+        self.sites = {site: code for site, code in network.sites.items() if code in self.codes}
+        if not self.sites:
+            raise UserError(
+                "--method isw: needs a site with code 1 (IW, IRW) or 2 (ISW), e.g. --wt_layer 0 0 2 2 2 0 0"
+            )
+        if self.selective and self.relax_denom == 0 and self.clusters < 2:
+            raise UserError(
+                f"--clusters {self.clusters}: ISW needs at least 2 (published: 3 for GTAV, 2 for Cityscapes)"
+            )
+        if self.selective and self.trials < 1:
+            raise UserError(
+                f"--trials {self.trials}: ISW needs at least 1 round of statistics (published: 10)"
+            )
+        for site, code in self.sites.items():
+            mask = upper_triangle(network.site_channels[site])
+            self.register_buffer(self._mask_name(site), mask if code == IW else torch.zeros_like(mask))
+
+    @staticmethod
+    def add_arguments(parser: argparse._ArgumentGroup) -> None:
+        parser.add_argument("--wt_reg_weight", type=float, default=0.6, help="weight of the whitening loss")
+        parser.add_argument(
+            "--relax_denom",
+            type=float,
+            default=0.0,
+            help="code 1: margin = entries / this (IRW), 0 = none (IW); code 2: leave 1 / this of them "
+            "alone instead of clustering, 0 = cluster",
+        )
+        parser.add_argument("--clusters", type=int, default=3, help="ISW: clusters of the entries' variances")
+        parser.add_argument(
+            "--cov_stat_epoch", type=int, default=5, help="ISW: build the masks after this epoch (from 0)"
+        )
+        parser.add_argument(
+            "--trials", type=int, default=10, help="ISW: rounds of statistics whose masks are intersected"
+        )
+        parser.add_argument(
+            "--dynamic", action="store_true", help="ISW: rebuild the masks every cov_stat_epoch + 1 epochs"
+        )
+
+    @property
+    def selective(self) -> bool:
+        """Whether a site uses ISW, so that masks have to be built."""
+        return ISW in self.sites.values()
+
+    @staticmethod
+    def _mask_name(site: int) -> str:
+        return f"mask_site{site}"
+
+    def mask(self, site: int) -> Tensor:
+        """0/1 float matrix C x C of the covariance entries that are penalised at ``site`` (strict upper
+        triangle).
+        """
+        return getattr(self, self._mask_name(site))
+
+    def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
+        losses, features = self.supervised(batch)
+        losses["whitening"] = self.weight * self.whitening(features, progress)
+        return losses
+
+    def whitening(self, features: dict[str, Tensor], progress: Progress) -> Tensor:
+        """Mean over the sites of their whitening losses; ISW sites count 0 until the masks exist."""
+        active = [site for site, code in self.sites.items() if code == IW or progress.epoch > self.mask_epoch]
+        total = torch.zeros((), device=next(iter(features.values())).device)
+        for site in active:
+            mask = self.mask(site)
+            margin = irw_margin(mask.shape[0], self.relax_denom) if self.sites[site] == IW else 0
+            total = total + whitening_loss(covariance(features[f"site{site}"]), mask, margin)
+        return total / len(self.sites)
+
+    def after_epoch(self, progress: Progress, loaders: Loaders) -> None:
+        """Build the masks when their epoch has come."""
+        period = self.mask_epoch + 1
+        due = (
+            progress.epoch % period == self.mask_epoch if self.dynamic else progress.epoch == self.mask_epoch
+        )
+        if self.selective and due:
+            self.build_masks(loaders)
+
+    @torch.no_grad()
+    def build_masks(self, loaders: Loaders) -> None:
+        """ISW masks: in every trial, the entries outside the lowest cluster; kept are those chosen in all
+        trials.
+
+        Each process takes its share of the pictures; the sums meet before the clustering, which one process
+        does for all, so the masks are equal everywhere. The network runs in evaluation mode, up to the last
+        site.
+        """
+        sites = [site for site, code in self.sites.items() if code == ISW]
+        chosen = {site: upper_triangle(self.mask(site).shape[0]).to(self.mask(site)) for site in sites}
+        was_training = self.training
+        self.eval()
+        for trial in range(self.trials):
+            for pairs in loaders.covariance_pairs(trial):
+                variances = self._mean_pair_variance(pairs, sites)
+                for site in sites:
+                    chosen[site] *= self._select(variances[site]).to(chosen[site])
+        self.train(was_training)
+        for site in sites:
+            self.mask(site).copy_(broadcast(chosen[site]))
+            if is_main():
+                print(f"ISW: site {site} penalises {int(chosen[site].sum())} covariance entries", flush=True)
+
+    def _mean_pair_variance(self, pairs, sites: list[int]) -> dict[int, Tensor]:
+        device = self.mask(sites[0]).device
+        sums = {site: torch.zeros_like(self.mask(site), dtype=torch.float64) for site in sites}
+        count = torch.zeros((), dtype=torch.float64, device=device)
+        for batch in pairs:
+            for image, jittered in zip(batch["image"], batch["image_jittered"], strict=True):
+                pair = torch.stack([jittered, image]).to(device, non_blocking=True)
+                features = self.network.whitening_features(
+                    self.network.input_spec.prepare(pair), codes=(ISW,)
+                )
+                for site in sites:
+                    sums[site] += pair_variance(covariance(features[site]))
+                count += 1
+        all_reduce_sum(count)
+        return {site: all_reduce_sum(total) / count.clamp(min=1) for site, total in sums.items()}
+
+    def _select(self, variance: Tensor) -> Tensor:
+        if not is_main():
+            return torch.zeros_like(variance)
+        if self.relax_denom == 0:
+            return sensitive_mask(variance, self.clusters)
+        entries = variance.shape[0] * (variance.shape[0] - 1) // 2
+        largest = variance.flatten().topk(entries - int(entries // self.relax_denom)).indices
+        return torch.zeros_like(variance).flatten().index_fill_(0, largest, 1).view_as(variance)

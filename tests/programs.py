@@ -1,0 +1,20 @@
+"""Command lines that the tests of the programs share: everything tiny, on the toy city."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TRAIN = """
+    --dataset gtav --arch network.deepv3.DeepMobileNetV3PlusD --no_pretrained --num_workers 0
+    --crop_size 32 --class_uniform_tile 32 --bs_mult 2 --max_iter 6 --eval_every 3 --save_every 1 --log_every
+    2 --evaluation_height 64 --gblur --exp tiny
+""".split()
+
+ISW = "--wt_layer 0 0 2 2 2 0 0 --cov_stat_epoch 0 --trials 2 --covstat_images 3 --clusters 3".split()
+
+
+def train_arguments(toycity: Path, ckpt: Path, *more: str) -> list[str]:
+    """Arguments of train.py for six steps on the miniature toy city; two epochs, evaluations after 3 and
+    6.
+    """
+    return [*TRAIN, "--data_root", str(toycity), "--ckpt", str(ckpt), *more]

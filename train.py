@@ -1,0 +1,295 @@
+"""Train a segmentation network on one domain, then score it on domains it never saw.
+
+    python train.py                                                  # the embedded toy city, on a laptop
+    torchrun --nproc_per_node=4 train.py --dataset gtav --val_dataset cityscapes bdd100k --exp my_run
+
+Reads top to bottom: arguments, model, one step, checkpoint, scores, the run. Knows nothing of any single
+method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+import config
+from datasets.domains import Domains
+from methods import METHODS, Method, Progress, method_named
+from network import SegmentationNet, create_network, load_imagenet_weights, stated_architecture
+from utils import distributed
+from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
+from utils.errors import UserError, run_program
+from utils.evaluation import autocast, to_device
+from utils.meter import Meter
+from utils.progress import progress_bar
+from utils.run_folder import RunFolder
+from utils.scores import DomainScore, commit, domain_table, percent, results, write_json
+from utils.seeding import seed_step
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; without ``--dataset`` the toy city and the settings that suit it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    config.add_training_arguments(parser)
+    config.add_data_arguments(parser)
+    config.add_network_arguments(parser)
+    config.add_device_arguments(parser)
+    for name, method in METHODS.items():
+        method.add_arguments(parser.add_argument_group(f"method {name}"))
+    return config.parse_training_arguments(parser, arguments)
+
+
+def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool) -> Method:
+    """The method around its network, on the CPU, starting weights loaded if ``fresh``."""
+    if fresh and args.pretrained and not args.snapshot:
+        with distributed.main_process_first():
+            load_imagenet_weights(network, args.backbone_weights)
+    method = METHODS[args.method](network, args)
+    if fresh and args.snapshot:
+        load_state(method, load_checkpoint(args.snapshot)["model"], args.snapshot, args.partial_load)
+    return method
+
+
+def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.Module:
+    """Place the method on the device and, in a group of processes, wrap it for gradient averaging."""
+    many = distributed.world_size() > 1
+    if many and device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(method)
+    method.to(device)
+    if args.channels_last:
+        method.to(memory_format=torch.channels_last)
+    if args.compile:
+        method.network.compile()
+    if not many:
+        return method
+    # PyTorch has no synchronised BN on CPUs: there each process normalises its own batch and rank 0's running
+    # statistics are kept. With synchronised BN all buffers are equal already and need not travel.
+    return DistributedDataParallel(
+        method, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=device.type == "cpu"
+    )
+
+
+@dataclass
+class Best:
+    """The best source-val score so far: the only rule by which ``best.pth`` is chosen."""
+
+    miou: float = -1.0
+    iteration: int = 0
+
+
+class Run:
+    """One training run: what is trained and how far it is; what a step, a checkpoint and a score are."""
+
+    def __init__(
+        self, args: argparse.Namespace, device: torch.device, folder: RunFolder, network: SegmentationNet
+    ) -> None:
+        self.args, self.device, self.folder, self.architecture = args, device, folder, network.config
+        resume_file = folder.resume_file(args.resume)
+        folder.refuse_another_run(resume_file is not None or args.overwrite)
+        checkpoint = self.read_checkpoint(resume_file) if resume_file is not None else None
+        self.method = build_method(args, network, fresh=resume_file is None)
+        self.domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
+        self.loaders = self.domains.training_loaders(args, self.method.views)
+        self.validation = {
+            name: self.domains.evaluation_loader(name)
+            for name in dict.fromkeys([args.dataset[0], *args.val_dataset])
+        }
+        self.model = wrap(self.method, args, device)
+        self.optimizer = torch.optim.SGD(
+            self.method.parameter_groups(args.lr),
+            lr=args.lr,
+            momentum=args.momentum,
+            weight_decay=args.weight_decay,
+            fused=device.type == "cuda",
+        )
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        self.scaler = torch.amp.GradScaler(device.type, enabled=args.amp == "fp16")
+        # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
+        folder.open(vars(args), resume=resume_file is not None)
+        self.iteration, self.best = 0, Best()
+        self.best_score: DomainScore | None = None
+        if checkpoint is not None:
+            self.restore(checkpoint)
+            folder.log(f"resumed {resume_file} at iteration {self.iteration}")
+
+    @property
+    def progress(self) -> Progress:
+        epoch = self.iteration // self.loaders.steps_per_epoch
+        return Progress(self.iteration, self.args.max_iter, epoch)
+
+    def read_checkpoint(self, path: Path) -> dict[str, Any]:
+        """The checkpoint to go on from; a UserError if it is of another kind of run."""
+        checkpoint = load_checkpoint(path)
+        if checkpoint["method"] != self.args.method or checkpoint["network"] != self.architecture:
+            raise UserError(
+                f"{path}: of another method or network; use its flags, or --snapshot to start from it"
+            )
+        return checkpoint
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Go on exactly where the checkpoint was written."""
+        load_state(self.method, checkpoint["model"], "--resume")
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.scaler.load_state_dict(checkpoint["scaler"])
+        self.iteration, self.best = checkpoint["iteration"], Best(**checkpoint["best"])
+
+    def save(self, path: Path) -> None:
+        """Write everything a resume or ``infer.py`` needs; one process does."""
+        if distributed.is_main():
+            content = {
+                "network": self.architecture,
+                "method": self.args.method,
+                "model": self.method.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "iteration": self.iteration,
+                "best": vars(self.best),
+                "arguments": self.folder.plain(vars(self.args)),
+                "commit": commit(),
+            }
+            save_checkpoint(path, content)
+        distributed.barrier()
+
+    def step(self, batches: Iterator[dict[str, dict[str, Any]]], meter: Meter) -> None:
+        """One optimiser step; forward and backward per batch and domain, so one graph lives at a time."""
+        args = self.args
+        learning_rate = (1 - self.iteration / args.max_iter) ** args.poly_exp
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * learning_rate
+        self.optimizer.zero_grad(set_to_none=True)
+        for part in range(args.accumulate):
+            waited = time.perf_counter()
+            batch_per_domain = next(batches)
+            meter.data_seconds += time.perf_counter() - waited
+            # After the loader, which draws from torch's generator itself whenever it starts an epoch.
+            seed_step(args.seed, distributed.rank(), self.iteration * args.accumulate + part)
+            for domain, batch in batch_per_domain.items():
+                final = part == args.accumulate - 1 and domain == self.method.domains[-1]
+                with self.model.no_sync() if distributed.world_size() > 1 and not final else nullcontext():
+                    with autocast(args.amp, self.device):
+                        losses = self.model(to_device(batch, self.device), domain, self.progress)
+                    self.scaler.scale(sum(losses.values()) / args.accumulate).backward()
+                meter.add({name: loss / args.accumulate for name, loss in losses.items()})
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.method.after_step(self.progress)
+        meter.steps += 1
+
+    def score(self, name: str) -> DomainScore:
+        """Score the current weights on the val split of one domain."""
+        self.method.eval()
+        score = self.domains.score(
+            name, self.method.predict, self.validation[name], self.device, self.args.amp
+        )
+        self.method.train()
+        return score
+
+    def select(self) -> None:
+        """Evaluate on source val; keep the weights if they are the best so far."""
+        source = self.args.dataset[0]
+        score = self.score(source)
+        miou = score.miou
+        self.folder.log(f"iteration {self.iteration}: {source} val mIoU {percent(miou)}")
+        self.folder.scalars({f"{source}/mean_iu": miou}, self.iteration)
+        if not miou <= self.best.miou:
+            self.best, self.best_score = Best(miou, self.iteration), score
+            self.save(self.folder.best)
+
+    def train(self) -> None:
+        """Epoch after epoch to ``--max_iter``, from wherever the run stands."""
+        args, steps_per_epoch = self.args, self.loaders.steps_per_epoch
+        self.model.train()
+        meter = Meter()
+        bar = progress_bar(total=args.max_iter, initial=self.iteration, unit="step")
+        while self.iteration < args.max_iter:
+            epoch, first_step = divmod(self.iteration, steps_per_epoch)
+            batches = self.loaders.batches(epoch, first_batch=first_step * args.accumulate)
+            for _ in range(first_step, min(steps_per_epoch, first_step + args.max_iter - self.iteration)):
+                self.step(batches, meter)
+                self.iteration += 1
+                bar.update()
+                if self.iteration % args.log_every == 0:
+                    self.log(bar, meter)
+                    meter = Meter()
+                if self.iteration % steps_per_epoch == 0:
+                    self.method.after_epoch(Progress(self.iteration, args.max_iter, epoch), self.loaders)
+                last = self.iteration == args.max_iter
+                if last or (args.eval_every and self.iteration % args.eval_every == 0):
+                    self.select()
+                if last or self.iteration % args.save_every == 0:
+                    self.save(self.folder.last)
+        bar.close()
+
+    def log(self, bar: progress_bar, meter: Meter) -> None:
+        """One line in the log, a point in TensorBoard, the end of the progress bar."""
+        values = meter.read(self.args.bs_mult * self.args.accumulate * distributed.world_size())
+        values["lr"] = self.optimizer.param_groups[0]["lr"]
+        self.folder.scalars(
+            {"loss/train_loss": sum(v for k, v in values.items() if k.startswith("loss/")), **values},
+            self.iteration,
+        )
+        words = ", ".join(f"{name.removeprefix('loss/')} {value:.4g}" for name, value in values.items())
+        place = f"[epoch {self.progress.epoch}] [iter {self.iteration} / {self.args.max_iter}]"
+        self.folder.log(f"{place} {words}", echo=bar.disable)
+        bar.set_postfix_str(words, refresh=False)
+
+    def report(self) -> None:
+        """Score the selected weights on all domains: a table and ``results.json``."""
+        source = self.args.dataset[0]
+        if self.args.selection == "source":
+            rule, path, selected = "best source val", self.folder.best, self.best.iteration
+            load_state(self.method, load_checkpoint(path)["model"], path)
+        else:
+            rule, path, selected = "last iteration", self.folder.last, self.iteration
+        known = {source: self.best_score} if self.best_score and selected == self.best.iteration else {}
+        scores = {name: known.get(name) or self.score(name) for name in self.validation}
+        self.folder.log(
+            f"weights of iteration {selected} ({rule}), protocol {self.args.protocol}, commit {commit()}"
+        )
+        self.folder.log(domain_table(scores))
+        if distributed.is_main():
+            content = results(
+                scores,
+                self.domains.class_names,
+                self.args.protocol,
+                str(path),
+                selection=rule,
+                iteration=selected,
+            )
+            write_json(self.folder.results_file, content)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parse_arguments(arguments)
+    device = distributed.setup(args.local_rank)
+    torch.use_deterministic_algorithms(args.deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not args.deterministic
+    # Random initial weights: the same on every process and in every run with this seed.
+    torch.manual_seed(args.seed)
+    network = create_network(
+        **stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer)
+    )
+    args.method = method_named(args.method, network.config["wt_layer"])
+    exp = args.exp or f"{args.method}-{network.config['backbone']}"
+    run = Run(args, device, RunFolder(args.ckpt, args.date, exp, args.tb_path), network)
+    run.train()
+    run.report()
+    run.folder.close()
+    distributed.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

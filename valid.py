@@ -1,0 +1,91 @@
+"""Score checkpoints on data sets.
+
+    python valid.py --snapshot logs/0101/my_run/best.pth --val_dataset cityscapes bdd100k --output
+    results.json torchrun --nproc_per_node=4 valid.py ...                         # the same table, sooner
+
+The network comes from the checkpoint alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+import config
+from datasets.domains import Domains
+from network import stated_architecture
+from network.restore import load_network
+from utils import distributed
+from utils.errors import run_program
+from utils.scores import class_table, commit, domain_table, results, write_json
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; without ``--val_dataset`` the five domains of the toy city."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--snapshot", nargs="+", required=True, help="checkpoints")
+    parser.add_argument("--val_dataset", nargs="+", help="data sets (default: the toy city's five)")
+    parser.add_argument("--split", default="val", choices=("train", "val", "test"), help="which pictures")
+    parser.add_argument(
+        "--output", help="write the scores to this JSON file (a list, for several checkpoints)"
+    )
+    config.add_data_arguments(parser)
+    config.add_network_arguments(parser)
+    config.add_device_arguments(parser)
+    args = parser.parse_args(arguments)
+    if args.val_dataset is None:
+        parser.set_defaults(
+            data_root=str(config.TOYCITY_ROOT),
+            val_dataset=[*config.TOYCITY_DEFAULTS["dataset"], *config.TOYCITY_DEFAULTS["val_dataset"]],
+            evaluation_height=config.TOYCITY_DEFAULTS["evaluation_height"],
+        )
+        args = parser.parse_args(arguments)
+    return args
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parse_arguments(arguments)
+    device = distributed.setup(args.local_rank)
+    stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer)
+    domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
+    loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
+    written = []
+    for snapshot in args.snapshot:
+        network, checkpoint = load_network(snapshot, stated)
+        network.to(
+            device, memory_format=torch.channels_last if args.channels_last else torch.contiguous_format
+        )
+        if args.compile:
+            network.compile()
+        scores = {
+            name: domains.score(name, network.predict, loader, device, args.amp)
+            for name, loader in loaders.items()
+        }
+        if not distributed.is_main():
+            continue
+        for name, score in scores.items():
+            print(f"\n{name}\n{class_table(score, domains.class_names)}")
+        print(f"\n{snapshot}, protocol {args.protocol}, {args.split} split, commit {commit()}")
+        print(domain_table(scores), flush=True)
+        content = results(
+            scores,
+            domains.class_names,
+            args.protocol,
+            snapshot,
+            split=args.split,
+            iteration=checkpoint["iteration"],
+        )
+        written.append(content)
+        if args.output:
+            write_json(Path(args.output), written if len(args.snapshot) > 1 else content)
+    distributed.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,227 @@
+"""Segment any picture, folder of pictures or video with the network of a checkpoint.
+
+    python infer.py --snapshot logs/default/my_run/best.pth --input street.jpg --output results
+    python infer.py --snapshot best.pth --input pictures/ --output results --inference_mode sliding --flip
+
+Writes OUTPUT/<kind>/<same relative name>.png, for a video OUTPUT/<kind>/<its name>/000001.png and so on.
+Kinds: trainids (0..18), labelids (Cityscapes' ids, for its server), color, overlay (color over the picture),
+confidence (grey, white is certain).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+import config
+from datasets.labels import LABEL_ID_OF_TRAIN_ID, NUM_CLASSES, PALETTE
+from datasets.reading import read_image
+from network.restore import load_network
+from network.segmentor import SegmentationNet
+from utils.errors import UserError, run_program
+from utils.evaluation import autocast
+from utils.pictures import Source, find_sources, read_ahead, source_pictures
+from utils.result_folder import ResultFolder
+from utils.sliding_window import MODES, Predict, Prediction, Windows, predict_picture, scaled_pictures
+from utils.visualize import colour_picture, confidence_picture, overlay_picture
+
+KINDS = ("trainids", "labelids", "color", "overlay", "confidence")
+KINDS_OF_ANY_CLASSES = {"trainids", "confidence"}
+WAITING_WRITES = 4
+LESS_MEMORY = "use --inference_mode sliding with a smaller --crop_size or --tile_batch, or smaller --scales"
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--snapshot", required=True, help="checkpoint; the network is rebuilt from it alone")
+    parser.add_argument(
+        "--input", required=True, type=Path, help="picture, video, or folder of them (with sub-folders)"
+    )
+    parser.add_argument("--output", required=True, type=Path, help="folder of the results")
+    parser.add_argument(
+        "--save",
+        nargs="+",
+        choices=KINDS,
+        default=["color", "overlay"],
+        help="results (default: color overlay)",
+    )
+    parser.add_argument("--resume", action="store_true", help="skip pictures whose results are all there")
+    group = parser.add_argument_group("what the network sees")
+    group.add_argument(
+        "--inference_mode",
+        choices=MODES,
+        default="whole",
+        help="whole = the whole picture at once (default); sliding = overlapping tiles, for large pictures; "
+        "pooling = as whole, but averages probabilities in place of logits",
+    )
+    group.add_argument(
+        "--crop_size", type=int, default=1024, help="sliding: side of a tile in pixels (default 1024)"
+    )
+    group.add_argument(
+        "--sliding_overlap",
+        type=float,
+        default=1 / 3,
+        help="sliding: share of a tile covered twice (default 1/3)",
+    )
+    group.add_argument(
+        "--scales", type=float, nargs="+", default=[1.0], help="average over these sizes (default 1.0)"
+    )
+    group.add_argument("--flip", action="store_true", help="average with the mirrored picture")
+    group.add_argument(
+        "--tile_batch", type=int, default=4, help="tiles of crop_size in one forward (default 4)"
+    )
+    config.add_device_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture, ready for the network: its result's name, itself, and its size at every scale."""
+
+    name: PurePath
+    image: Image.Image
+    scaled: list[Tensor]
+
+
+def read_pictures(
+    sources: Sequence[Source], windows: Windows, is_finished: Callable[[PurePath], bool]
+) -> Iterator[Picture | UserError | None]:
+    """The pictures of all sources; in place of an unreadable one the error, of a finished one ``None``."""
+    for source in sources:
+        try:
+            for name, read in source_pictures(source, read_image):
+                if is_finished(name):
+                    yield None
+                else:
+                    image = read()
+                    yield Picture(name, image, scaled_pictures(image, windows))
+        except UserError as error:
+            yield error
+        except Exception as error:
+            # On damaged files decoders raise nearly anything, and the other files can still be read.
+            failure = UserError(f"{source.path}: cannot be read ({error}); replace or remove it")
+            failure.__cause__ = error
+            yield failure
+
+
+def prediction_function(network: SegmentationNet, args: argparse.Namespace, device: torch.device) -> Predict:
+    """The network on its device as a function of 8-bit pictures."""
+    layout = torch.channels_last if args.channels_last else torch.contiguous_format
+    network.to(device, memory_format=layout)
+    run = torch.compile(network.predict) if args.compile else network.predict
+
+    def predict(pictures: Tensor) -> Tensor:
+        with autocast(args.amp, device):
+            return run(pictures.contiguous(memory_format=layout))
+
+    return predict
+
+
+def write(folder: ResultFolder, picture: Picture, prediction: Prediction) -> None:
+    """Draw and write the results of one picture."""
+    colours = colour_picture(prediction.train_ids, PALETTE)
+    makers: dict[str, Callable[[], Image.Image]] = {
+        "trainids": lambda: Image.fromarray(prediction.train_ids),
+        "labelids": lambda: Image.fromarray(LABEL_ID_OF_TRAIN_ID[prediction.train_ids]),
+        "color": lambda: colours,
+        "overlay": lambda: overlay_picture(picture.image, colours),
+        "confidence": lambda: confidence_picture(prediction.confidence),
+    }
+    folder.write(picture.name, {kind: makers[kind]() for kind in folder.kinds})
+
+
+def segment(
+    pictures: Iterable[Picture | UserError | None],
+    predict: Callable[[Picture], Prediction],
+    folder: ResultFolder,
+    report: Callable[[UserError], None],
+) -> int:
+    """Segment ``pictures``, write the results, report what goes wrong; returns how many were written."""
+    written = 0
+    waiting: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(2) as writers:
+        for picture in pictures:
+            if isinstance(picture, UserError):
+                report(picture)
+            elif picture is not None:
+                try:
+                    waiting.append(writers.submit(write, folder, picture, predict(picture)))
+                    written += 1
+                except UserError as error:
+                    report(error)
+            while len(waiting) > WAITING_WRITES:
+                waiting.popleft().result()
+        while waiting:
+            waiting.popleft().result()
+    return written
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; 1 if a picture failed, else 0."""
+    args = parse_arguments(arguments)
+    windows = Windows(
+        args.inference_mode,
+        args.crop_size,
+        args.sliding_overlap,
+        tuple(args.scales),
+        args.flip,
+        args.tile_batch,
+    )
+    sources = find_sources(args.input, excluded=[args.output, *(args.output / kind for kind in KINDS)])
+    folder = ResultFolder(args.output, dict.fromkeys(args.save))
+    folder.check(sources)
+    network, _ = load_network(args.snapshot)
+    classes = network.config["num_classes"]
+    if classes != NUM_CLASSES and not KINDS_OF_ANY_CLASSES.issuperset(args.save):
+        raise UserError(
+            f"{args.snapshot}: has {classes} classes, no colours for them; --save trainids confidence"
+        )
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    # Searching the fastest algorithms pays where the same size comes again and again.
+    torch.backends.cudnn.benchmark = args.inference_mode == "sliding"
+    predict = prediction_function(network, args, device)
+
+    def predict_one(picture: Picture) -> Prediction:
+        size = (picture.image.height, picture.image.width)
+        try:
+            return predict_picture(predict, picture.scaled, size, windows, device, "confidence" in args.save)
+        except (RuntimeError, MemoryError) as error:  # PyTorch's own out-of-memory errors are RuntimeErrors.
+            if isinstance(error, RuntimeError) and "memory" not in str(error):
+                raise
+            raise UserError(f"{picture.name}: too large for the memory; {LESS_MEMORY}") from error
+
+    failures: list[str] = []
+
+    def report(error: UserError) -> None:
+        # The text alone: an error kept would keep its picture and scores in memory.
+        failures.append(" ".join(str(error).split()))
+        if args.debug:
+            traceback.print_exception(error)
+
+    pictures = read_pictures(sources, windows, folder.has if args.resume else lambda name: False)
+    total = None if any(source.is_video for source in sources) else len(sources)
+    with tqdm(read_ahead(pictures), total=total, unit="picture") as progress:
+        written = segment(progress, predict_one, folder, report)
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    print(f"{args.output}: {written} pictures written, {len(failures)} failed ({', '.join(folder.kinds)})")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from utils.visualize import colour_picture, confidence_picture, overlay_picture
+
+PALETTE = np.array([(128, 64, 128), (244, 35, 232)], dtype=np.uint8)
+
+
+def test_colours_by_class_and_black_elsewhere() -> None:
+    picture = colour_picture(np.array([[0, 1, 255]], dtype=np.uint8), PALETTE)
+    assert picture.mode == "RGB"
+    assert np.asarray(picture).tolist() == [[[128, 64, 128], [244, 35, 232], [0, 0, 0]]]
+
+
+def test_overlay_is_half_of_each() -> None:
+    image, colours = Image.new("RGB", (3, 2), (0, 100, 200)), Image.new("RGB", (3, 2), (200, 100, 0))
+    assert np.asarray(overlay_picture(image, colours)).tolist() == [[[100, 100, 100]] * 3] * 2
+    assert overlay_picture(image, colours, opacity=0).getpixel((0, 0)) == (0, 100, 200)
+
+
+def test_confidence_is_grey_from_black_to_white() -> None:
+    picture = confidence_picture(np.array([[0, 0.5, 1, 1.0000001]], dtype=np.float32))
+    assert picture.mode == "L"
+    assert np.asarray(picture).tolist() == [[0, 128, 255, 255]]

@@ -1,0 +1,111 @@
+"""Put finished runs side by side: one table of their scores, and pictures of what they see.
+
+    python -m scripts.compare logs/demo/baseline logs/demo/isw --output demo_output
+
+The table holds what the runs' own ``results.json`` say. The pictures, one PNG per domain, show in each row the
+picture, the truth, and every run's prediction by its selected weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+import config
+from datasets.domains import Domains
+from datasets.labels import PALETTE
+from network.restore import load_network
+from utils.errors import UserError, run_program
+from utils.files import atomic_write
+from utils.scores import percent, text_table
+from utils.visualize import colour_picture
+
+GAP, CAPTION = 4, 16
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders of train.py")
+    parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the pictures")
+    parser.add_argument("--pictures", type=int, default=3, help="rows per domain")
+    config.add_data_arguments(parser)
+    config.add_device_arguments(parser)
+    parser.set_defaults(
+        data_root=str(config.TOYCITY_ROOT),
+        evaluation_height=config.TOYCITY_DEFAULTS["evaluation_height"],
+        num_workers=0,
+    )
+    return parser.parse_args(arguments)
+
+
+def read_results(run: Path) -> dict[str, Any]:
+    """A run's ``results.json``; a UserError if it has none."""
+    try:
+        return json.loads((run / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"{run}: holds no results.json; name the folder of a finished run") from None
+
+
+def score_table(results: dict[str, dict[str, Any]]) -> str:
+    """mIoU in percent: a row per run, a column per domain, the source domain first."""
+    domains = list(next(iter(results.values()))["domains"])
+    rows = [["mIoU (%)", f"{domains[0]} (source val)", *domains[1:]]]
+    for name, content in results.items():
+        scores = [content["domains"].get(domain, {}).get("miou") for domain in domains]
+        rows.append([name, *(percent(float("nan") if score is None else score) for score in scores)])
+    return text_table(rows)
+
+
+def panel(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> Image.Image:
+    """A sheet with one row per picture; each column as wide as its widest picture."""
+    widths = [max(row[i].width for row in rows) for i in range(len(captions))]
+    heights = [max(picture.height for picture in row) for row in rows]
+    size = (sum(widths) + GAP * (len(widths) + 1), sum(heights) + GAP * (len(rows) + 1) + CAPTION)
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, caption in enumerate(captions):
+        left = GAP + sum(widths[:column]) + GAP * column
+        draw.text((left, 2), caption, fill="black")
+        for number, row in enumerate(rows):
+            sheet.paste(row[column], (left, CAPTION + GAP + sum(heights[:number]) + GAP * number))
+    return sheet
+
+
+@torch.inference_mode()
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parse_arguments(arguments)
+    results = {run.name: read_results(run) for run in args.runs}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    networks = {run.name: load_network(run / "best.pth")[0].to(device) for run in args.runs}
+    domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
+    for domain in next(iter(results.values()))["domains"]:
+        rows = []
+        dataset = domains.evaluation_loader(domain).dataset
+        for index in range(min(args.pictures, len(dataset))):
+            sample = dataset[index]
+            image = sample["image"]
+            label = sample["label"].numpy().astype(np.uint8)
+            row = [Image.fromarray(image.permute(1, 2, 0).numpy()), colour_picture(label, PALETTE)]
+            for network in networks.values():
+                prediction = network.predict(image[None].to(device)).argmax(1)[0].byte().cpu().numpy()
+                row.append(colour_picture(prediction, PALETTE))
+            rows.append(row)
+        with atomic_write(args.output / f"{domain}.png") as temporary:
+            panel(rows, ["picture", "truth", *networks]).save(temporary)
+    print(score_table(results))
+    protocols = {content["protocol"] for content in results.values()}
+    print(f"protocol {', '.join(sorted(protocols))}; pictures are in {args.output}/")
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -2,8 +2,8 @@
 
     python -m scripts.compare logs/demo/baseline logs/demo/isw --output demo_output
 
-The table holds what the runs' own ``results.json`` say. The pictures, one PNG per domain, show in each row the
-picture, the truth, and every run's prediction by its selected weights.
+The table holds what the runs' own ``results.json`` say. The pictures, one PNG per domain, show in each row
+the picture, the truth, and every run's prediction by its selected weights.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ import config
 from datasets.domains import Domains
 from methods import METHODS, Method, Progress, method_named
 from network import SegmentationNet, create_network, load_imagenet_weights, stated_architecture
+from network.cost import network_cost
 from utils import distributed
 from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
 from utils.errors import UserError, run_program
@@ -283,7 +284,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     args.method = method_named(args.method, network.config["wt_layer"])
     exp = args.exp or f"{args.method}-{network.config['backbone']}"
+    parameters, operations = network_cost(network.config, args.crop_size, args.crop_size)
     run = Run(args, device, RunFolder(args.ckpt, args.date, exp, args.tb_path), network)
+    run.folder.log(
+        f"{args.method} on {network.config['backbone']}: {parameters / 1e6:.1f} M parameters, "
+        f"{operations / 1e9:.1f} GMACs per {args.crop_size} x {args.crop_size} crop, "
+        f"{distributed.world_size()} process(es) on {device.type}"
+    )
     run.train()
     run.report()
     run.folder.close()

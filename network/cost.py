@@ -1,0 +1,28 @@
+"""What a network costs: parameters, and multiply-accumulate operations per picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import thop
+import torch
+
+from network.factory import create_network
+
+
+def network_cost(config: Mapping[str, Any], height: int, width: int) -> tuple[int, float]:
+    """Parameters (all, the auxiliary head's too), and multiply-accumulates of one evaluation forward.
+
+    Counted on the meta device: nothing is computed and no memory is taken.
+
+    Args:
+        config: arguments of ``create_network``.
+        height, width: of the picture, in pixels.
+    """
+    with torch.device("meta"):
+        network = create_network(**config).eval()
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    picture = torch.zeros(1, 3, height, width, device="meta")
+    operations, _ = thop.profile(network, inputs=(picture,), verbose=False)
+    return parameters, float(operations)

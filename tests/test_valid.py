@@ -1,0 +1,112 @@
+"""valid.py: tables, results.json, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from programs import train_arguments
+
+import train
+import valid
+from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def snapshot(toycity: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of one training step."""
+    ckpt = tmp_path_factory.mktemp("valid")
+    assert train.main(train_arguments(toycity, ckpt, "--max_iter", "1")) == 0
+    return ckpt / "default" / "tiny" / "best.pth"
+
+
+def run(toycity: Path, snapshot: Path, *more: str) -> int:
+    arguments = ["--snapshot", str(snapshot), "--data_root", str(toycity), "--num_workers", "0"]
+    return valid.main([*arguments, "--evaluation_height", "64", *more])
+
+
+def test_scores_of_all_layouts(
+    toycity: Path, snapshot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "results.json"
+    names = ["cityscapes", "bdd100k", "synthia", "mapillary"]
+    assert run(toycity, snapshot, "--val_dataset", *names, "--output", str(output)) == 0
+    printed = capsys.readouterr().out
+    assert "synthia (16 classes)" in printed
+    assert "precision" in printed
+    assert "protocol robustnet" in printed
+    results = json.loads(output.read_text())
+    assert results["checkpoint"] == str(snapshot)
+    assert list(results["domains"]) == names
+    for scores in results["domains"].values():
+        assert scores["images"] == 3
+        present = [value for value in scores["iou"].values() if value is not None]
+        assert scores["miou"] == pytest.approx(sum(present) / len(present))
+
+
+def test_protocols_differ_where_they_should(toycity: Path, snapshot: Path, tmp_path: Path) -> None:
+    scores = {}
+    for protocol in ("robustnet", "full"):
+        output = tmp_path / f"{protocol}.json"
+        flags = ["--val_dataset", "mapillary", "--protocol", protocol, "--output", str(output)]
+        assert run(toycity, snapshot, *flags) == 0
+        results = json.loads(output.read_text())
+        assert results["protocol"] == protocol
+        scores[protocol] = results["domains"]["mapillary"]["pixel_accuracy"]
+    assert scores["robustnet"] != scores["full"]  # A centre crop is not the whole picture.
+
+
+def test_several_checkpoints_make_a_list(toycity: Path, snapshot: Path, tmp_path: Path) -> None:
+    output = tmp_path / "both.json"
+    last = snapshot.with_name("last.pth")
+    arguments = ["--snapshot", str(snapshot), str(last), "--data_root", str(toycity), "--num_workers", "0"]
+    assert valid.main([*arguments, "--val_dataset", "gtav", "--output", str(output)]) == 0
+    first, second = json.loads(output.read_text())
+    assert first["domains"] == second["domains"]
+    assert (first["checkpoint"], second["checkpoint"]) == (str(snapshot), str(last))
+
+
+def test_a_perfect_network_scores_one(toycity: Path, snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole path from files to scores, against a prediction that is the label itself."""
+    from datasets.catalog import spec
+    from datasets.domains import Domains
+
+    args = valid.parse_arguments(["--snapshot", "x", "--data_root", str(toycity), "--num_workers", "0"])
+    domains = Domains(args, {}, toycity.parent / "elsewhere")
+    loader = domains.evaluation_loader("bdd100k")
+    truths = iter([sample["label"] for sample in loader.dataset])
+
+    def predict(_: torch.Tensor) -> torch.Tensor:
+        label = next(truths)
+        label = torch.where(label == 255, 0, label)
+        return torch.nn.functional.one_hot(label, 19).permute(2, 0, 1)[None].float()
+
+    score = domains.score("bdd100k", predict, loader, torch.device("cpu"))
+    assert score.miou == 1
+    assert score.scores.pixel_accuracy == 1
+    assert spec("bdd100k").class_sets[0].train_ids == tuple(range(19))
+
+
+def test_flags_that_contradict_the_checkpoint_are_refused(toycity: Path, snapshot: Path) -> None:
+    with pytest.raises(UserError, match="was trained with wt_layer"):
+        run(toycity, snapshot, "--val_dataset", "gtav", "--wt_layer", *"0 0 2 2 2 0 0".split())
+    with pytest.raises(UserError, match="was trained with backbone mobilenet_v2"):
+        run(toycity, snapshot, "--val_dataset", "gtav", "--arch", "network.deepv3.DeepR50V3PlusD")
+
+
+def test_more_classes_than_the_network_has_is_refused(toycity: Path, snapshot: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(snapshot)
+    checkpoint["network"]["num_classes"] = 13
+    save_checkpoint(tmp_path / "other.pth", checkpoint)
+    with pytest.raises(UserError, match=r"other\.pth: keys do not fit"):
+        run(toycity, tmp_path / "other.pth", "--val_dataset", "gtav")
+
+
+def test_unknown_data_is_named(toycity: Path, snapshot: Path) -> None:
+    with pytest.raises(UserError, match="atlantis"):
+        run(toycity, snapshot, "--val_dataset", "atlantis")
+    with pytest.raises(UserError, match="no split 'test'"):
+        run(toycity, snapshot, "--val_dataset", "cityscapes", "--split", "test")

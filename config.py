@@ -32,13 +32,17 @@ TOYCITY_ROOT = Path("data/toycity")
 TOYCITY_DEFAULTS: dict[str, object] = {
     "dataset": ["gtav"],
     "val_dataset": ["cityscapes", "bdd100k", "synthia", "mapillary"],
-    "arch": "network.deepv3.DeepMobileNetV3PlusD",
+    "arch": "network.deepv3.DeepR18V3PlusD",
     "pretrained": False,
     "crop_size": 192,
+    "scale_min": 0.5,
+    "scale_max": 1.25,
     "class_uniform_tile": 128,
-    "bs_mult": 8,
-    "lr": 0.05,
-    "max_iter": 300,
+    "bs_mult": 4,
+    "lr": 0.03,
+    "max_iter": 500,
+    "eval_every": 250,
+    "channels_last": True,
     "evaluation_height": 256,
 }
 

@@ -22,7 +22,6 @@ from pathlib import Path, PurePath
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 import config
 from datasets.labels import LABEL_ID_OF_TRAIN_ID, NUM_CLASSES, PALETTE
@@ -32,6 +31,7 @@ from network.segmentor import SegmentationNet
 from utils.errors import UserError, run_program
 from utils.evaluation import autocast
 from utils.pictures import Source, find_sources, read_ahead, source_pictures
+from utils.progress import progress_bar
 from utils.result_folder import ResultFolder
 from utils.sliding_window import MODES, Predict, Prediction, Windows, predict_picture, scaled_pictures
 from utils.visualize import colour_picture, confidence_picture, overlay_picture
@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     pictures = read_pictures(sources, windows, folder.has if args.resume else lambda name: False)
     total = None if any(source.is_video for source in sources) else len(sources)
-    with tqdm(read_ahead(pictures), total=total, unit="picture") as progress:
+    with progress_bar(read_ahead(pictures), total=total, unit="picture") as progress:
         written = segment(progress, predict_one, folder, report)
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tqdm import tqdm
+from utils.progress import progress_bar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ def threaded_map(
     try:
         results: Iterable[Result] = executor.map(function, items)
         if description:
-            results = tqdm(results, total=len(items), desc=description, leave=False, dynamic_ncols=True)
+            results = progress_bar(results, total=len(items), desc=description, leave=False)
         return list(results)
     finally:
         executor.shutdown(cancel_futures=True)

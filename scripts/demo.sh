@@ -7,5 +7,5 @@ install_environment requirements.txt
 pictures=demo_output
 "$PYTHON" train.py --date demo --exp baseline --overwrite "$@"
 "$PYTHON" train.py --date demo --exp isw --overwrite \
-    --wt_layer 0 0 2 2 2 0 0 --cov_stat_epoch 5 --trials 3 "$@"
+    --wt_layer 0 0 2 2 2 0 0 --cov_stat_epoch 19 --trials 3 --covstat_images 24 "$@"
 "$PYTHON" -m scripts.compare logs/demo/baseline logs/demo/isw --output "$pictures"

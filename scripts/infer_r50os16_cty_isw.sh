@@ -7,10 +7,13 @@ if [ $# -lt 2 ]; then
     echo "usage: $0 SNAPSHOT OUTPUT_DIR [ARGUMENTS OF infer.py]" >&2
     exit 2
 fi
+cityscapes="${CITYSCAPES_DIR:-data/cityscapes}"
+pictures="$cityscapes/leftImg8bit_trainvaltest/leftImg8bit/val"
+[ -d "$pictures" ] || pictures="$cityscapes/leftImg8bit/val"
 exec "$(dirname "${BASH_SOURCE[0]}")/launch.sh" --processes 1 infer.py \
     --snapshot "$1" \
     --output "$2" \
-    --input "${CITYSCAPES_DIR:-data/cityscapes}/leftImg8bit/val" \
+    --input "$pictures" \
     --inference_mode sliding \
     --scales 0.5 1.0 2.0 \
     --flip \

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 
 def generator(*keys: int) -> np.random.Generator:
@@ -20,4 +19,6 @@ def seed_step(seed: int, rank: int, batch: int) -> None:
 
     Ranks get different streams: equal masks on all ranks would make a large batch less varied than its size.
     """
+    import torch  # Here, so that processes which only draw numbers start without it.
+
     torch.manual_seed(int(generator(seed, rank, batch).integers(2**63)))

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from datasets.catalog import PROTOCOLS
 from utils.errors import UserError
 
 # One folder per data set, in the vendor's own layout. An empty string means: not set here.
@@ -57,10 +58,17 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--bs_mult_val", type=int, default=1, help="pictures per evaluation batch and process")
     group.add_argument(
         "--protocol",
-        choices=("robustnet", "full"),
+        choices=PROTOCOLS,
         default="robustnet",
-        help="how domains are scored: robustnet = as the published tables (Mapillary: 1536 centre crop), "
+        help="size of the scored pictures: robustnet = as in published tables (Mapillary: 1536 centre crop), "
         "full = whole pictures",
+    )
+    group.add_argument(
+        "--absent_classes",
+        choices=("skip", "zero"),
+        default="skip",
+        help="a class without labelled pixels: skip = not in the mean, zero = as in published tables, IoU 0 "
+        "as soon as a pixel is predicted as it",
     )
     group.add_argument(
         "--evaluation_height",
@@ -93,11 +101,19 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("device")
     group.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="mixed precision")
     group.add_argument(
-        "--channels_last", action="store_true", help="NHWC memory layout (faster on GPUs with --amp)"
+        "--channels_last",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="NHWC memory layout (faster on CPUs, and on GPUs with --amp)",
     )
     group.add_argument("--compile", action="store_true", help="torch.compile the network")
-    group.add_argument("--local_rank", "--local-rank", type=int, default=None, help="set by the launcher")
     group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def add_process_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the launcher of several processes passes."""
+    group = parser.add_argument_group("processes")
+    group.add_argument("--local_rank", "--local-rank", type=int, default=None, help="set by the launcher")
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -195,6 +211,31 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--exp", help="second part (default: method and backbone)")
 
 
+# What may differ when a run is resumed: where things are, how they are computed and reported.
+FREE_ON_RESUME = {"data_root", "num_workers", "bs_mult_val", "val_dataset", "protocol", "absent_classes"}
+FREE_ON_RESUME |= {
+    "evaluation_height",
+    "amp",
+    "channels_last",
+    "compile",
+    "debug",
+    "local_rank",
+    "deterministic",
+}
+FREE_ON_RESUME |= {
+    "bs_mult",
+    "accumulate",
+    "ckpt",
+    "tb_path",
+    "date",
+    "exp",
+    "resume",
+    "overwrite",
+    "snapshot",
+}
+FREE_ON_RESUME |= {"pretrained", "backbone_weights", "partial_load", "selection", "sgd", "syncbn"}
+FREE_ON_RESUME |= {"eval_every", "save_every", "log_every"}
+
 POSITIVE = (
     "max_iter",
     "bs_mult",
@@ -204,9 +245,20 @@ POSITIVE = (
     "class_uniform_tile",
     "scale_min",
 )
-POSITIVE += ("save_every", "log_every", "covstat_images")
+POSITIVE += ("scale_max", "save_every", "log_every", "covstat_images", "evaluation_height")
 NOT_NEGATIVE = ("lr", "poly_exp", "momentum", "weight_decay", "rrotate", "color_aug", "wt_reg_weight", "seed")
-NOT_NEGATIVE += ("eval_every", "max_cu_epoch")
+NOT_NEGATIVE += ("eval_every", "max_cu_epoch", "num_workers", "cov_stat_epoch")
+
+
+def check_ranges(args: argparse.Namespace) -> None:
+    """Raise a UserError for a number that makes no sense, whichever of the programs it was given to."""
+    values = {name: value for name, value in vars(args).items() if isinstance(value, (int, float))}
+    for name in values.keys() & {*POSITIVE}:
+        if not 0 < values[name] < math.inf:
+            raise UserError(f"--{name} {values[name]}: must be greater than 0")
+    for name in values.keys() & {*NOT_NEGATIVE}:
+        if not 0 <= values[name] < math.inf:
+            raise UserError(f"--{name} {values[name]}: must be 0 or a positive number")
 
 
 def parse_training_arguments(
@@ -219,22 +271,19 @@ def parse_training_arguments(
     """
     args = parser.parse_args(arguments)
     if args.dataset is None:
+        if args.data_root and Path(args.data_root).resolve() != TOYCITY_ROOT.resolve():
+            raise UserError(f"--data_root {args.data_root}: say with --dataset what to train on")
         parser.set_defaults(data_root=str(TOYCITY_ROOT), **TOYCITY_DEFAULTS)
         args = parser.parse_args(arguments)
     if args.arch is None and args.backbone is None:
         args.arch = "network.deepv3.DeepR50V3PlusD"
-
-    for name in POSITIVE:
-        if not getattr(args, name) > 0:
-            raise UserError(f"--{name} {getattr(args, name)}: must be greater than 0")
-    for name in NOT_NEGATIVE:
-        value = getattr(args, name)
-        if not (value >= 0 and math.isfinite(value)):
-            raise UserError(f"--{name} {value}: must be 0 or a positive number")
+    check_ranges(args)
     if args.scale_max < args.scale_min:
         raise UserError(f"--scale_max {args.scale_max}: is below --scale_min {args.scale_min}")
     if not 0 <= args.class_uniform_pct <= 1:
         raise UserError(f"--class_uniform_pct {args.class_uniform_pct}: must be between 0 and 1")
+    if not (args.relax_denom == 0 or 1 <= args.relax_denom < math.inf):
+        raise UserError(f"--relax_denom {args.relax_denom}: must be 0, or 1 and more")
     if args.arch and args.backbone:
         raise UserError("--arch and --backbone both name a network: give one of them")
     if args.arch and args.output_stride:

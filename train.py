@@ -10,6 +10,8 @@ method.
 from __future__ import annotations
 
 import argparse
+import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -25,7 +27,7 @@ import config
 from datasets.domains import Domains
 from methods import METHODS, Method, Progress, method_named
 from network import SegmentationNet, create_network, load_imagenet_weights, stated_architecture
-from network.cost import network_cost
+from network.cost import describe
 from utils import distributed
 from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
 from utils.errors import UserError, run_program
@@ -33,7 +35,7 @@ from utils.evaluation import autocast, to_device
 from utils.meter import Meter
 from utils.progress import progress_bar
 from utils.run_folder import RunFolder
-from utils.scores import DomainScore, commit, domain_table, percent, results, write_json
+from utils.scores import DomainScore, commit, domain_table, percent, write_json
 from utils.seeding import seed_step
 
 
@@ -46,6 +48,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     config.add_data_arguments(parser)
     config.add_network_arguments(parser)
     config.add_device_arguments(parser)
+    config.add_process_arguments(parser)
     for name, method in METHODS.items():
         method.add_arguments(parser.add_argument_group(f"method {name}"))
     return config.parse_training_arguments(parser, arguments)
@@ -54,8 +57,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool) -> Method:
     """The method around its network, on the CPU, starting weights loaded if ``fresh``."""
     if fresh and args.pretrained and not args.snapshot:
-        with distributed.main_process_first():
-            load_imagenet_weights(network, args.backbone_weights)
+        load_imagenet_weights(network, args.backbone_weights)
     method = METHODS[args.method](network, args)
     if fresh and args.snapshot:
         load_state(method, load_checkpoint(args.snapshot)["model"], args.snapshot, args.partial_load)
@@ -65,7 +67,10 @@ def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool
 def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.Module:
     """Place the method on the device and, in a group of processes, wrap it for gradient averaging."""
     many = distributed.world_size() > 1
-    if many and device.type == "cuda":
+    synchronised = many and device.type == "cuda"
+    if args.bs_mult == 1 and not synchronised:
+        raise UserError("--bs_mult 1: BatchNorm needs 2 pictures per process and batch, or several GPUs")
+    if synchronised:
         nn.SyncBatchNorm.convert_sync_batchnorm(method)
     method.to(device)
     if args.channels_last:
@@ -77,7 +82,9 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
     # PyTorch has no synchronised BN on CPUs: there each process normalises its own batch and rank 0's running
     # statistics are kept. With synchronised BN all buffers are equal already and need not travel.
     return DistributedDataParallel(
-        method, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=device.type == "cpu"
+        method,
+        device_ids=[device] if device.type == "cuda" else None,
+        broadcast_buffers=not synchronised,
     )
 
 
@@ -97,7 +104,7 @@ class Run:
     ) -> None:
         self.args, self.device, self.folder, self.architecture = args, device, folder, network.config
         resume_file = folder.resume_file(args.resume)
-        folder.refuse_another_run(resume_file is not None or args.overwrite)
+        folder.refuse_another_run(resume_file, args.overwrite)
         checkpoint = self.read_checkpoint(resume_file) if resume_file is not None else None
         self.method = build_method(args, network, fresh=resume_file is None)
         self.domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
@@ -106,6 +113,7 @@ class Run:
             name: self.domains.evaluation_loader(name)
             for name in dict.fromkeys([args.dataset[0], *args.val_dataset])
         }
+        self.domains.check_labels(self.validation.values(), args)
         self.model = wrap(self.method, args, device)
         self.optimizer = torch.optim.SGD(
             self.method.parameter_groups(args.lr),
@@ -126,6 +134,11 @@ class Run:
             folder.log(f"resumed {resume_file} at iteration {self.iteration}")
 
     @property
+    def pictures_per_step(self) -> int:
+        """Pictures of all processes that make one optimiser step."""
+        return self.args.bs_mult * self.args.accumulate * distributed.world_size()
+
+    @property
     def progress(self) -> Progress:
         epoch = self.iteration // self.loaders.steps_per_epoch
         return Progress(self.iteration, self.args.max_iter, epoch)
@@ -133,10 +146,12 @@ class Run:
     def read_checkpoint(self, path: Path) -> dict[str, Any]:
         """The checkpoint to go on from; a UserError if it is of another kind of run."""
         checkpoint = load_checkpoint(path)
-        if checkpoint["method"] != self.args.method or checkpoint["network"] != self.architecture:
-            raise UserError(
-                f"{path}: of another method or network; use its flags, or --snapshot to start from it"
-            )
+        now = {"pictures per step": self.pictures_per_step, **self.folder.plain(vars(self.args))}
+        then = {"pictures per step": checkpoint["pictures_per_step"], **checkpoint["arguments"]}
+        names = [name for name in now if name not in config.FREE_ON_RESUME and now[name] != then.get(name)]
+        if names:
+            changes = ", ".join(f"{name} was {then.get(name)}, is {now[name]}" for name in names)
+            raise UserError(f"{path}: of a run with other settings ({changes}); use its own, or --snapshot")
         return checkpoint
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
@@ -144,7 +159,9 @@ class Run:
         load_state(self.method, checkpoint["model"], "--resume")
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.scaler.load_state_dict(checkpoint["scaler"])
-        self.iteration, self.best = checkpoint["iteration"], Best(**checkpoint["best"])
+        self.iteration = checkpoint["iteration"]
+        # A run that goes on in another folder has no best.pth there to compare with.
+        self.best = Best(**checkpoint["best"]) if self.folder.best.exists() else Best()
 
     def save(self, path: Path) -> None:
         """Write everything a resume or ``infer.py`` needs; one process does."""
@@ -156,6 +173,7 @@ class Run:
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "iteration": self.iteration,
+                "pictures_per_step": self.pictures_per_step,
                 "best": vars(self.best),
                 "arguments": self.folder.plain(vars(self.args)),
                 "commit": commit(),
@@ -192,7 +210,12 @@ class Run:
         """Score the current weights on the val split of one domain."""
         self.method.eval()
         score = self.domains.score(
-            name, self.method.predict, self.validation[name], self.device, self.args.amp
+            name,
+            self.method.predict,
+            self.validation[name],
+            self.device,
+            self.args.amp,
+            self.args.dataset,
         )
         self.method.train()
         return score
@@ -210,8 +233,10 @@ class Run:
 
     def train(self) -> None:
         """Epoch after epoch to ``--max_iter``, from wherever the run stands."""
+        self.folder.log(f"{self.args.method}, {describe(self.architecture, self.args.crop_size)}")
         args, steps_per_epoch = self.args, self.loaders.steps_per_epoch
         self.model.train()
+        self.method.before_training(args.max_iter / steps_per_epoch)
         meter = Meter()
         bar = progress_bar(total=args.max_iter, initial=self.iteration, unit="step")
         while self.iteration < args.max_iter:
@@ -224,21 +249,41 @@ class Run:
                 if self.iteration % args.log_every == 0:
                     self.log(bar, meter)
                     meter = Meter()
-                if self.iteration % steps_per_epoch == 0:
-                    self.method.after_epoch(Progress(self.iteration, args.max_iter, epoch), self.loaders)
-                last = self.iteration == args.max_iter
-                if last or (args.eval_every and self.iteration % args.eval_every == 0):
-                    self.select()
-                if last or self.iteration % args.save_every == 0:
-                    self.save(self.folder.last)
+                with meter.paused():
+                    self.between_steps(epoch)
         bar.close()
+
+    def between_steps(self, epoch: int) -> None:
+        """What is due after a step: the method's epoch end, an evaluation, a checkpoint."""
+        args = self.args
+        end_of_epoch = self.iteration % self.loaders.steps_per_epoch == 0
+        last = self.iteration == args.max_iter
+        evaluation = last or (args.eval_every and self.iteration % args.eval_every == 0)
+        if end_of_epoch or evaluation:
+            self.share_buffers()
+        if end_of_epoch:
+            self.method.after_epoch(Progress(self.iteration, args.max_iter, epoch), self.loaders)
+        if evaluation:
+            self.select()
+        if last or self.iteration % args.save_every == 0:
+            self.save(self.folder.last)
+
+    def share_buffers(self) -> None:
+        """Give all processes rank 0's BN statistics: without synchronised BN each has its own."""
+        for buffer in self.method.buffers():
+            distributed.broadcast(buffer)
 
     def log(self, bar: progress_bar, meter: Meter) -> None:
         """One line in the log, a point in TensorBoard, the end of the progress bar."""
-        values = meter.read(self.args.bs_mult * self.args.accumulate * distributed.world_size())
+        values = meter.read(self.pictures_per_step)
+        total = sum(value for name, value in values.items() if name.startswith("loss/"))
+        if not math.isfinite(total):
+            raise UserError(
+                f"the loss is {total} at iteration {self.iteration}: training diverged; lower --lr"
+            )
         values["lr"] = self.optimizer.param_groups[0]["lr"]
         self.folder.scalars(
-            {"loss/train_loss": sum(v for k, v in values.items() if k.startswith("loss/")), **values},
+            {"loss/train_loss": total, **values},
             self.iteration,
         )
         words = ", ".join(f"{name.removeprefix('loss/')} {value:.4g}" for name, value in values.items())
@@ -257,23 +302,17 @@ class Run:
         known = {source: self.best_score} if self.best_score and selected == self.best.iteration else {}
         scores = {name: known.get(name) or self.score(name) for name in self.validation}
         self.folder.log(
-            f"weights of iteration {selected} ({rule}), protocol {self.args.protocol}, commit {commit()}"
+            f"weights of iteration {selected} ({rule}), {self.domains.protocol_words}, commit {commit()}"
         )
         self.folder.log(domain_table(scores))
         if distributed.is_main():
-            content = results(
-                scores,
-                self.domains.class_names,
-                self.args.protocol,
-                str(path),
-                selection=rule,
-                iteration=selected,
-            )
+            content = self.domains.results(scores, str(path), split="val", selection=rule, iteration=selected)
             write_json(self.folder.results_file, content)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # Asked for by --deterministic on GPUs.
     device = distributed.setup(args.local_rank)
     torch.use_deterministic_algorithms(args.deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not args.deterministic
@@ -284,13 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     args.method = method_named(args.method, network.config["wt_layer"])
     exp = args.exp or f"{args.method}-{network.config['backbone']}"
-    parameters, operations = network_cost(network.config, args.crop_size, args.crop_size)
     run = Run(args, device, RunFolder(args.ckpt, args.date, exp, args.tb_path), network)
-    run.folder.log(
-        f"{args.method} on {network.config['backbone']}: {parameters / 1e6:.1f} M parameters, "
-        f"{operations / 1e9:.1f} GMACs per {args.crop_size} x {args.crop_size} crop, "
-        f"{distributed.world_size()} process(es) on {device.type}"
-    )
     run.train()
     run.report()
     run.folder.close()

@@ -1,7 +1,7 @@
 """Score checkpoints on data sets.
 
-    python valid.py --snapshot logs/0101/my_run/best.pth --val_dataset cityscapes bdd100k --output
-    results.json torchrun --nproc_per_node=4 valid.py ...                         # the same table, sooner
+    python valid.py --snapshot best.pth --val_dataset cityscapes bdd100k --output results.json
+    torchrun --nproc_per_node=4 valid.py ...                         # the same table, sooner
 
 The network comes from the checkpoint alone.
 """
@@ -20,7 +20,8 @@ from network import stated_architecture
 from network.restore import load_network
 from utils import distributed
 from utils.errors import run_program
-from utils.scores import class_table, commit, domain_table, results, write_json
+from utils.files import check_writable
+from utils.scores import class_table, commit, domain_table, write_json
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -37,6 +38,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     config.add_data_arguments(parser)
     config.add_network_arguments(parser)
     config.add_device_arguments(parser)
+    config.add_process_arguments(parser)
     args = parser.parse_args(arguments)
     if args.val_dataset is None:
         parser.set_defaults(
@@ -45,6 +47,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
             evaluation_height=config.TOYCITY_DEFAULTS["evaluation_height"],
         )
         args = parser.parse_args(arguments)
+    config.check_ranges(args)
+    if args.output:
+        check_writable(Path(args.output), "--output")
     return args
 
 
@@ -62,24 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if args.compile:
             network.compile()
+        sources = checkpoint.get("arguments", {}).get("dataset", [])
         scores = {
-            name: domains.score(name, network.predict, loader, device, args.amp)
+            name: domains.score(name, network.predict, loader, device, args.amp, sources)
             for name, loader in loaders.items()
         }
         if not distributed.is_main():
             continue
         for name, score in scores.items():
             print(f"\n{name}\n{class_table(score, domains.class_names)}")
-        print(f"\n{snapshot}, protocol {args.protocol}, {args.split} split, commit {commit()}")
+        print(f"\n{snapshot}, {args.split} split, {domains.protocol_words}, commit {commit()}")
         print(domain_table(scores), flush=True)
-        content = results(
-            scores,
-            domains.class_names,
-            args.protocol,
-            snapshot,
-            split=args.split,
-            iteration=checkpoint["iteration"],
-        )
+        content = domains.results(scores, snapshot, split=args.split, iteration=checkpoint["iteration"])
         written.append(content)
         if args.output:
             write_json(Path(args.output), written if len(args.snapshot) > 1 else content)

@@ -6,19 +6,18 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from datasets import toycity
 from datasets.catalog import DatasetSpec, evaluation_transform, spec
 from datasets.class_uniform import TileCentroids, epoch_draws, scan
-from datasets.labels import NUM_CLASSES, TRAIN_ID_NAMES
-from datasets.loaders import TrainingSampler, evaluation_loader, training_loader
+from datasets.labels import CITYSCAPES_19, NUM_CLASSES, TRAIN_ID_NAMES
+from datasets.loaders import Loader, TrainingSampler, evaluation_loader, share_loader, training_loader
 from datasets.pairing import check_sizes
 from datasets.roots import resolve_root
 from datasets.segmentation import Draw, SegmentationSet, Transform
@@ -27,7 +26,7 @@ from utils import distributed
 from utils.errors import UserError
 from utils.evaluation import evaluate
 from utils.metrics import class_scores
-from utils.scores import DomainScore, subset_means
+from utils.scores import DomainScore, results, subset_means
 from utils.seeding import generator
 
 # Keys of the generator that chooses the pictures of a round of covariance statistics.
@@ -35,10 +34,7 @@ _COVARIANCE_PICTURES = 3
 
 
 class Domains:
-    """Opens splits of catalogued data sets.
-
-    Everything that can be wrong with a data set is found on opening it.
-    """
+    """Opens splits of catalogued data sets, and scores networks on them."""
 
     class_names = TRAIN_ID_NAMES
 
@@ -46,26 +42,37 @@ class Domains:
         """``args`` carries the flags of ``config.add_data_arguments``."""
         self.data_root: str | None = args.data_root
         self.protocol: str = args.protocol
+        self.absent_classes: str = args.absent_classes
         self.evaluation_height: int | None = args.evaluation_height
         self.batch_size: int = args.bs_mult_val
         self.workers: int = default_workers() if args.num_workers is None else args.num_workers
         self.configured = configured
         self._sizes: dict[tuple[str, str], list[tuple[int, int]]] = {}
         if self.data_root and Path(self.data_root).resolve() == Path(toycity_root).resolve():
+            absent = [name for name in toycity.DOMAINS if not (Path(self.data_root) / name).exists()]
             with distributed.main_process_first():
-                toycity.generate(Path(self.data_root))
+                if absent and distributed.is_main():
+                    toycity.generate(Path(self.data_root), domains=absent)
 
-    def open(self, name: str, split: str, transform: Transform, seed: int = 0) -> SegmentationSet:
+    @property
+    def protocol_words(self) -> str:
+        """How scores are made, for people."""
+        height = f" at height {self.evaluation_height}" if self.evaluation_height else ""
+        return f"protocol {self.protocol}{height}, absent classes: {self.absent_classes}"
+
+    def open(
+        self, name: str, split: str, transform: Transform, seed: int = 0, labelled: bool = True
+    ) -> SegmentationSet:
         """One split of a data set: pairs found, sizes of pictures and labels equal.
 
         Raises:
             UserError: naming the setting, folder or file that is wrong.
         """
         dataset = spec(name)
-        opened = SegmentationSet(dataset, split, self._root(dataset), transform, seed)
-        if (name, split) not in self._sizes:
+        opened = SegmentationSet(dataset, split, self._root(dataset), transform, seed, labelled)
+        if labelled and (name, split) not in self._sizes:
             self._sizes[name, split] = check_sizes(opened.pairs)
-        sizes = self._sizes[name, split]
+        sizes = self._sizes.get((name, split), [])
         evaluated = isinstance(transform, EvaluationTransform)
         if evaluated and self.batch_size > 1 and len(set(sizes)) > 1 and transform.crop is None:
             raise UserError(f"--bs_mult_val {self.batch_size}: the pictures of {name} differ in size; use 1")
@@ -74,7 +81,7 @@ class Domains:
     def _root(self, dataset: DatasetSpec) -> Path:
         return resolve_root(dataset, self.data_root, self.configured)
 
-    def evaluation_loader(self, name: str, split: str = "val") -> DataLoader:
+    def evaluation_loader(self, name: str, split: str = "val") -> Loader:
         """This process's share of a split, at the size the protocol scores it at."""
         transform = evaluation_transform(spec(name), self.protocol, self.evaluation_height)
         opened = self.open(name, split, transform)
@@ -86,18 +93,36 @@ class Domains:
         self,
         name: str,
         predict: Callable[[torch.Tensor], torch.Tensor],
-        loader: DataLoader,
+        loader: Loader,
         device: torch.device,
         amp: str = "off",
+        sources: Sequence[str] = (),
     ) -> DomainScore:
-        """Score ``predict`` (see ``utils.evaluation``) on :meth:`evaluation_loader`'s pictures of all
-        processes.
+        """Score ``predict`` (see ``utils.evaluation``) on the pictures of a split, of all processes together.
+
+        ``loader`` is :meth:`evaluation_loader`'s for the domain ``name``; ``sources`` are the domains that
+        the network was trained on.
         """
         matrix = evaluate(predict, loader, NUM_CLASSES, device, amp, title=name)
         main, *subsets = spec(name).class_sets
-        scores = class_scores(matrix.numpy(), main.train_ids, main.merge, self.protocol == "robustnet")
+        if main == CITYSCAPES_19:
+            # A source's own smaller class sets (SYNTHIA's 16 and 13) are what its networks are compared on.
+            sets = [each for source in sources for each in spec(source).class_sets[1:]]
+            subsets = list(dict.fromkeys([*subsets, *sets]))
+        scores = class_scores(matrix.numpy(), main.train_ids, main.merge, self.absent_classes == "zero")
         means = subset_means(scores, {len(subset.train_ids): subset.train_ids for subset in subsets})
         return DomainScore(scores, int(matrix.pictures), means)
+
+    def results(self, scores: Mapping[str, DomainScore], checkpoint: str, **extra: Any) -> dict[str, Any]:
+        """The content of ``results.json``: scores with everything that says how they were made."""
+        how = {"evaluation_height": self.evaluation_height, "absent_classes": self.absent_classes, **extra}
+        return results(scores, self.class_names, self.protocol, checkpoint, **how)
+
+    def check_labels(self, loaders: Iterable[Loader], args: argparse.Namespace) -> None:
+        """Read every label of evaluation loaders once, so that a bad value is found before training."""
+        with distributed.main_process_first():
+            for loader in loaders:
+                scan(loader.dataset, args.class_uniform_tile, cache_folder(args))
 
     def training_loaders(self, args: argparse.Namespace, views: tuple[str, ...]) -> TrainingLoaders:
         """The source domain for ``train.py``'s arguments; ``views`` as the method declares them."""
@@ -124,13 +149,13 @@ class TrainingLoaders:
         self.covariance_images: int = args.covstat_images
         source = domains.open(args.dataset[0], args.city_mode, transform, args.seed)
         self.covariance_sets = [
-            domains.open(name, "train", CovarianceTransform(), args.seed)
+            domains.open(name, "train", CovarianceTransform(), args.seed, labelled=False)
             for name in args.covstat_val_dataset or args.dataset
         ]
         # The scan reads every label once and keeps the result, so a bad label value is found here, not hours
         # later.
         with distributed.main_process_first():
-            centroids = scan(source, args.class_uniform_tile, Path(args.ckpt) / "cache")
+            centroids = scan(source, args.class_uniform_tile, cache_folder(args))
         self._warn_of_missing_classes(source, centroids)
         draws = partial(
             epoch_draws,
@@ -163,7 +188,7 @@ class TrainingLoaders:
         for batch in self.loader:
             yield {"source": batch}
 
-    def covariance_pairs(self, trial: int) -> Iterator[DataLoader]:
+    def covariance_pairs(self, trial: int) -> Iterator[Loader]:
         """Per statistics data set, this process's share of one round: whole pictures and their jittered
         views.
         """
@@ -171,8 +196,13 @@ class TrainingLoaders:
             rng = generator(self.seed, trial, 0, _COVARIANCE_PICTURES)
             chosen = rng.permutation(len(opened))[: self.covariance_images].tolist()
             draws = [Draw(index, trial, place) for place, index in enumerate(chosen)]
-            share = draws[distributed.rank() :: distributed.world_size()]
-            yield DataLoader(opened, batch_size=1, sampler=share, num_workers=self.domains.workers)
+            rank, processes = distributed.rank(), distributed.world_size()
+            yield share_loader(opened, draws, self.domains.workers, rank, processes)
+
+
+def cache_folder(args: argparse.Namespace) -> Path:
+    """Where what was learnt from reading all labels is kept between runs."""
+    return Path(args.ckpt) / "cache"
 
 
 def default_workers() -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from datasets.segmentation import Draw
+from utils.errors import UserError
 from utils.seeding import generator
 
 # Last key of the generator for an epoch's order, beside the one of its list.
@@ -78,19 +80,39 @@ class EvaluationSampler(Sampler[int]):
         return iter(self.indices)
 
 
-def training_loader(dataset: Dataset, sampler: TrainingSampler, workers: int = 4) -> DataLoader:
+class Loader(DataLoader):
+    """A DataLoader whose workers' user errors are one line here too, without the worker's traceback."""
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from super().__iter__()
+        except UserError as error:
+            # PyTorch passes an error on as text: its own line is the last one, behind the name of its class.
+            last_line = str(error).strip().splitlines()[-1]
+            raise UserError(last_line.partition("Error: ")[2] or last_line) from None
+
+
+def training_loader(dataset: Dataset, sampler: TrainingSampler, workers: int = 4) -> Loader:
     """Batches of ``dataset`` as ``sampler`` draws them; workers live as long as the loader."""
-    return DataLoader(dataset, batch_sampler=sampler, **_worker_settings(workers, persistent=True))
+    return Loader(dataset, batch_sampler=sampler, **_worker_settings(workers, persistent=True))
 
 
 def evaluation_loader(
     dataset: Dataset, batch_size: int = 1, workers: int = 4, rank: int = 0, world_size: int = 1
-) -> DataLoader:
+) -> Loader:
     """This rank's share of ``dataset`` in order; ``batch_size`` above 1 needs pictures of one size."""
     sampler = EvaluationSampler(len(dataset), rank, world_size)
-    return DataLoader(
+    return Loader(
         dataset, batch_size=batch_size, sampler=sampler, **_worker_settings(workers, persistent=False)
     )
+
+
+def share_loader(
+    dataset: Dataset, draws: Sequence[Draw], workers: int = 4, rank: int = 0, world_size: int = 1
+) -> Loader:
+    """This rank's share of a list of draws, one at a time and in order."""
+    share = draws[rank::world_size]
+    return Loader(dataset, batch_size=1, sampler=share, **_worker_settings(workers, persistent=False))
 
 
 def _worker_settings(workers: int, persistent: bool) -> dict[str, object]:

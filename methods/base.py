@@ -74,6 +74,9 @@ class Method(nn.Module, ABC):
         """Parameter groups for the optimiser; ``lr`` of a group is scaled by the schedule."""
         return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": learning_rate}]
 
+    def before_training(self, epochs: float) -> None:
+        """Called once on every process before the first step; the run will last ``epochs`` epochs."""
+
     def after_step(self, progress: Progress) -> None:
         """Called after every optimiser step."""
 

@@ -11,10 +11,7 @@ from methods.base import Method, Progress
 
 
 class Baseline(Method):
-    """Cross entropy on the main output and 0.4 times on the auxiliary one (RobustNet, CVPR 2021, eq.
-
-    15 without L_ISW).
-    """
+    """Cross entropy on the main output, and 0.4 times on the auxiliary one."""
 
     codes = frozenset({0, 3, 4, 5})
 

@@ -116,6 +116,15 @@ class InstanceSelectiveWhitening(Method):
             total = total + whitening_loss(covariance(features[f"site{site}"]), mask, margin)
         return total / len(self.sites)
 
+    def before_training(self, epochs: float) -> None:
+        """Warn of a run that ends before its masks are used: it is instance normalisation without a loss."""
+        if self.selective and epochs <= self.mask_epoch + 1 and is_main():
+            print(
+                f"warning: this run has {epochs:.1f} epochs and ISW starts after epoch {self.mask_epoch} "
+                "(from 0): it will train without ISW; lower --cov_stat_epoch or raise --max_iter",
+                flush=True,
+            )
+
     def after_epoch(self, progress: Progress, loaders: Loaders) -> None:
         """Build the masks when their epoch has come."""
         period = self.mask_epoch + 1

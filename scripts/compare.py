@@ -23,7 +23,7 @@ from datasets.domains import Domains
 from datasets.labels import PALETTE
 from network.restore import load_network
 from utils.errors import UserError, run_program
-from utils.files import atomic_write
+from utils.files import atomic_write, check_writable
 from utils.scores import percent, text_table
 from utils.visualize import colour_picture
 
@@ -37,8 +37,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("runs", nargs="+", type=Path, help="run folders of train.py")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the pictures")
     parser.add_argument("--pictures", type=int, default=3, help="rows per domain")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     config.add_data_arguments(parser)
-    config.add_device_arguments(parser)
     parser.set_defaults(
         data_root=str(config.TOYCITY_ROOT),
         evaluation_height=config.TOYCITY_DEFAULTS["evaluation_height"],
@@ -83,9 +83,15 @@ def panel(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> Ima
 @torch.inference_mode()
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
-    results = {run.name: read_results(run) for run in args.runs}
+    check_writable(args.output / "pictures", "--output")
+    names = [run.name for run in args.runs]
+    keys = names if len(set(names)) == len(names) else list(map(str, args.runs))
+    results = {key: read_results(run) for key, run in zip(keys, args.runs, strict=True)}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    networks = {run.name: load_network(run / "best.pth")[0].to(device) for run in args.runs}
+    networks = {
+        key: load_network(run / Path(results[key]["checkpoint"]).name)[0].to(device)
+        for key, run in zip(keys, args.runs, strict=True)
+    }
     domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
     for domain in next(iter(results.values()))["domains"]:
         rows = []

@@ -1,6 +1,10 @@
 # Sourced by the other scripts: leaves the right Python in $PYTHON and the shell in the project's root.
 # An active virtual or conda environment is used as it is; otherwise .venv, made from requirements.txt when asked to.
 
+case "${PYTHON:-}" in
+"" | /*) ;;
+*/*) PYTHON="$PWD/$PYTHON" ;;
+esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 fail() {

@@ -5,6 +5,7 @@ exec "$(dirname "$0")/launch.sh" train.py \
     --dataset gtav \
     --covstat_val_dataset gtav \
     --val_dataset bdd100k cityscapes synthia mapillary \
+    --absent_classes zero \
     --arch network.deepv3.DeepMobileNetV3PlusD \
     --city_mode train \
     --lr_schedule poly \

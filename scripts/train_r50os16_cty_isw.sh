@@ -5,6 +5,7 @@ exec "$(dirname "$0")/launch.sh" train.py \
     --dataset cityscapes \
     --covstat_val_dataset cityscapes \
     --val_dataset bdd100k gtav synthia mapillary \
+    --absent_classes zero \
     --arch network.deepv3.DeepR50V3PlusD \
     --city_mode train \
     --lr_schedule poly \

@@ -5,6 +5,7 @@ snapshot=$1
 shift
 exec "$(dirname "$0")/launch.sh" valid.py \
     --val_dataset bdd100k cityscapes synthia mapillary \
+    --absent_classes zero \
     --arch network.deepv3.DeepR50V3PlusD \
     --wt_layer 0 0 2 2 2 0 0 \
     --snapshot "$snapshot" \

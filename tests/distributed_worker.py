@@ -1,4 +1,4 @@
-"""Started by torchrun: runs train.py and leaves every process's masks in a folder, the first argument."""
+"""Started by torchrun: runs train.py and leaves every process's masks in the folder named first."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from pathlib import Path
 import torch
 
 import train
+from methods.isw import InstanceSelectiveWhitening
 
-runs: list[train.Run] = []
+build_masks = InstanceSelectiveWhitening.build_masks
 
 
-class KeptRun(train.Run):
-    """A run that can still be looked at when the program has ended."""
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)
-        runs.append(self)
+def build_and_save(method: InstanceSelectiveWhitening, loaders: object) -> None:
+    """Before the next step, in which DDP would make buffers equal in any case."""
+    build_masks(method, loaders)
+    masks = {name: value for name, value in method.named_buffers() if name.startswith("mask")}
+    torch.save(masks, Path(sys.argv[1]) / f"rank{os.environ['RANK']}.pth")
 
 
 torch.set_num_threads(1)
-train.Run = KeptRun
+InstanceSelectiveWhitening.build_masks = build_and_save
 train.main(sys.argv[2:])
-state = runs[0].method.state_dict()
-masks = {name: value for name, value in state.items() if name.startswith("mask")}
-torch.save(masks, Path(sys.argv[1]) / f"rank{os.environ['RANK']}.pth")

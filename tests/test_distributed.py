@@ -46,7 +46,7 @@ def two_processes(project: Path, *words: str) -> str:
 def run_of_two(project: Path, toycity: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of an ISW run by two processes; ``rank0.pth`` and ``rank1.pth`` hold their masks."""
     folder = tmp_path_factory.mktemp("two")
-    arguments = train_arguments(toycity, folder, *ISW, "--max_iter", "2", "--bs_mult", "2")
+    arguments = train_arguments(toycity, folder, *ISW, "--max_iter", "2", "--val_dataset", "mapillary")
     two_processes(project, "tests/distributed_worker.py", str(folder), *arguments)
     return folder
 
@@ -62,7 +62,7 @@ def test_masks_are_equal_on_both_ranks(run_of_two: Path) -> None:
 def test_two_processes_score_like_one_to_the_last_digit(
     run_of_two: Path, project: Path, toycity: Path, tmp_path: Path
 ) -> None:
-    snapshot = str(run_of_two / "default" / "tiny" / "last.pth")
+    snapshot = str(run_of_two / "default" / "tiny" / "best.pth")
     arguments = ["--snapshot", snapshot, "--data_root", str(toycity), *EVALUATE]
     assert valid.main([*arguments, "--output", str(tmp_path / "one.json")]) == 0
     table = two_processes(project, "valid.py", *arguments, "--output", str(tmp_path / "two.json"))
@@ -70,6 +70,9 @@ def test_two_processes_score_like_one_to_the_last_digit(
     assert one == two
     assert one["domains"]["gtav"]["images"] == 3  # An odd number: nothing dropped, nothing counted twice.
     assert table.count("pixel accuracy") == 1
+    # What the run said of itself, with two processes, is what its checkpoint scores.
+    own = json.loads((run_of_two / "default" / "tiny" / "results.json").read_text())
+    assert own["domains"]["gtav"] == one["domains"]["gtav"]
 
 
 @pytest.mark.slow

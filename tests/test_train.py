@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -132,12 +133,54 @@ def test_gradient_accumulation_makes_fewer_steps_of_the_same_pictures(toycity: P
     assert "[epoch 2] [iter 2 / 2]" in log
 
 
+def weights_after(toycity: Path, ckpt: Path, *flags: str) -> dict[str, torch.Tensor]:
+    assert train.main(train_arguments(toycity, ckpt, *flags)) == 0
+    return load_checkpoint(ckpt / "default" / "tiny" / "last.pth")["model"]
+
+
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
-def test_mixed_precision_and_layout(toycity: Path, tmp_path: Path, amp: str) -> None:
-    arguments = train_arguments(toycity, tmp_path, "--amp", amp, "--channels_last", "--max_iter", "2")
-    assert train.main(arguments) == 0
-    model = load_checkpoint(tmp_path / "default" / "tiny" / "last.pth")["model"]
-    assert all(torch.isfinite(value).all() for value in model.values())
+def test_mixed_precision_computes_nearly_the_same(toycity: Path, tmp_path: Path, amp: str) -> None:
+    one_step = ["--max_iter", "1", "--val_dataset"]
+    full = weights_after(toycity, tmp_path / "full", *one_step)
+    mixed = weights_after(toycity, tmp_path / amp, "--amp", amp, "--channels_last", *one_step)
+    name = "network.head.classifier.weight"
+    change = (mixed[name] - full[name]).abs().max()
+    assert 0 < change < 0.1 * full[name].abs().max()
+
+
+def test_weight_decay_decays(toycity: Path, tmp_path: Path) -> None:
+    name = "network.backbone.stem.0.1.weight"
+    norms = [
+        weights_after(toycity, tmp_path / decay, "--weight_decay", decay, "--max_iter", "2")[name].norm()
+        for decay in ("0", "5")
+    ]
+    assert norms[1] < 0.97 * norms[0]
+
+
+def test_the_last_weights_can_be_selected(toycity: Path, tmp_path: Path) -> None:
+    weights_after(toycity, tmp_path, "--selection", "last", "--eval_every", "1", "--max_iter", "2")
+    results = json.loads((tmp_path / "default" / "tiny" / "results.json").read_text())
+    assert results["selection"] == "last iteration"
+    assert results["iteration"] == 2
+    assert results["checkpoint"].endswith("last.pth")
+
+
+def test_a_diverged_run_ends_with_an_error(toycity: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="diverged; lower --lr"):
+        train.main(train_arguments(toycity, tmp_path, "--lr", "1e20", "--log_every", "1"))
+
+
+def test_a_source_with_smaller_class_sets_brings_them_to_every_domain(toycity: Path, tmp_path: Path) -> None:
+    weights_after(toycity, tmp_path, "--dataset", "synthia", "--val_dataset", "cityscapes", "--max_iter", "1")
+    domains = json.loads((tmp_path / "default" / "tiny" / "results.json").read_text())["domains"]
+    assert all({"miou16", "miou13"} <= scores.keys() for scores in domains.values())
+
+
+def test_isw_that_never_starts_is_said(
+    toycity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights_after(toycity, tmp_path, *ISW, "--cov_stat_epoch", "5", "--max_iter", "1")
+    assert "will train without ISW" in capsys.readouterr().out
 
 
 def test_snapshot_starts_from_weights_at_step_0(isw_run: Path, toycity: Path, tmp_path: Path) -> None:
@@ -169,6 +212,14 @@ def test_snapshot_starts_from_weights_at_step_0(isw_run: Path, toycity: Path, tm
         (["--snapshot", "nothing.pth"], "nothing.pth"),
         (["--resume", "nothing.pth"], "nothing.pth"),
         (["--accumulate", "100"], "--accumulate 100"),
+        (["--bs_mult", "1"], "--bs_mult 1"),
+        (["--scale_max", "inf"], "--scale_max inf"),
+        (["--num_workers", "-1"], "--num_workers -1"),
+        (["--relax_denom", "0.5"], "--relax_denom 0.5"),
+        (["--cov_stat_epoch", "-1"], "--cov_stat_epoch -1"),
+        (["--evaluation_height", "-5"], "--evaluation_height -5"),
+        (["--ckpt", "/dev/null/here"], "--ckpt /dev/null/here"),
+        (["--tb_path", "/dev/null/here"], "--tb_path /dev/null/here"),
     ],
 )
 def test_errors_name_the_flag_and_write_nothing(
@@ -187,8 +238,44 @@ def test_a_second_run_in_the_same_folder_is_refused(isw_run: Path, toycity: Path
 
 
 def test_resume_with_another_network_is_refused(isw_run: Path, toycity: Path) -> None:
-    with pytest.raises(UserError, match="another method or network"):
+    with pytest.raises(UserError, match="wt_layer was"):
         train.main(train_arguments(toycity, isw_run.parents[1], "--resume", "auto"))
+
+
+def test_resume_with_other_settings_is_refused(isw_run: Path, toycity: Path) -> None:
+    for flags, message in (
+        (["--lr", "0.02"], "lr was 0.01, is 0.02"),
+        (["--bs_mult", "3"], "pictures per step"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train.main(train_arguments(toycity, isw_run.parents[1], *ISW, "--resume", "auto", *flags))
+
+
+def test_a_run_can_go_on_in_another_folder(isw_run: Path, toycity: Path, tmp_path: Path) -> None:
+    resume = ["--resume", str(isw_run / "last.pth")]
+    with pytest.raises(UserError, match="--data_root .*--dataset"):
+        train.main(["--data_root", str(toycity), "--ckpt", str(tmp_path)])
+    arguments = train_arguments(toycity, tmp_path, *ISW, *resume, "--exp", "elsewhere", "--selection", "last")
+    assert train.main(arguments) == 0
+    assert (tmp_path / "default" / "elsewhere" / "results.json").exists()
+
+
+def test_overwrite_replaces_a_run(toycity: Path, tmp_path: Path) -> None:
+    weights_after(toycity, tmp_path, "--max_iter", "1")
+    weights_after(toycity, tmp_path, "--max_iter", "2", "--overwrite")
+    assert load_checkpoint(tmp_path / "default" / "tiny" / "last.pth")["iteration"] == 2
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_picture_that_breaks_is_named_in_one_line(toycity: Path, tmp_path: Path, workers: str) -> None:
+    shutil.copytree(toycity / "gtav", tmp_path / "data" / "gtav")
+    for path in (tmp_path / "data" / "gtav" / "images" / "train").rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError) as failure:
+        train.main(train_arguments(tmp_path / "data", tmp_path, "--num_workers", workers))
+    assert "Traceback" not in str(failure.value)
+    assert str(tmp_path / "data" / "gtav" / "images" / "train") in str(failure.value)
+    assert len(str(failure.value)) < 300
 
 
 def test_without_data_arguments_the_toy_city_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +284,7 @@ def test_without_data_arguments_the_toy_city_is_made(tmp_path: Path, monkeypatch
     monkeypatch.setattr(config, "TOYCITY_ROOT", tmp_path / "city")
     made = []
 
-    def generate(root: Path) -> None:
+    def generate(root: Path, domains: list[str]) -> None:
         made.append(root)
         raise KeyboardInterrupt  # Enough is known: the real one is tested in its own room.
 

@@ -69,9 +69,8 @@ def test_several_checkpoints_make_a_list(toycity: Path, snapshot: Path, tmp_path
     assert (first["checkpoint"], second["checkpoint"]) == (str(snapshot), str(last))
 
 
-def test_a_perfect_network_scores_one(toycity: Path, snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_perfect_network_scores_one(toycity: Path) -> None:
     """The whole path from files to scores, against a prediction that is the label itself."""
-    from datasets.catalog import spec
     from datasets.domains import Domains
 
     args = valid.parse_arguments(["--snapshot", "x", "--data_root", str(toycity), "--num_workers", "0"])
@@ -87,7 +86,6 @@ def test_a_perfect_network_scores_one(toycity: Path, snapshot: Path, monkeypatch
     score = domains.score("bdd100k", predict, loader, torch.device("cpu"))
     assert score.miou == 1
     assert score.scores.pixel_accuracy == 1
-    assert spec("bdd100k").class_sets[0].train_ids == tuple(range(19))
 
 
 def test_flags_that_contradict_the_checkpoint_are_refused(toycity: Path, snapshot: Path) -> None:

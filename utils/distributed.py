@@ -94,10 +94,7 @@ def broadcast(tensor: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def main_process_first() -> Iterator[None]:
-    """Run the block on the main process of the run before all others, e.g.
-
-    so that one writes a cache they then read.
-    """
+    """Run the block on the main process first: it may write a cache that the others then read."""
     if is_distributed() and not is_main():
         dist.barrier()
     try:

@@ -8,6 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from utils.errors import UserError
+
+
+def check_writable(path: Path, flag: str) -> None:
+    """Raise a UserError naming ``flag`` unless a file can be written at ``path``; nothing is made."""
+    path = Path(path).absolute()
+    existing = next(parent for parent in path.parents if parent.exists())
+    if path.is_dir() or not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise UserError(f"{flag} {path}: a file cannot be written there; choose another place")
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -23,6 +25,13 @@ class Meter:
     def add(self, losses: dict[str, Tensor]) -> None:
         for name, value in losses.items():
             self.losses[name] = self.losses.get(name, 0) + value.detach()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time of the block out: it is not training."""
+        began = time.perf_counter()
+        yield
+        self.start += time.perf_counter() - began
 
     def read(self, pictures_per_step: int) -> dict[str, float]:
         """``loss/*`` means over processes, ``images/s`` of all processes, ``data wait`` as a share of the

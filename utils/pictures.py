@@ -17,7 +17,7 @@ from PIL import Image
 
 from utils.errors import UserError
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif")
+READABLE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def find_sources(path: Path, excluded: Collection[Path] = ()) -> list[Source]:
     visited = {os.path.realpath(folder) for folder in excluded} - {os.path.realpath(path)}
     files = sorted(file.relative_to(path) for file in _walk(path, visited))
     if not files:
-        suffixes = " ".join((*PICTURE_SUFFIXES, *VIDEO_SUFFIXES))
+        suffixes = " ".join((*READABLE_SUFFIXES, *VIDEO_SUFFIXES))
         raise UserError(f"--input {path}: no picture or video in this folder; looked for {suffixes}")
     return [
         Source(path / file, name, _is_video(file))
@@ -79,7 +79,7 @@ def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
             continue
         if entry.is_dir():
             yield from _walk(entry, visited)
-        elif entry.suffix.lower() in PICTURE_SUFFIXES + VIDEO_SUFFIXES:
+        elif entry.suffix.lower() in READABLE_SUFFIXES + VIDEO_SUFFIXES:
             yield entry
 
 

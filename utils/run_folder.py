@@ -11,6 +11,7 @@ from tensorboardX import SummaryWriter
 
 from utils.distributed import barrier, is_main
 from utils.errors import UserError
+from utils.files import check_writable
 from utils.progress import progress_bar
 from utils.scores import write_json
 
@@ -38,9 +39,12 @@ class RunFolder:
             return self.last if self.last.exists() else None
         return Path(resume) if resume else None
 
-    def refuse_another_run(self, allowed: bool) -> None:
-        """Raise a UserError if the folder holds a run already, unless that is ``allowed``."""
-        if self.last.exists() and not allowed:
+    def refuse_another_run(self, resume_file: Path | None, overwrite: bool) -> None:
+        """Raise a UserError if the folder cannot be written, or holds another run than the one to resume."""
+        own = resume_file is not None and resume_file.resolve().parent == self.path.resolve()
+        check_writable(self.last, "--ckpt")
+        check_writable(self._board_path / "events", "--tb_path")
+        if self.last.exists() and not (own or overwrite):
             raise UserError(
                 f"{self.path}: holds a run already; go on with --resume auto, replace it with --overwrite, "
                 "or name another --exp"

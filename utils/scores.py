@@ -15,8 +15,6 @@ import numpy as np
 from utils.files import atomic_write
 from utils.metrics import ClassScores, mean_present
 
-PROTOCOLS = ("robustnet", "full")
-
 
 @dataclass(frozen=True)
 class DomainScore:

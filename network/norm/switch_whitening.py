@@ -94,10 +94,7 @@ class SwitchWhitening(nn.Module):
 
 
 def inverse_root(covariance: Tensor, iterations: int) -> Tensor:
-    """Approximate covariance^(-1/2) of ...
-
-    x n x n positive definite matrices by Newton's iteration.
-    """
+    """Approximate covariance^(-1/2) of positive definite matrices, ... x n x n, by Newton's iteration."""
     trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
     normalised = covariance / trace
     root = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device).expand_as(

@@ -59,8 +59,28 @@ def test_covariance_pairs_are_whole_pictures_and_differ_by_trial(toycity: Path, 
     assert rounds[0] != rounds[1]
 
 
-def test_a_label_value_outside_the_coding_stops_before_training(copied_gtav: Path, tmp_path: Path) -> None:
-    path = sorted((copied_gtav / "gtav" / "labels" / "train").rglob("*.png"))[-1]
+def test_processes_share_the_statistics_pictures(
+    toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = arguments(toycity, tmp_path, "--covstat_images", "5")
+    loaders = domains_of(args).training_loaders(args, ("image",))
+
+    def names(rank: int, processes: int) -> list[str]:
+        monkeypatch.setattr("utils.distributed.rank", lambda: rank)
+        monkeypatch.setattr("utils.distributed.world_size", lambda: processes)
+        return [batch["name"][0] for pairs in loaders.covariance_pairs(0) for batch in pairs]
+
+    alone = names(0, 1)
+    shares = [names(rank, 2) for rank in (0, 1)]
+    assert len(set(alone)) == 5
+    assert sorted(shares[0] + shares[1]) == sorted(alone)
+
+
+@pytest.mark.parametrize(("name", "split"), [("gtav", "labels/train"), ("gtav", "labels/valid")])
+def test_a_label_value_outside_the_coding_stops_before_training(
+    copied_gtav: Path, tmp_path: Path, name: str, split: str
+) -> None:
+    path = sorted((copied_gtav / name / split).rglob("*.png"))[-1]
     with Image.open(path) as label:
         pixels, palette = np.array(label), label.getpalette()
     pixels[3, 5] = 77
@@ -69,6 +89,7 @@ def test_a_label_value_outside_the_coding_stops_before_training(copied_gtav: Pat
     damaged.save(path)
     with pytest.raises(UserError, match=rf"{path.name}.*77"):
         train.main(train_arguments(copied_gtav, tmp_path / "logs"))
+    assert not (tmp_path / "logs" / "default" / "tiny" / "args.json").exists()
 
 
 def test_sizes_that_differ_stop_before_training(copied_gtav: Path, tmp_path: Path) -> None:

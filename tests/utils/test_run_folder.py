@@ -15,9 +15,9 @@ def test_a_run_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
     assert json.loads((folder.path / "args.json").read_text()) == {"lr": 0.1, "path": "x"}
     again = RunFolder(str(tmp_path), "0101", "mine")
     with pytest.raises(UserError, match="--resume auto.*--overwrite.*--exp"):
-        again.refuse_another_run(allowed=False)
+        again.refuse_another_run(None, overwrite=False)
     assert folder.last.exists()
-    again.refuse_another_run(allowed=True)
+    again.refuse_another_run(folder.last, overwrite=False)
     again.open({}, resume=True)
     assert folder.log_file.read_text() == "first\n"
     again.open({}, resume=False)

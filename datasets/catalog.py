@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from datasets import labels
 from datasets.labels import ClassSet, LabelCoding
 from datasets.reading import PICTURE_SUFFIXES
+from datasets.split_lists import SPLIT_DATA
 from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
 
@@ -20,13 +22,18 @@ class Layout:
     """A folder of pictures and the folder of their labels, both below the data set's root.
 
     The label of ``<pictures>/<name><picture suffix>`` is ``<labels>/<name><label_suffix>``; ``<name>`` may
-    contain folders (cities).
+    contain folders (cities). With ``listed``, the folder holds the pictures of all splits, as the vendor's
+    archives do, and this file names those of the split (see :mod:`datasets.split_lists`); such a layout
+    counts only where no split has a folder of its own.
     """
 
     pictures: str
     labels: str
     picture_suffixes: tuple[str, ...] = PICTURE_SUFFIXES
     label_suffix: str = ".png"
+    listed: Path | None = None
+    digits: int = 0
+    """Length of the file names that a ``listed`` file of plain numbers means."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +61,44 @@ class DatasetSpec:
     """How it is scored: the first set gives the main mean, further ones are printed beside it."""
     evaluation: Mapping[str, EvaluationTransform] = field(default_factory=dict, hash=False)
     """By protocol, the size it is scored at where that is not the whole picture."""
+    folds: tuple[Mapping[str, Split], ...] = field(default=(), hash=False)
+    """Further published divisions into splits, number 1 first, for cross-validation."""
+    city_folds: int = 0
+    """Further divisions, by city: as ``folds``, made by :mod:`datasets.pairing` from the cities it finds."""
+    fold: int = 0
+    """The division that is used; 0 is the official one."""
+    nearby_frames: tuple[Layout, ...] = ()
+    """Where labelled frames of its training sequences are that belong to no split."""
 
     @property
     def environment_variable(self) -> str:
         return f"{self.root_name.upper()}_DIR"
+
+    @property
+    def frames_variable(self) -> str:
+        """The environment variable for the root of ``nearby_frames``, if that is not the data set's own."""
+        return f"{self.root_name.upper()}_AUG_DIR"
 
     def split(self, name: str) -> Split:
         """The split called "train", "val" or "test"; :class:`UserError` where the data set has none."""
         if name not in self.splits:
             raise UserError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
         return self.splits[name]
+
+    def cross_validation(self, fold: int) -> DatasetSpec:
+        """The data set in division ``fold`` of its train and val pictures (``--cv``); 0 is the official one.
+
+        Raises:
+            UserError: the data set has no such division.
+        """
+        if fold == 0:
+            return self
+        divisions = max(len(self.folds), self.city_folds)
+        if not 0 < fold <= divisions:
+            known = f"has divisions 0 to {divisions}" if divisions else "has only its official division, 0"
+            raise UserError(f"--cv {fold}: {self.name} {known}")
+        splits = {**self.splits, **self.folds[fold - 1]} if self.folds else self.splits
+        return replace(self, splits=splits, fold=fold)
 
 
 def spec(name: str) -> DatasetSpec:
@@ -88,16 +123,55 @@ def evaluation_transform(
 
 
 def _cityscapes(split: str) -> Split:
-    folders = (
+    return Split(
+        (
+            _cityscapes_layout(f"leftImg8bit_trainvaltest/leftImg8bit/{split}", "gtFine_trainvaltest/gtFine"),
+            _cityscapes_layout(f"leftImg8bit/{split}", "gtFine"),
+        )
+    )
+
+
+def _cityscapes_layout(pictures: str, labels: str, quality: str = "gtFine") -> Layout:
+    split = pictures.rpartition("/")[2]
+    return Layout(pictures, f"{labels}/{split}", ("_leftImg8bit.png",), f"_{quality}_labelIds.png")
+
+
+_CITYSCAPES_COARSE = Split(
+    (
+        _cityscapes_layout("leftImg8bit_trainextra/leftImg8bit/train_extra", "gtCoarse/gtCoarse", "gtCoarse"),
+        _cityscapes_layout("leftImg8bit/train_extra", "gtCoarse", "gtCoarse"),
+    )
+)
+# The vendor's sequences have no labels; those somebody made lie beside them, or pictures and labels have a
+# root of their own in the layout of the data set itself. Divisions other than the official one train on
+# frames of val.
+_CITYSCAPES_FRAMES = tuple(
+    _cityscapes_layout(f"{pictures}/{split}", labels)
+    for pictures, labels in (
+        (
+            "leftImg8bit_sequence_trainvaltest/leftImg8bit_sequence",
+            "gtFine_sequence_trainvaltest/gtFine_sequence",
+        ),
+        ("leftImg8bit_sequence", "gtFine_sequence"),
         ("leftImg8bit_trainvaltest/leftImg8bit", "gtFine_trainvaltest/gtFine"),
         ("leftImg8bit", "gtFine"),
     )
-    return Split(
-        tuple(
-            Layout(f"{pictures}/{split}", f"{fine}/{split}", ("_leftImg8bit.png",), "_gtFine_labelIds.png")
-            for pictures, fine in folders
-        )
-    )
+    for split in ("train", "val")
+)
+
+
+def _flat(name: str, split: str, pictures: str, labels: str, digits: int) -> Layout:
+    return Layout(pictures, labels, listed=SPLIT_DATA / f"{name}_{split}.txt", digits=digits)
+
+
+def _gtav(split: str, *folders: str, without: str = "") -> Split:
+    sorted_layouts = (Layout(f"images/{folder}", f"labels/{folder}") for folder in folders)
+    return Split((*sorted_layouts, _flat("gtav", split, "images", "labels", 5)), without=without)
+
+
+def _synthia(split: str) -> Split:
+    flat = _flat("synthia", split, "RGB", "GT/LABELS", 7)
+    return Split((Layout(f"RGB/{split}", f"GT/LABELS/{split}"), flat))
 
 
 def _bdd100k(split: str) -> Split:
@@ -134,9 +208,14 @@ KITTI_VAL_FRAMES: tuple[tuple[int, ...], ...] = (
     (*(0, 12, 24, 31, 42, 50, 63, 71, 84, 96, 101), *(112, 121, 133, 141, 155, 164, 171, 187, 191, 197)),
     (*(3, 6, 13, 21, 41, 54, 61, 73, 88, 91, 110), *(121, 126, 131, 142, 149, 150, 163, 173, 183, 199)),
 )
-"""Validation frames of the three published divisions of KITTI's 200 pictures; the first is used."""
-_KITTI_LAYOUT = (Layout("training/image_2", "training/semantic"),)
-_KITTI_VAL = "(" + "|".join(f"{frame:06d}" for frame in KITTI_VAL_FRAMES[0]) + ")_"
+"""Validation frames of the three published divisions of KITTI's 200 pictures; the first is the official."""
+
+
+def _kitti(fold: int) -> dict[str, Split]:
+    layouts = (Layout("training/image_2", "training/semantic"),)
+    val = "(" + "|".join(f"{frame:06d}" for frame in KITTI_VAL_FRAMES[fold]) + ")_"
+    return {"train": Split(layouts, without=val), "val": Split(layouts, only=val)}
+
 
 _SYNTHIA_CLASS_SETS = (labels.CITYSCAPES_19, labels.SYNTHIA_16, labels.SYNTHIA_13)
 _DAY, _DUSK = "(0006R0|0016E5)_", "0001TP_"
@@ -147,23 +226,26 @@ CATALOG: dict[str, DatasetSpec] = {
         DatasetSpec(
             "cityscapes",
             "cityscapes",
-            {split: _cityscapes(split) for split in ("train", "val")},
+            {**{split: _cityscapes(split) for split in ("train", "val")}, "train_extra": _CITYSCAPES_COARSE},
             labels.CITYSCAPES_IDS,
+            city_folds=2,
+            nearby_frames=_CITYSCAPES_FRAMES,
         ),
         DatasetSpec(
             "gtav",
             "gtav",
             {
-                "train": Split((Layout("images/train", "labels/train"),), without=_GTAV_MISMATCHED),
-                "val": Split((Layout("images/valid", "labels/valid"), Layout("images/val", "labels/val"))),
-                "test": Split((Layout("images/test", "labels/test"),)),
+                "train": _gtav("train", "train", without=_GTAV_MISMATCHED),
+                "val": _gtav("val", "valid", "val"),
+                "test": _gtav("test", "test"),
             },
             labels.GTAV,
+            city_folds=2,
         ),
         DatasetSpec(
             "synthia",
             "synthia",
-            {split: Split((Layout(f"RGB/{split}", f"GT/LABELS/{split}"),)) for split in ("train", "val")},
+            {split: _synthia(split) for split in ("train", "val")},
             labels.SYNTHIA,
             _SYNTHIA_CLASS_SETS,
         ),
@@ -180,9 +262,10 @@ CATALOG: dict[str, DatasetSpec] = {
         DatasetSpec(
             "kitti",
             "kitti",
-            {"train": Split(_KITTI_LAYOUT, without=_KITTI_VAL), "val": Split(_KITTI_LAYOUT, only=_KITTI_VAL)},
+            _kitti(0),
             labels.CITYSCAPES_IDS,
             evaluation={"robustnet": EvaluationTransform(size=(376, 1242))},
+            folds=(_kitti(1), _kitti(2)),
         ),
         _camvid("camvid", train=("train", ""), val=("val", ""), test=("test", "")),
         _camvid("camvid_day", train=("train", _DAY), val=("val", _DAY)),

@@ -9,16 +9,18 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from config import DATASET_ROOTS
+from config import DATASET_ROOTS, add_division_arguments
 from datasets.catalog import CATALOG, DatasetSpec, spec
 from datasets.labels import IGNORE_LABEL, TRAIN_ID_NAMES
 from datasets.pairing import check_sizes, list_pairs
 from datasets.parallel import threaded_map
 from datasets.reading import read_image, read_label
 from datasets.roots import resolve_root
+from datasets.split_lists import divided_by
 from utils.errors import run_program
 
 
@@ -29,13 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--data_root", metavar="DIR", help="folder that holds all data sets, each in DIR/<name>"
     )
-    parser.add_argument("--split", nargs="+", default=["train", "val"], choices=["train", "val", "test"])
+    parser.add_argument(
+        "--split", nargs="+", default=["train", "val"], choices=["train", "val", "test", "train_extra"]
+    )
+    add_division_arguments(parser)
     parser.add_argument("--pictures", action="store_true", help="also decode every picture (slow)")
     parser.add_argument("--threads", type=int, help="default: one per core")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
     for name in options.dataset:
         dataset = spec(name)
+        if options.gtav_split and name == "gtav":
+            dataset = divided_by(dataset, Path(options.gtav_split))
+        dataset = dataset.cross_validation(options.cv)
         root = resolve_root(dataset, options.data_root, DATASET_ROOTS)
         # Sub-domains need not have every split; those asked for by default are checked where they exist.
         present = [split for split in options.split if split in dataset.splits]

@@ -12,6 +12,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from datasets.parallel import threaded_map
 from datasets.segmentation import Draw, SegmentationSet
 from utils.files import atomic_write
 from utils.seeding import generator
+
+if TYPE_CHECKING:
+    from datasets.additional import Additional
 
 # Third key of the generator for the epoch's list; a sample's own generator has a zero there.
 _EPOCH_LIST = 1
@@ -129,23 +133,30 @@ def epoch_draws(
     centroids: TileCentroids | None = None,
     fraction: float = 0.0,
     max_cu_epoch: int | None = None,
+    additional: Additional | None = None,
 ) -> list[Draw]:
-    """One epoch's list of draws, as long as there are ``pictures``: a pure function of (seed, epoch).
+    """One epoch's list of draws, as long as there are pictures: a pure function of (seed, epoch).
 
-    Each class that has centroids gives int(pictures * fraction / 19) draws around them, the rest are whole
-    random pictures; both are drawn without replacement until they run out. Without centroids, and after
-    epoch ``max_cu_epoch``, every picture comes once. (The published list is shorter where classes are
-    missing.)
+    Each class that has centroids gives int(length * fraction / 19) draws around them, the rest are whole
+    random pictures; both are drawn without replacement until they run out. Without centroids every picture
+    comes once. (The published list is shorter where classes are missing.) Up to epoch ``max_cu_epoch`` the
+    ``additional`` pictures are drawn too, after it only the ``pictures`` of the split and their
+    ``centroids``; the length is the same.
     """
     rng = generator(seed, epoch, 0, _EPOCH_LIST)
+    length = pictures
+    if additional is not None:
+        length += additional.whole
+        if max_cu_epoch is None or epoch <= max_cu_epoch:
+            pictures, centroids = length, additional.centroids
     chosen: list[tuple[int, tuple[int, int] | None]] = []
-    if centroids is not None and (max_cu_epoch is None or epoch <= max_cu_epoch):
-        per_class = int(pictures * fraction / NUM_CLASSES)
+    if centroids is not None:
+        per_class = int(length * fraction / NUM_CLASSES)
         for train_id in range(NUM_CLASSES):
             points = centroids.of_class(train_id)
             for picture, x, y in points[_cycle(len(points), per_class, rng)].tolist():
                 chosen.append((picture, (x, y)))
-    whole = [(int(picture), None) for picture in _cycle(pictures, pictures - len(chosen), rng)]
+    whole = [(int(picture), None) for picture in _cycle(pictures, length - len(chosen), rng)]
     return [
         Draw(picture, epoch, position, centroid)
         for position, (picture, centroid) in enumerate([*whole, *chosen])

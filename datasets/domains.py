@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from datasets import toycity
+from datasets.additional import additional_pictures
 from datasets.catalog import DatasetSpec, evaluation_transform, spec
 from datasets.class_uniform import TileCentroids, epoch_draws, scan
 from datasets.labels import CITYSCAPES_19, NUM_CLASSES, TRAIN_ID_NAMES
@@ -21,6 +22,8 @@ from datasets.loaders import Loader, TrainingSampler, evaluation_loader, share_l
 from datasets.pairing import check_sizes
 from datasets.roots import resolve_root
 from datasets.segmentation import Draw, SegmentationSet, Transform
+from datasets.sources import EpochDraws, Sources, domain_uniform, image_uniform
+from datasets.split_lists import divided_by
 from transforms.pipeline import CovarianceTransform, EvaluationTransform, TrainTransform
 from utils import distributed
 from utils.errors import UserError
@@ -47,6 +50,11 @@ class Domains:
         self.batch_size: int = args.bs_mult_val
         self.workers: int = default_workers() if args.num_workers is None else args.num_workers
         self.configured = configured
+        self.cv: int = args.cv
+        # A training run divides what it trains on; what it never sees keeps its official val pictures.
+        self.divided: list[str] = vars(args).get("dataset") or vars(args).get("val_dataset") or []
+        self.gtav_split: str | None = args.gtav_split
+        self._specs: dict[str, DatasetSpec] = {}
         self._sizes: dict[tuple[str, str], list[tuple[int, int]]] = {}
         if self.data_root and Path(self.data_root).resolve() == Path(toycity_root).resolve():
             absent = [name for name in toycity.DOMAINS if not (Path(self.data_root) / name).exists()]
@@ -58,7 +66,17 @@ class Domains:
     def protocol_words(self) -> str:
         """How scores are made, for people."""
         height = f" at height {self.evaluation_height}" if self.evaluation_height else ""
-        return f"protocol {self.protocol}{height}, absent classes: {self.absent_classes}"
+        division = f", division {self.cv} of {' '.join(self.divided)}" if self.cv else ""
+        return f"protocol {self.protocol}{height}, absent classes: {self.absent_classes}{division}"
+
+    def spec(self, name: str) -> DatasetSpec:
+        """The data set called ``name``, divided into splits as the flags say."""
+        if name not in self._specs:
+            dataset = spec(name)
+            if self.gtav_split and name == "gtav":
+                dataset = divided_by(dataset, Path(self.gtav_split))
+            self._specs[name] = dataset.cross_validation(self.cv if name in self.divided else 0)
+        return self._specs[name]
 
     def open(
         self, name: str, split: str, transform: Transform, seed: int = 0, labelled: bool = True
@@ -68,7 +86,7 @@ class Domains:
         Raises:
             UserError: naming the setting, folder or file that is wrong.
         """
-        dataset = spec(name)
+        dataset = self.spec(name)
         opened = SegmentationSet(dataset, split, self._root(dataset), transform, seed, labelled)
         if labelled and (name, split) not in self._sizes:
             self._sizes[name, split] = check_sizes(opened.pairs)
@@ -115,8 +133,10 @@ class Domains:
 
     def results(self, scores: Mapping[str, DomainScore], checkpoint: str, **extra: Any) -> dict[str, Any]:
         """The content of ``results.json``: scores with everything that says how they were made."""
-        how = {"evaluation_height": self.evaluation_height, "absent_classes": self.absent_classes, **extra}
-        return results(scores, self.class_names, self.protocol, checkpoint, **how)
+        how = {"evaluation_height": self.evaluation_height, "absent_classes": self.absent_classes}
+        if self.cv:
+            how["cv"] = self.cv
+        return results(scores, self.class_names, self.protocol, checkpoint, **how, **extra)
 
     def check_labels(self, loaders: Iterable[Loader], args: argparse.Namespace) -> None:
         """Read every label of evaluation loaders once, so that a bad value is found before training."""
@@ -147,33 +167,60 @@ class TrainingLoaders:
         self.domains = domains
         self.seed: int = args.seed
         self.covariance_images: int = args.covstat_images
-        source = domains.open(args.dataset[0], args.city_mode, transform, args.seed)
+        sources = [domains.open(name, args.city_mode, transform, args.seed) for name in args.dataset]
+        if args.city_mode == "trainval" and distributed.is_main():
+            print(
+                f"--city_mode trainval: the val pictures of {' '.join(args.dataset)} are trained on too, "
+                "so their scores say nothing about unseen pictures",
+                flush=True,
+            )
         self.covariance_sets = [
             domains.open(name, "train", CovarianceTransform(), args.seed, labelled=False)
             for name in args.covstat_val_dataset or args.dataset
         ]
         # The scan reads every label once and keeps the result, so a bad label value is found here, not hours
         # later.
-        with distributed.main_process_first():
-            centroids = scan(source, args.class_uniform_tile, cache_folder(args))
-        self._warn_of_missing_classes(source, centroids)
-        draws = partial(
-            epoch_draws,
-            len(source),
-            seed=args.seed,
-            centroids=centroids,
-            fraction=args.class_uniform_pct,
-            max_cu_epoch=args.max_cu_epoch,
-        )
+        draws = [self._draws_of_epoch(source, args) for source in sources]
+        compose = image_uniform if args.image_uniform_sampling else domain_uniform
         self.sampler = TrainingSampler(
-            draws, args.bs_mult, distributed.rank(), distributed.world_size(), args.seed
+            partial(compose, draws, args.seed),
+            args.bs_mult,
+            distributed.rank(),
+            distributed.world_size(),
+            args.seed,
         )
         if len(self.sampler) < args.accumulate:
             raise UserError(
                 f"--accumulate {args.accumulate}: an epoch has only {len(self.sampler)} batches of --bs_mult"
             )
         self.steps_per_epoch = len(self.sampler) // args.accumulate
-        self.loader = training_loader(source, self.sampler, domains.workers)
+        self.parts = len(sources) if args.step_per_domain else 1
+        self.loader = training_loader(Sources(sources), self.sampler, domains.workers)
+
+    def _draws_of_epoch(self, source: SegmentationSet, args: argparse.Namespace) -> EpochDraws:
+        """What is drawn of one source domain in an epoch, by class where the flags say so."""
+
+        def scan_first(dataset: SegmentationSet) -> TileCentroids:
+            with distributed.main_process_first():
+                return scan(dataset, args.class_uniform_tile, cache_folder(args))
+
+        def open_split(split: str) -> SegmentationSet:
+            return self.domains.open(source.spec.name, split, source.transform, args.seed)
+
+        pictures, centroids = len(source), scan_first(source)
+        self._warn_of_missing_classes(source, centroids)
+        additional = additional_pictures(
+            source, centroids, args.maxSkip, args.coarse_boost_classes, open_split, scan_first
+        )
+        return partial(
+            epoch_draws,
+            pictures,
+            seed=args.seed,
+            centroids=centroids,
+            fraction=args.class_uniform_pct,
+            max_cu_epoch=args.max_cu_epoch,
+            additional=additional,
+        )
 
     @staticmethod
     def _warn_of_missing_classes(source: SegmentationSet, centroids: TileCentroids) -> None:
@@ -183,10 +230,14 @@ class TrainingLoaders:
             print(f"{source.spec.name}: no training pixel of {', '.join(missing)}", flush=True)
 
     def batches(self, epoch: int, first_batch: int = 0) -> Iterator[dict[str, dict[str, Any]]]:
-        """This process's batches of one epoch from number ``first_batch`` on, by domain."""
+        """This process's batches of one epoch from number ``first_batch`` on, by domain.
+
+        With ``--step_per_domain`` every batch comes in parts, one per source domain.
+        """
         self.sampler.set_position(epoch, first_batch)
         for batch in self.loader:
-            yield {"source": batch}
+            for part in range(self.parts):
+                yield {"source": {name: _part(values, part, self.parts) for name, values in batch.items()}}
 
     def covariance_pairs(self, trial: int) -> Iterator[Loader]:
         """Per statistics data set, this process's share of one round: whole pictures and their jittered
@@ -198,6 +249,12 @@ class TrainingLoaders:
             draws = [Draw(index, trial, place) for place, index in enumerate(chosen)]
             rank, processes = distributed.rank(), distributed.world_size()
             yield share_loader(opened, draws, self.domains.workers, rank, processes)
+
+
+def _part(values: Any, part: int, parts: int) -> Any:
+    """The ``part``-th of ``parts`` equal parts of a batch's tensor or list."""
+    size = len(values) // parts
+    return values[part * size : (part + 1) * size]
 
 
 def cache_folder(args: argparse.Namespace) -> Path:

@@ -21,28 +21,29 @@ _EPOCH_ORDER = 2
 class TrainingSampler(Sampler[list[Draw]]):
     """Batches of draws for one of ``world_size`` processes.
 
-    ``draws_of_epoch(epoch)`` lists the draws of an epoch; it must return the same list on every rank, of
-    the same length in every epoch. The list is shuffled by (``seed``, epoch) and dealt out in global
-    batches of ``batch_size * world_size``; an incomplete last batch is dropped, and an epoch shorter than
-    one global batch repeats draws to fill it. Resume with :meth:`set_position`.
+    ``items_of_epoch(epoch)`` lists the items of an epoch, each a tuple of draws that belong together, one
+    per source domain; it must return the same list on every rank, of the same length in every epoch. The
+    list is shuffled by (``seed``, epoch) and dealt out in global batches of ``batch_size * world_size``
+    items; an incomplete last batch is dropped, and an epoch shorter than one global batch repeats items to
+    fill it. Resume with :meth:`set_position`.
     """
 
     def __init__(
         self,
-        draws_of_epoch: Callable[[int], Sequence[Draw]],
+        items_of_epoch: Callable[[int], Sequence[tuple[Draw, ...]]],
         batch_size: int,
         rank: int = 0,
         world_size: int = 1,
         seed: int = 0,
     ) -> None:
-        self.draws_of_epoch = draws_of_epoch
+        self.items_of_epoch = items_of_epoch
         self.batch_size = batch_size
         self.rank = rank
         self.world_size = world_size
         self.seed = seed
         self.epoch = 0
         self.first_batch = 0
-        self.length = max(1, len(draws_of_epoch(0)) // (batch_size * world_size))
+        self.length = max(1, len(items_of_epoch(0)) // (batch_size * world_size))
 
     def set_position(self, epoch: int, first_batch: int = 0) -> None:
         """The next iteration yields the batches of ``epoch`` from number ``first_batch`` on."""
@@ -54,17 +55,21 @@ class TrainingSampler(Sampler[list[Draw]]):
         return self.length
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        draws = self.draws_of_epoch(self.epoch)
-        order = generator(self.seed, self.epoch, 0, _EPOCH_ORDER).permutation(len(draws))
-        shuffled = [draws[index] for index in order]
+        items = self.items_of_epoch(self.epoch)
+        order = generator(self.seed, self.epoch, 0, _EPOCH_ORDER).permutation(len(items))
+        shuffled = [items[index] for index in order]
         global_batch = self.batch_size * self.world_size
         if len(shuffled) < global_batch:
             endless = itertools.cycle(shuffled)
             # A draw used again gets a number of its own, so that its crop is another one.
             repeated = itertools.islice(endless, global_batch)
-            shuffled = [draw._replace(position=number) for number, draw in enumerate(repeated)]
+            shuffled = [
+                tuple(draw._replace(position=number) for draw in item) for number, item in enumerate(repeated)
+            ]
         for batch in range(self.first_batch, self.length):
-            yield shuffled[batch * global_batch : (batch + 1) * global_batch][self.rank :: self.world_size]
+            share = shuffled[batch * global_batch : (batch + 1) * global_batch][self.rank :: self.world_size]
+            # Domain by domain, so that a batch can be divided into one part per domain.
+            yield [draw for of_domain in zip(*share, strict=True) for draw in of_domain]
 
 
 class EvaluationSampler(Sampler[int]):

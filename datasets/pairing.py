@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from datasets.catalog import DatasetSpec, Layout, Split
 from datasets.parallel import threaded_map
 from datasets.reading import read_size
+from datasets.split_lists import read_ids
 from utils.errors import UserError
 
 
@@ -23,16 +25,25 @@ class Pair(NamedTuple):
 
 
 def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True) -> list[Pair]:
-    """All pairs of one split, sorted by name.
+    """All pairs of one split, or of train and val together ("trainval"), sorted by name.
 
     A label without a picture is left out; ``labelled=False`` does not look at labels at all (``label`` is
     None). Raises :class:`UserError` naming the folder that is missing or empty, or the picture without a
     label.
     """
+    if split == "trainval":
+        both = (pair for each in ("train", "val") for pair in list_pairs(spec, each, root, labelled))
+        # A domain without a split of its own has the same pictures in both.
+        return sorted({pair.image: pair for pair in both}.values())
+    if spec.city_folds and spec.fold and split in ("train", "val"):
+        return _fold_by_city(spec, split, root, labelled)
     files = spec.split(split)
-    layout = _find_layout(files, Path(root), labelled)
+    layout = _find_layout(spec, files, Path(root), labelled)
     folder = Path(root) / layout.pictures
-    pictures = sorted(_pictures(folder, layout, files))
+    if layout.listed:
+        pictures = sorted(_listed_pictures(folder, layout, files, split))
+    else:
+        pictures = sorted(_pictures(folder, layout, files))
     if not pictures:
         raise UserError(f"{folder}: no pictures of {spec.name} {split} (*{layout.picture_suffixes[0]}) here")
     for (name, path), (next_name, next_path) in zip(pictures, pictures[1:], strict=False):
@@ -70,11 +81,48 @@ def check_sizes(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
     return threaded_map(size, pairs, threads=16)
 
 
-def _find_layout(files: Split, root: Path, labelled: bool) -> Layout:
-    present = [layout for layout in files.layouts if (root / layout.pictures).is_dir()]
+def _fold_by_city(spec: DatasetSpec, split: str, root: Path, labelled: bool) -> list[Pair]:
+    """Train or val of a further division: the cities, val's before train's, and from a part of the way on
+    as many of them for val as the official division has.
+    """
+    official = replace(spec, fold=0)
+    cities: dict[tuple[str, str], list[Pair]] = {}
+    for part in ("val", "train"):
+        pairs = list_pairs(official, part, root, labelled)
+        for pair in pairs:
+            city, folder, _ = pair.name.partition("/")
+            if not folder:
+                raise UserError(
+                    f"--cv {spec.fold}: divides {spec.name} by the folders its pictures are in, but "
+                    f"{pair.image} is in none; use --cv 0"
+                )
+            cities.setdefault((part, city), []).append(pair)
+    every = list(cities)
+    count = sum(part == "val" for part, _ in every)
+    first = spec.fold * len(every) // (spec.city_folds + 1)
+    val = {every[number % len(every)] for number in range(first, first + count)}
+    return sorted(pair for city in every if (city in val) == (split == "val") for pair in cities[city])
+
+
+def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) -> Layout:
+    # Folders of some splits beside the pictures of all: a list could name pictures that are in the folders.
+    divided = any(
+        (root / layout.pictures).is_dir()
+        for split in spec.splits.values()
+        for layout in split.layouts
+        if not layout.listed
+    )
+    flat = [layout for layout in files.layouts if layout.listed and not divided]
+    folders = [layout for layout in files.layouts if not layout.listed]
+    present = [layout for layout in folders if (root / layout.pictures).is_dir()]
+    present += [layout for layout in flat if _holds_pictures(root / layout.pictures, layout)]
     if not present:
-        places = " or ".join(str(root / layout.pictures) for layout in files.layouts)
-        raise UserError(f"{places}: no such folder; it should hold the pictures")
+        places = " or ".join(str(root / layout.pictures) for layout in folders)
+        missing = [f"{places}: no such folder; it should hold the pictures"] if folders else []
+        missing += [
+            f"{root / layout.pictures}: holds no pictures itself, outside of folders" for layout in flat
+        ]
+        raise UserError(", ".join(missing))
     complete = [layout for layout in present if not labelled or (root / layout.labels).is_dir()]
     if not complete:
         places = " or ".join(str(root / layout.labels) for layout in present)
@@ -92,8 +140,36 @@ def _pictures(folder: Path, layout: Layout, files: Split) -> Iterator[tuple[str,
             continue
         name = path[: -len(suffix)]
         stem = name.rpartition("/")[2]
-        if re.match(files.only, stem) and not (files.without and re.match(files.without, stem)):
+        if _takes(files, stem):
             yield name, path
+
+
+def _holds_pictures(folder: Path, layout: Layout) -> bool:
+    """Whether pictures lie directly in ``folder``."""
+    return folder.is_dir() and any(
+        path.name.lower().endswith(layout.picture_suffixes) and not path.name.startswith(".")
+        for path in folder.iterdir()
+    )
+
+
+def _listed_pictures(folder: Path, layout: Layout, files: Split, split: str) -> Iterator[tuple[str, str]]:
+    """(name, path below ``folder``) of every picture of the layout's list.
+
+    Raises :class:`UserError` with the number of absent ones and the first of them.
+    """
+    present = dict(_pictures(folder, layout, files))
+    listed = [name for name in read_ids(layout.listed, split, layout.digits) if _takes(files, name)]
+    absent = [name for name in listed if name not in present]
+    if absent:
+        raise UserError(
+            f"{folder}: {len(absent)} of the {len(listed)} pictures listed in {layout.listed} are absent, "
+            f"the first is {absent[0]}{layout.picture_suffixes[0]}"
+        )
+    return ((name, present[name]) for name in listed)
+
+
+def _takes(files: Split, stem: str) -> bool:
+    return bool(re.match(files.only, stem)) and not (files.without and re.match(files.without, stem))
 
 
 def _walk(folder: Path) -> Iterator[str]:

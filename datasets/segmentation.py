@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -11,23 +12,27 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from datasets.catalog import DatasetSpec
-from datasets.pairing import list_pairs
+from datasets.pairing import Pair, list_pairs
 from datasets.reading import read_image, read_label
 from utils.errors import UserError
 from utils.seeding import generator
+
+# Last key of the generators of further source domains, apart from the keys of other uses.
+_SOURCES = 10
 
 
 class Draw(NamedTuple):
     """One sample to be made: everything its random choices depend on, apart from the seed.
 
     ``position`` is the draw's own number in its epoch; ``centroid``, (x, y) in native pixels, is a point
-    the crop must contain.
+    the crop must contain; ``source`` is the number of the source domain, where there are several.
     """
 
     index: int
     epoch: int
     position: int
     centroid: tuple[int, int] | None = None
+    source: int = 0
 
 
 class Transform(Protocol):
@@ -66,13 +71,25 @@ class SegmentationSet(Dataset):
         self.transform = transform
         self.seed = seed
         self.pairs = list_pairs(spec, split, self.root, labelled)
+        self.boost: list[Pair] = []
+        """Pictures that only draws around a centroid name, by indices from ``len(self)`` on."""
 
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def with_pairs(self, split: str, pairs: list[Pair]) -> SegmentationSet:
+        """The same data set with other pictures, which are called ``split``."""
+        other = copy.copy(self)
+        other.split, other.pairs = split, pairs
+        return other
+
+    def pair(self, index: int) -> Pair:
+        """The picture and label that a draw's index names."""
+        return self.pairs[index] if index < len(self.pairs) else self.boost[index - len(self.pairs)]
+
     def __getitem__(self, key: int | Draw) -> dict[str, torch.Tensor | str | int]:
         draw = key if isinstance(key, Draw) else Draw(int(key), 0, int(key))
-        pair = self.pairs[draw.index]
+        pair = self.pair(draw.index)
         image = read_image(pair.image)
         label = None if pair.label is None else self.read_label(draw.index)
         if label is not None and label.shape != (image.height, image.width):
@@ -80,9 +97,9 @@ class SegmentationSet(Dataset):
                 f"{pair.image} is {image.width}x{image.height} but its label {pair.label} is "
                 f"{label.shape[1]}x{label.shape[0]}; remove the pair"
             )
-        rng = generator(self.seed, draw.epoch, draw.position)
+        rng = generator(self.seed, draw.epoch, draw.position, _SOURCES * draw.source)
         return {**self.transform(image, label, draw.centroid, rng), "name": pair.name, "index": draw.index}
 
     def read_label(self, index: int) -> np.ndarray:
         """Train ids of one picture, uint8 H x W, at native size."""
-        return read_label(self.pairs[index].label, self.spec.coding)
+        return read_label(self.pair(index).label, self.spec.coding)

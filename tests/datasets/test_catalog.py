@@ -53,6 +53,18 @@ def make_pair(picture: Path, label: Path) -> None:
             "leftImg8bit/train/ulm/ulm_0_leftImg8bit.png",
             "gtFine/train/ulm/ulm_0_gtFine_labelIds.png",
         ),
+        (
+            "cityscapes",
+            "train_extra",
+            "leftImg8bit_trainextra/leftImg8bit/train_extra/erlangen/e_0_leftImg8bit.png",
+            "gtCoarse/gtCoarse/train_extra/erlangen/e_0_gtCoarse_labelIds.png",
+        ),
+        (
+            "cityscapes",
+            "train_extra",
+            "leftImg8bit/train_extra/erlangen/e_0_leftImg8bit.png",
+            "gtCoarse/train_extra/erlangen/e_0_gtCoarse_labelIds.png",
+        ),
         ("gtav", "val", "images/valid/a/0.png", "labels/valid/a/0.png"),
         ("gtav", "val", "images/val/0.png", "labels/val/0.png"),
         ("synthia", "train", "RGB/train/0.png", "GT/LABELS/train/0.png"),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from datasets import class_uniform
+from datasets.additional import Additional
 from datasets.catalog import spec
 from datasets.class_uniform import TileCentroids, epoch_draws, scan, tile_centroids
 from datasets.segmentation import SegmentationSet
@@ -132,7 +133,7 @@ def test_epoch_list_is_a_function_of_seed_and_epoch() -> None:
     centroids = centroids_of({3: 30, 5: 40})
 
     def draws(epoch: int, seed: int) -> list:
-        return epoch_draws(200, epoch, seed, centroids, 0.5, max_cu_epoch=2)
+        return epoch_draws(200, epoch, seed, centroids, 0.5)
 
     def points(epoch: int, seed: int) -> list:
         return [(draw.index, draw.centroid) for draw in draws(epoch, seed)]
@@ -140,5 +141,25 @@ def test_epoch_list_is_a_function_of_seed_and_epoch() -> None:
     assert draws(1, 7) == draws(1, 7)
     assert points(1, 7) != points(2, 7)
     assert points(1, 7) != points(1, 8)
-    assert any(draw.centroid for draw in draws(2, 7))
-    assert sorted(draw.index for draw in draws(3, 7)) == list(range(200))
+    whole = epoch_draws(200, 3, 7, centroids, fraction=0)
+    assert sorted(draw.index for draw in whole) == list(range(200))
+
+
+def test_additional_pictures_are_drawn_up_to_an_epoch() -> None:
+    own = centroids_of({3: 30})
+    # Pictures 0 to 99 are the split's, 100 to 149 are drawn like them, 150 and on around class 16 only.
+    boosted = [[16, 150 + index, 5, 16] for index in range(40)]
+    every = TileCentroids(np.array([*own.points.tolist(), *boosted]), own.pixels, own.pictures)
+
+    def draws(epoch: int) -> list:
+        return epoch_draws(100, epoch, 0, own, 0.5, max_cu_epoch=2, additional=Additional(50, every))
+
+    assert [len(draws(epoch)) for epoch in (0, 2, 3)] == [150] * 3
+    early = draws(2)
+    assert {draw.centroid for draw in early if draw.index >= 150} == {(5, 16)}
+    assert Counter(draw.index >= 150 for draw in early)[True] == int(150 * 0.5 / 19)
+    assert {draw.index for draw in early if draw.centroid is None} <= set(range(150))
+    assert len([draw for draw in early if 100 <= draw.index < 150]) > 40
+    late = draws(3)
+    assert max(draw.index for draw in late) < 100
+    assert {draw.centroid[1] for draw in late if draw.centroid} == {3}

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.class_uniform import epoch_draws
 from datasets.loaders import EvaluationSampler, TrainingSampler
+from datasets.segmentation import Draw
+
+
+def single_items(pictures: int, seed: int, epoch: int) -> list[tuple[Draw, ...]]:
+    """One picture per item, as with a single source domain."""
+    return [(draw,) for draw in epoch_draws(pictures, epoch, seed)]
 
 
 def samplers(pictures: int, batch_size: int, world_size: int, seed: int = 0) -> list[TrainingSampler]:
     return [
-        TrainingSampler(lambda epoch: epoch_draws(pictures, epoch, seed), batch_size, rank, world_size, seed)
+        TrainingSampler(partial(single_items, pictures, seed), batch_size, rank, world_size, seed)
         for rank in range(world_size)
     ]
 

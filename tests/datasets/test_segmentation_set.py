@@ -47,7 +47,7 @@ def test_same_batches_for_any_number_of_workers(root: Path) -> None:
     dataset = SegmentationSet(spec("gtav"), "train", root, TrainTransform(24))
 
     def batches(workers: int) -> list[dict]:
-        sampler = TrainingSampler(lambda epoch: epoch_draws(6, epoch), batch_size=2)
+        sampler = TrainingSampler(lambda epoch: [(draw,) for draw in epoch_draws(6, epoch)], batch_size=2)
         loader = training_loader(dataset, sampler, workers)
         found = []
         for epoch in range(2):

@@ -23,9 +23,10 @@ def cross_entropy(
         label: int64 B x H x W, train ids or ``ignore_label``.
         class_weights: float, one per class.
     """
-    total = F.cross_entropy(
-        at_least_float32(logits), label, weight=class_weights, ignore_index=ignore_label, reduction="sum"
-    )
+    logits = at_least_float32(logits)
+    if class_weights is not None:
+        class_weights = class_weights.to(logits.dtype)
+    total = F.cross_entropy(logits, label, weight=class_weights, ignore_index=ignore_label, reduction="sum")
     labelled = label != ignore_label
     if class_weights is None:
         return total / labelled.sum().clamp(min=1)

@@ -1,0 +1,54 @@
+"""The segmentation loss that a run's flags ask for."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from torch import Tensor, nn
+
+from loss.boundary_relaxation import relaxed_cross_entropy
+from loss.class_balance import image_weighted_cross_entropy
+from loss.segmentation import auxiliary_cross_entropy, cross_entropy
+
+# Published weights of the 19 train ids, from road to bicycle: rare classes count more.
+CLASS_WEIGHTS = (0.8373, 0.9180, 0.8660, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023)
+CLASS_WEIGHTS += (0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507)
+
+
+class SegmentationCriterion(nn.Module):
+    """Main and auxiliary loss of labelled pictures.
+
+    The main loss is cross entropy, or that of ``--img_wt_loss`` or ``--jointwtborder``. The auxiliary loss is
+    always cross entropy, as published. ``--cls_wt_loss`` puts fixed class weights on cross entropy, here and
+    there.
+
+    Attributes:
+        class_weights: float, one per train id, or None. Not in the state dict: the flag says what they are.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        super().__init__()
+        weights = torch.tensor(CLASS_WEIGHTS) if arguments.cls_wt_loss else None
+        self.register_buffer("class_weights", weights, persistent=False)
+        self.image_weighted: bool = arguments.img_wt_loss
+        self.relaxed: bool = arguments.jointwtborder
+        self.strict: tuple[int, ...] = tuple(arguments.strict_bdr_cls)
+        self.relax_until: float = arguments.rlx_off_iter if arguments.rlx_off_iter >= 0 else float("inf")
+        self.balance = {"bound": arguments.wt_bound, "batch_weighting": arguments.batch_weighting}
+        self.image_reduction: str = arguments.img_wt_reduction
+
+    def forward(self, logits: Tensor, label: Tensor, iteration: int) -> Tensor:
+        """Main loss of logits B x classes x H x W, label int64 B x H x W, after ``iteration`` steps."""
+        if self.relaxed:
+            relax = iteration <= self.relax_until
+            return relaxed_cross_entropy(logits, label, relax, self.strict, **self.balance)
+        if self.image_weighted:
+            return image_weighted_cross_entropy(logits, label, reduction=self.image_reduction, **self.balance)
+        return cross_entropy(logits, label, self.class_weights)
+
+    def auxiliary(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Auxiliary loss: logits B x classes x h x w at their own resolution, label B x H x W."""
+        return auxiliary_cross_entropy(logits, label, self.class_weights)

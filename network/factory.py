@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from network.backbone import BACKBONES
+from network.backbone.timm import PREFIX as TIMM_PREFIX
+from network.backbone.timm import TimmBackbone
 from network.head import HEADS
 from network.head.auxiliary import auxiliary_head
 from network.segmentor import SegmentationNet
@@ -13,7 +16,7 @@ from network.sites import NO_SITES
 from utils.errors import UserError
 
 NUM_CLASSES = 19
-_FAMILY_PREFIX = "network.deepv3."
+FAMILY_PREFIX = "network.deepv3."
 
 # The RobustNet family's factory functions, as typed after --arch network.deepv3.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
@@ -50,7 +53,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 
 
 def list_backbones() -> list[str]:
-    """Names that ``create_network`` takes for ``backbone``, sorted."""
+    """Names that ``create_network`` takes for ``backbone``, sorted, beside timm's."""
     return sorted(BACKBONES)
 
 
@@ -60,23 +63,32 @@ def architecture_from_arch(arch: str) -> dict[str, Any]:
     Raises:
         UserError: no such name.
     """
-    name = arch.removeprefix(_FAMILY_PREFIX)
+    name = arch.removeprefix(FAMILY_PREFIX)
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise UserError(
-            f"--arch {arch}: unknown; use {_FAMILY_PREFIX}NAME with NAME one of {known}, or --backbone"
+            f"--arch {arch}: unknown; use {FAMILY_PREFIX}NAME with NAME one of {known}, or --backbone"
         )
     return dict(ARCHITECTURES[name])
 
 
 def stated_architecture(
-    arch: str | None, backbone: str | None, output_stride: int | None, wt_layer: Sequence[int] | None
+    arch: str | None,
+    backbone: str | None,
+    output_stride: int | None,
+    wt_layer: Sequence[int] | None,
+    image_in: bool = False,
 ) -> dict[str, Any]:
     """The arguments of :func:`create_network` that the flags of the same names state; the others are
     absent.
     """
     stated = architecture_from_arch(arch) if arch else {}
-    flags = {"backbone": backbone, "output_stride": output_stride, "wt_layer": wt_layer and list(wt_layer)}
+    flags = {
+        "backbone": backbone,
+        "output_stride": output_stride,
+        "wt_layer": wt_layer and list(wt_layer),
+        "per_image_input": image_in or None,
+    }
     return {**stated, **{name: value for name, value in flags.items() if value is not None}}
 
 
@@ -87,26 +99,29 @@ def create_network(
     output_stride: int = 16,
     wt_layer: Sequence[int] = NO_SITES,
     partial_dilation: bool = False,
+    per_image_input: bool = False,
 ) -> SegmentationNet:
     """A segmentation network with random weights.
 
     Args:
-        backbone: one of :func:`list_backbones`.
+        backbone: one of :func:`list_backbones`, or ``timm:NAME`` (``network.backbone.timm``).
         head: one of ``network.head.HEADS``.
         num_classes: channels of the logits.
         output_stride: input pixels per pixel of layer4: 8, 16 or 32 (and 4 for residual networks).
         wt_layer: the seven codes of ``network.sites``.
         partial_dilation: see ``network.backbone.dilation``; how the family dilates its mobile backbones.
+        per_image_input: normalise each picture by its own mean and deviation, see ``network.input_spec``.
 
     Raises:
         UserError: an unknown name, an output stride or site that the backbone does not have.
     """
-    if backbone not in BACKBONES:
-        raise UserError(f"--backbone {backbone}: unknown; the backbones are {', '.join(list_backbones())}")
+    if backbone not in BACKBONES and not backbone.startswith(TIMM_PREFIX):
+        known = ", ".join([*list_backbones(), f"{TIMM_PREFIX}NAME"])
+        raise UserError(f"--backbone {backbone}: unknown; the backbones are {known}")
     if head not in HEADS:
         raise UserError(f"head {head}: unknown; the heads are {', '.join(sorted(HEADS))}")
     codes = [int(code) for code in wt_layer]
-    trunk = BACKBONES[backbone](backbone, output_stride, codes, partial_dilation)
+    trunk = BACKBONES.get(backbone, TimmBackbone)(backbone, output_stride, codes, partial_dilation)
     return SegmentationNet(
         trunk,
         HEADS[head](trunk, num_classes),
@@ -118,5 +133,7 @@ def create_network(
             "output_stride": output_stride,
             "wt_layer": codes,
             "partial_dilation": partial_dilation,
+            "per_image_input": per_image_input,
         },
+        input_spec=dataclasses.replace(trunk.input_spec, per_image=per_image_input),
     )

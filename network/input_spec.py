@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# Added to the standard deviation of a picture, which may be of one colour.
+SMALLEST_DEVIATION = 1e-5
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -16,12 +19,15 @@ class InputSpec:
         mean, std: per channel, in the network's own channel order and value range.
         channel_order: ``"RGB"`` or ``"BGR"``.
         value_range: what an 8-bit 255 becomes before mean and std, 1 or 255.
+        per_image: each picture, tile or crop that the network sees is normalised by its own mean and
+            (unbiased) standard deviation per channel, in place of ``mean`` and ``std``.
     """
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     channel_order: str = "RGB"
     value_range: float = 1.0
+    per_image: bool = False
 
     def prepare(self, images: Tensor) -> Tensor:
         """uint8 RGB pictures B x 3 x H x W -> the network's float32 input, on the same device.
@@ -32,6 +38,9 @@ class InputSpec:
         x = images.float() * scale
         if self.channel_order == "BGR":
             x = x.flip(1)
+        if self.per_image:
+            deviation, mean = torch.std_mean(x, dim=(2, 3), keepdim=True)
+            return (x - mean) / (deviation + SMALLEST_DEVIATION)
         mean = torch.tensor(self.mean, device=x.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=x.device).view(1, 3, 1, 1)
         return (x - mean) / std

@@ -9,6 +9,8 @@ import torch
 import torchvision
 from torch import Tensor
 
+from network.backbone.base import Backbone
+from network.backbone.timm import TimmBackbone
 from network.segmentor import SegmentationNet
 from utils.distributed import main_process_first
 from utils.errors import UserError
@@ -37,7 +39,7 @@ def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) ->
     """
     backbone = network.backbone
     origin = str(file) if file is not None else f"ImageNet weights of {backbone.name}"
-    source = _read(Path(file)) if file is not None else _download(backbone.name)
+    source = _weights(backbone, None if file is None else Path(file))
     state, missing = {}, []
     for key, tensor in backbone.state_dict().items():
         value = source.get(backbone.imagenet_key(key))
@@ -53,9 +55,16 @@ def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) ->
     backbone.load_state_dict(state, strict=False)
 
 
-def _read(file: Path) -> dict[str, Tensor]:
-    if not file.is_file():
+def _weights(backbone: Backbone, file: Path | None) -> dict[str, Tensor]:
+    if file is not None and not file.is_file():
         raise UserError(f"--backbone_weights {file}: no such file")
+    if isinstance(backbone, TimmBackbone):
+        with main_process_first():
+            return backbone.download(file)
+    return _download(backbone.name) if file is None else _read(file)
+
+
+def _read(file: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError):

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from network.factory import create_network
+from network.legacy import family_checkpoint, starting_weights
 from network.segmentor import SegmentationNet
-from utils.checkpoint import load_checkpoint, load_state, network_state
+from utils.checkpoint import is_own, load_state, network_state, read_file
 from utils.errors import UserError
 
 
@@ -18,19 +21,42 @@ def load_network(
     """The network of a checkpoint, in evaluation mode on the CPU, and the checkpoint itself.
 
     The architecture comes from the checkpoint alone; what the command line has ``stated`` (arguments of
-    ``create_network``) is only compared with it.
+    ``create_network``) is only compared with it. A file of the RobustNet family does not tell everything: see
+    ``network.legacy.family_checkpoint``.
 
     Raises:
         UserError: unreadable checkpoint, keys that do not fit, or a statement that contradicts the
             checkpoint.
     """
-    checkpoint = load_checkpoint(path)
-    own = checkpoint["network"]
-    for name, value in (stated or {}).items():
+    stated = stated or {}
+    checkpoint = read_file(path)
+    if not is_own(checkpoint):
+        checkpoint = family_checkpoint(checkpoint, path, stated)
+    network = create_network(**checkpoint["network"])
+    own = network.config
+    for name, value in stated.items():
         if own[name] != value:
             raise UserError(
                 f"{path}: was trained with {name} {own[name]}, the flags say {value}; drop or correct them"
             )
-    network = create_network(**own)
     load_state(network, network_state(checkpoint), path)
     return network.eval(), checkpoint
+
+
+def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> None:
+    """Load the weights a run starts from into ``method``, which holds its network as ``network``.
+
+    A file of the RobustNet family, as it is or imported, holds the network alone; the rest of ``method`` is
+    left as it is. With ``partial`` only the entries that fit are taken.
+
+    Raises:
+        UserError: unreadable checkpoint, or keys that do not fit (without ``partial``).
+    """
+    content = read_file(path)
+    if not is_own(content):
+        state = starting_weights(content, path, method.network.config["wt_layer"])
+        load_state(method.network, state, path, partial)
+    elif "method" in content:
+        load_state(method, content["model"], path, partial)
+    else:
+        load_state(method.network, network_state(content), path, partial)

@@ -15,6 +15,8 @@ arguments  the run's command-line arguments
 commit     the code's commit
 ========== =========================================================================================
 
+A file imported from the RobustNet family holds format, network, model and arguments: weights alone.
+
 There is no random state: every draw is a function of seed, epoch, place in the epoch, iteration and rank
 (``utils.seeding``).
 """
@@ -25,6 +27,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from utils.errors import UserError
@@ -32,6 +35,15 @@ from utils.files import atomic_write
 
 FORMAT = "urbandg-1"
 NETWORK_PREFIX = "network."
+# A score in the family's files is a numpy scalar: what rebuilds one, under numpy 1's and 2's names, and its
+# types. Nothing else beyond tensors and plain values is ever read.
+_SCALAR = np.float32(0).__reduce__()[0]
+NUMPY_SCALARS = [
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("float16", "float32", "float64", "int32", "int64")),
+]
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -45,8 +57,8 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         ) from None
 
 
-def load_checkpoint(path: Path | str) -> dict[str, Any]:
-    """Read a checkpoint to the CPU.
+def read_file(path: Path | str) -> Any:
+    """What a checkpoint file of ours or of the family holds, on the CPU.
 
     Raises:
         UserError: no such file, not a checkpoint, damaged, or holding code (which is never executed).
@@ -55,15 +67,30 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; check --snapshot or --resume")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(NUMPY_SCALARS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(
             f"{path}: not a checkpoint of tensors and plain values; refused to run code from it"
         ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # On damaged files the reader raises nearly anything.
         reason = f"{type(error).__name__} {error}".split("\n")[0]
         raise UserError(f"{path}: damaged or not a checkpoint ({reason})") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+
+
+def is_own(content: Any) -> bool:
+    """Whether what a file holds is a checkpoint of ours."""
+    return isinstance(content, dict) and content.get("format") == FORMAT
+
+
+def load_checkpoint(path: Path | str) -> dict[str, Any]:
+    """Read a checkpoint of ours to the CPU.
+
+    Raises:
+        UserError: as :func:`read_file`, or a file of another kind.
+    """
+    content = read_file(path)
+    if not is_own(content):
         raise UserError(f"{path}: not an UrbanDG checkpoint; train one with train.py")
     return content
 

@@ -1,10 +1,18 @@
-"""Names of a network's entries in the RobustNet family's checkpoints, and ours: string rules, both ways."""
+"""What the RobustNet family's checkpoints hold, and their names of a network's entries and ours, both ways.
+
+python -m utils.legacy import theirs.pth ours.pth [--arch NAME] [--wt_layer 0 0 2 2 2 0 0]
+python -m utils.legacy export ours.pth theirs.pth
+"""
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, NoReturn, TypeVar
+
+from torch import Tensor
 
 Value = TypeVar("Value")
 
@@ -23,10 +31,72 @@ HEAD_PREFIXES = (
 # An entry that only ShuffleNetV2 and MNASNet have: the convolution of layer4 directly under it. The family
 # wraps its ShuffleNet's stem and layer4 once more (its MNASNet never ran, so nobody has a checkpoint of it).
 SHUFFLENET_KEY = "backbone.layer4.0.weight"
-# A layer of the family's ShuffleNet, and its BatchNorm that a normalisation site takes the place of.
-SHUFFLENET_REPLACED = (("layer0", "layer0.layer.0.1."), ("layer4", "layer4.layer.1."))
+# An entry that only the family's ShuffleNet has: the convolution of its stem.
+SHUFFLENET_STEM_KEY = "layer0.layer.0.0.weight"
+# A site of the family's ShuffleNet, its layer, and the layer's BatchNorm that the site takes the place of.
+SHUFFLENET_REPLACED = ((2, "layer0", "layer0.layer.0.1."), (6, "layer4", "layer4.layer.1."))
 # Class weights of the family's losses, which it keeps among the network's entries.
 LOSS_PREFIXES = ("criterion.", "criterion_aux.")
+CLASSIFIER_KEY = "final2.0.weight"
+NO_CODES = (0,) * 7
+
+
+class FamilyCommand(NamedTuple):
+    """What the training command line stored in a family file says; ``None`` is unsaid.
+
+    Attributes:
+        arch: value of ``--arch``.
+        wt_layer: seven codes.
+        dataset: training data sets.
+        image_in: whether each picture is normalised by its own mean and deviation.
+    """
+
+    arch: str | None = None
+    wt_layer: list[int] | None = None
+    dataset: list[str] | None = None
+    image_in: bool | None = None
+
+
+class _CommandParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(message)
+
+
+def family_entries(content: object) -> dict[str, Tensor] | None:
+    """The network's entries in the ``content`` of a family file, without ``module.``; ``None`` if it is none.
+
+    That is a dict with a ``state_dict``, or a state dict itself.
+    """
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping):
+        return None
+    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
+        return None
+    bare = {key.removeprefix(DISTRIBUTED_PREFIX): value for key, value in state.items()}
+    return bare if CLASSIFIER_KEY in bare else None
+
+
+def family_command(content: Mapping[str, object]) -> FamilyCommand:
+    """The command line in the ``content`` of a family file; nothing said if there is none to be understood.
+
+    The family's command lines that leave ``--wt_layer`` out train with no site.
+    """
+    command = content.get("command")
+    if not isinstance(command, str):
+        return FamilyCommand()
+    # The other flags that begin alike, because argparse takes abbreviations.
+    parser = _CommandParser(add_help=False)
+    for name in ("arch", "wt_reg_weight", "wt_bound"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--wt_layer", type=int, nargs="*", default=list(NO_CODES))
+    parser.add_argument("--dataset", nargs="*")
+    parser.add_argument("--image_in", action="store_true")
+    try:
+        said, _ = parser.parse_known_args(shlex.split(command))
+    except ValueError:
+        return FamilyCommand()
+    known = said.arch is not None and len(said.wt_layer) == len(NO_CODES)
+    return FamilyCommand(said.arch, said.wt_layer if known else None, said.dataset, said.image_in)
 
 
 def our_key(key: str) -> str:
@@ -47,16 +117,20 @@ def our_key(key: str) -> str:
     return key
 
 
-def from_family(state: Mapping[str, Value]) -> dict[str, Value]:
+def from_family(state: Mapping[str, Value], wt_layer: Sequence[int] = NO_CODES) -> dict[str, Value]:
     """A family state dict under our names, without what the network never uses.
 
     That is the class weights of its losses, and the BatchNorms that its ShuffleNet keeps beside a
-    normalisation layer in their place.
+    normalisation layer in their place: one that has entries of its own, or one that ``wt_layer`` tells of.
     """
     bare = {key.removeprefix(DISTRIBUTED_PREFIX): value for key, value in state.items()}
-    unused = LOSS_PREFIXES + tuple(
-        norm for layer, norm in SHUFFLENET_REPLACED if f"{layer}.instance_norm_layer.weight" in bare
-    )
+    unused = LOSS_PREFIXES
+    if SHUFFLENET_STEM_KEY in bare:
+        unused += tuple(
+            norm
+            for site, layer, norm in SHUFFLENET_REPLACED
+            if wt_layer[site] or f"{layer}.instance_norm_layer.weight" in bare
+        )
     return {our_key(key): value for key, value in bare.items() if not key.startswith(unused)}
 
 
@@ -81,3 +155,11 @@ def _family_key(key: str, keys: Iterable[str]) -> str:
     wrapper = "layer." if SHUFFLENET_KEY in keys else ""
     key = key.replace("backbone.stem.", f"layer0.{wrapper}").replace("backbone.layer4.", f"layer4.{wrapper}")
     return key.removeprefix("backbone.")
+
+
+if __name__ == "__main__":
+    # As a program this module stands above the network, as a module below it: hence imported here alone.
+    from network.conversion import main
+    from utils.errors import run_program
+
+    run_program(main)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from network.backbone.dilation import replace_stride_with_dilation
+from network.input_spec import IMAGENET, InputSpec
 from network.sites import STAGES, WHITENED_CODES, active_sites, build_site
 from utils.errors import UserError
 
@@ -23,8 +24,10 @@ class Backbone(nn.Module):
         strides: stage -> input pixels per output pixel.
         sites: site -> code, active sites only, in order of execution.
         site_channels: site -> channels, all sites this backbone has.
+        input_spec: the pictures that its pretrained weights expect.
     """
 
+    input_spec: InputSpec = IMAGENET
     native_strides: Mapping[str, int]
     output_strides: tuple[int, ...] = (8, 16, 32)
 

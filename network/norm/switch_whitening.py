@@ -51,6 +51,8 @@ class SwitchWhitening(nn.Module):
         self.register_buffer("running_cov", torch.zeros(groups, self.size, self.size))
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.is_meta:  # Where a network's cost is counted; there is no autocast.
+            return self._whiten(x)
         with torch.autocast(x.device.type, enabled=False):
             return self._whiten(x.to(self.weight.dtype)).to(x.dtype)
 

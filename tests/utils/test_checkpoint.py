@@ -1,10 +1,13 @@
+import operator
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from utils.checkpoint import load_checkpoint, load_state, network_state, save_checkpoint
+from utils.checkpoint import load_checkpoint, load_state, network_state, read_file, save_checkpoint
 from utils.errors import UserError
 
 
@@ -56,6 +59,54 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(UserError, match=r"evil\.pth"):
         load_checkpoint(tmp_path / "evil.pth")
     assert not (tmp_path / "exploded").exists()
+
+
+class Call:
+    """Calls a function when unpickled."""
+
+    def __init__(self, function, *arguments) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        Call(eval, "__import__('pathlib').Path('exploded').touch()"),
+        Call(np.fromfile, "secret"),
+        Call(np.frombuffer, b"1234", "f4"),
+        Call(operator.attrgetter, "weight"),
+        Call(np.dtype, "rubbish"),
+        np.zeros(3),
+        np.str_("words"),
+    ],
+    ids=lambda call: getattr(getattr(call, "call", [type(call)])[0], "__name__", "call"),
+)
+def test_only_numpy_scalars_are_read_beside_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("secret").write_bytes(b"secret")
+    torch.save({"state_dict": {}, "mean_iu": call}, tmp_path / "evil.pth")
+    with pytest.raises(UserError, match=r"evil\.pth"):
+        read_file(tmp_path / "evil.pth")
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
+@pytest.mark.parametrize("score", [np.float32(0.25), np.float64(0.25), np.int64(3)])
+def test_numpy_scalars_of_both_numpys_are_read(tmp_path: Path, module: bytes, score: np.generic) -> None:
+    torch.save({"mean_iu": score}, tmp_path / "written.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "written.pth") as written,
+        zipfile.ZipFile(tmp_path / "other.pth", "w") as other,
+    ):
+        for name in written.namelist():
+            data = written.read(name).replace(b"numpy._core.multiarray", module)
+            other.writestr(name, data.replace(b"numpy.core.multiarray", module))
+    assert read_file(tmp_path / "other.pth")["mean_iu"] == score
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>not found</html>", b"PK\x03\x04 cut short"])

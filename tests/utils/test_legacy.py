@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from network import create_network
-from utils.legacy import from_family, our_key, to_family
+from utils.legacy import FamilyCommand, family_command, family_entries, from_family, our_key, to_family
 
 IBN = (0, 0, 4, 4, 4, 0, 0)
 
@@ -42,6 +42,7 @@ def test_names(theirs: str, ours: str):
         ("resnet101_3x3stem", (4, 4, 0, 4, 4, 0, 0)),
         ("mobilenet_v2", IBN),
         ("shufflenet_v2_x1_0", (0, 0, 4, 4, 4, 4, 4)),
+        ("mnasnet1_0", (0, 0, 4, 4, 4, 4, 4)),
         ("resnet50", (0, 0, 5, 5, 5, 0, 0)),
     ],
 )
@@ -58,7 +59,8 @@ def test_there_and_back(backbone: str, wt_layer: tuple[int, ...]):
 
 def test_bypassed_norms_of_the_family_are_left_out():
     keys = ["layer0.layer.0.1.weight", "layer0.instance_norm_layer.weight", "layer4.layer.1.weight"]
-    assert list(from_family(dict.fromkeys(keys))) == [
+    assert list(from_family(dict.fromkeys(["layer0.layer.0.0.weight", *keys]))) == [
+        "backbone.stem.0.0.weight",
         "backbone.site_norms.2.weight",
         "backbone.layer4.1.weight",
     ]
@@ -68,3 +70,40 @@ def test_class_weights_of_the_losses_are_left_out():
     assert from_family(
         {"module.criterion.weight": 1, "module.criterion_aux.weight": 2, "module.dsn.0.bias": 3}
     ) == {"auxiliary.0.bias": 3}
+
+
+def test_bypassed_norms_that_only_the_codes_tell_of_are_left_out():
+    keys = ["layer0.layer.0.1.weight", "layer4.layer.1.weight", "layer4.layer.0.weight"]
+    entries = dict.fromkeys(["layer0.layer.0.0.weight", *keys])
+    assert list(from_family(entries, (0, 0, 2, 2, 2, 0, 0))) == [
+        "backbone.stem.0.0.weight",
+        "backbone.layer4.1.weight",
+        "backbone.layer4.0.weight",
+    ]
+
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        (None, FamilyCommand()),
+        ("train.py --arch 'unclosed", FamilyCommand()),
+        ("train.py --arch A --wt_layer 0 0 two", FamilyCommand()),
+        ("train.py --arch=A --wt_reg_weight 0.6 --date 0101", FamilyCommand("A", [0] * 7, None, False)),
+        (
+            "train.py --wt_layer 0 0 2 2 2 0 0 --dataset gtav synthia --arch A --image_in --gblur",
+            FamilyCommand("A", [0, 0, 2, 2, 2, 0, 0], ["gtav", "synthia"], True),
+        ),
+        ("train.py --wt_layer 0 0 2 2 2 0 0", FamilyCommand(None, None, None, False)),
+    ],
+)
+def test_training_command_lines(command: str | None, said: FamilyCommand):
+    assert family_command({"command": command}) == said
+
+
+def test_what_is_a_family_file():
+    weight = torch.ones(1)
+    entries = {"final2.0.weight": weight}
+    assert family_entries({"state_dict": {"module.final2.0.weight": weight}, "epoch": 0}) == entries
+    assert family_entries(entries) == entries
+    for other in ({}, [weight], {"weight": weight}, {"state_dict": 3}, {"final2.0.weight": 1}):
+        assert family_entries(other) is None

@@ -1,0 +1,140 @@
+"""Any feature backbone of the timm library (Wightman, PyTorch Image Models): an optional dependency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from network.backbone.base import Backbone
+from network.input_spec import InputSpec
+from network.sites import STAGES
+from utils.errors import UserError
+
+PREFIX = "timm:"
+_PROBE = (96, 128)
+
+
+class TimmBackbone(Backbone):
+    """A timm model's feature maps: the last four are layer1..layer4, the one before, if any, is the stem.
+
+    It has no normalisation sites. It works for models whose feature maps are channels first and that take
+    pictures of any size: convolutional and most hierarchical ones, no plain vision transformers.
+    """
+
+    def __init__(
+        self, name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
+    ) -> None:
+        """``name``: ``timm:`` and a name of ``timm.list_models()``.
+
+        Raises:
+            UserError: timm is not installed, an unknown model, one that does not fit, a site, or an output
+                stride that the model does not have.
+        """
+        super().__init__(name)
+        if any(wt_layer):
+            codes = " ".join(map(str, wt_layer))
+            raise UserError(f"--wt_layer {codes}: {name} has no sites; only 0 0 0 0 0 0 0 works with it")
+        self.output_stride = output_stride
+        self.model = self.create()
+        settings = self.model.pretrained_cfg
+        self.input_spec = InputSpec(mean=tuple(settings["mean"]), std=tuple(settings["std"]))
+        information = self.model.feature_info
+        self.stages = STAGES[-len(information.channels()) :]
+        self.channels = dict(zip(reversed(STAGES), reversed(information.channels()), strict=False))
+        self.strides = dict(zip(reversed(STAGES), reversed(information.reduction()), strict=False))
+        self.check_features()
+
+    def create(self, **more: Any) -> nn.Module:
+        """The timm model; ``more`` for ``timm.create_model``."""
+        timm = import_timm()
+        model_name = self.name.removeprefix(PREFIX)
+        if not timm.is_model(model_name):
+            raise UserError(f"--backbone {self.name}: timm {timm.__version__} has no model {model_name}")
+        if self.output_stride != 32:
+            more["output_stride"] = self.output_stride
+        try:
+            return timm.create_model(model_name, features_only=True, **more)
+        except (TypeError, AssertionError, NotImplementedError, AttributeError) as error:
+            if self.output_stride == 32:
+                raise UserError(f"--backbone {self.name}: gives no feature maps ({error})") from None
+            raise UserError(
+                f"--output_stride {self.output_stride}: {self.name} cannot have it; try --output_stride 32"
+            ) from None
+
+    def check_features(self) -> None:
+        """Raise a UserError unless the features are what heads expect; computed on no data."""
+        unfit = f"--backbone {self.name}: does not fit"
+        if len(self.strides) < len(STAGES) - 1:
+            raise UserError(f"{unfit}: it has {len(self.strides)} feature maps, a head needs four")
+        if self.strides["layer4"] != self.output_stride:
+            raise UserError(
+                f"--output_stride {self.output_stride}: {self.name} has {self.strides['layer4']}; use that"
+            )
+        with torch.device("meta"):
+            model = self.create().eval()
+            try:
+                features = model(torch.empty(1, 3, *_PROBE))
+            except (AssertionError, RuntimeError) as error:
+                reason = str(error).splitlines()[0] if str(error) else "it fails"
+                raise UserError(f"{unfit}: on a picture of {_PROBE[0]} x {_PROBE[1]}: {reason}") from None
+        shapes = [tuple(feature.shape[1:]) for feature in features[-len(self.strides) :]]
+        expected = [
+            (self.channels[stage], *(side // self.strides[stage] for side in _PROBE)) for stage in self.stages
+        ]
+        if shapes != expected:
+            raise UserError(f"{unfit}: its feature maps are {shapes}, expected {expected}")
+
+    def download(self, file: Path | None = None) -> dict[str, Tensor]:
+        """State dict of the model with its pretrained weights, by timm's own download or from ``file``.
+
+        Raises:
+            UserError: it failed; or timm has no weights for the model.
+        """
+        overlay = {"file": str(file)} if file else None
+        try:
+            model = self.create(pretrained=True, pretrained_cfg_overlay=overlay)
+            absent = self.absent_in(file) if file else []
+        except Exception as error:  # timm and its hub client raise errors of many kinds.
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(
+                f"{self.name}: could not get its pretrained weights ({reason[:200]}); pass "
+                "--backbone_weights FILE with timm's own weights of this model, or --no_pretrained"
+            ) from None
+        if absent:
+            count = f"{len(absent)} entries of {self.name} are absent"
+            raise UserError(f"--backbone_weights {file}: {count} (first: {absent[0]})")
+        return {f"model.{key}": value for key, value in model.state_dict().items()}
+
+    def absent_in(self, file: Path) -> list[str]:
+        """Entries of the whole model but its classifier that ``file`` lacks; timm says nothing of them."""
+        timm = import_timm()
+        with torch.device("meta"):
+            model = timm.create_model(self.name.removeprefix(PREFIX))
+        classifier = model.pretrained_cfg.get("classifier") or ()
+        classifiers = tuple(
+            f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier)
+        )
+        present = timm.models.load_state_dict(str(file))
+        return [key for key in model.state_dict() if key not in present and not key.startswith(classifiers)]
+
+    def forward(self, x: Tensor, until: str = "layer4") -> dict[str, Tensor]:
+        features = self.model(x)
+        return dict(zip(self.stages, features[-len(self.stages) :], strict=True))
+
+
+def import_timm() -> ModuleType:
+    """The timm library.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import timm
+    except ImportError:
+        raise UserError("--backbone timm:...: needs the timm library; pip install timm") from None
+    return timm

@@ -1,0 +1,97 @@
+"""Files of the RobustNet family to ours, and back."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from network.factory import ARCHITECTURES, FAMILY_PREFIX, stated_architecture
+from network.legacy import family_lacks
+from network.restore import load_network
+from utils.checkpoint import NETWORK_PREFIX, load_checkpoint, network_state, save_checkpoint
+from utils.errors import UserError
+from utils.files import atomic_write
+from utils.legacy import DISTRIBUTED_PREFIX, to_family
+
+
+def export(ours: Path, theirs: Path) -> None:
+    """Write the network of our checkpoint ``ours`` as a file that the family's programs load.
+
+    Raises:
+        UserError: not a checkpoint of ours, or the family has no such network.
+    """
+    checkpoint = load_checkpoint(ours)
+    config = checkpoint["network"]
+    words = ["train.py", "--arch", _family_arch(config, ours), "--wt_layer", *map(str, config["wt_layer"])]
+    if sources := checkpoint.get("arguments", {}).get("dataset"):
+        words += ["--dataset", *sources]
+    if config.get("per_image_input"):
+        words.append("--image_in")
+    state = network_state(checkpoint)
+    # The family's loader demands an epoch and a score.
+    content = {
+        "state_dict": {f"{DISTRIBUTED_PREFIX}{key}": value for key, value in to_family(state).items()},
+        "epoch": 0,
+        "mean_iu": 0,
+        "command": shlex.join(words),
+    }
+    try:
+        with atomic_write(theirs) as temporary:
+            torch.save(content, temporary)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{theirs}: cannot be written ({error}); choose another place") from None
+    left = [key for key in checkpoint["model"] if not key.startswith(NETWORK_PREFIX)]
+    without = ", ".join([*left, "the run"])
+    print(f"{theirs}: {len(state)} entries of the network; such a file has no place for {without}")
+
+
+def _family_arch(config: Mapping[str, Any], path: Path) -> str:
+    """The family's name of the network; a UserError if it has none that computes the same."""
+    backbone, output_stride = config["backbone"], config["output_stride"]
+    lacking = [site for site, code in enumerate(config["wt_layer"]) if family_lacks(backbone, site, code)]
+    if lacking:
+        code = config["wt_layer"][lacking[0]]
+        raise UserError(f"{path}: the family's {backbone} does nothing for code {code} at site {lacking[0]}")
+    dilation = config.get("partial_dilation", False)
+    for name, architecture in ARCHITECTURES.items():
+        same = (architecture["backbone"], architecture["output_stride"]) == (backbone, output_stride)
+        # At output stride 32 nothing is dilated.
+        if same and output_stride < 32 and architecture.get("partial_dilation", False) != dilation:
+            raise UserError(
+                f"{path}: the family's {backbone} is dilated in part, this one wholly: not the same network"
+            )
+        if same and config["head"] == "deeplabv3plus":
+            return f"{FAMILY_PREFIX}{name}"
+    raise UserError(
+        f"{path}: the family has no {config['head']} on {backbone} at output stride {output_stride}"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m utils.legacy``: a file of the family to one of ours, or back."""
+    parser = argparse.ArgumentParser(prog="python -m utils.legacy", description=__doc__.splitlines()[0])
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    directions = parser.add_subparsers(dest="direction", required=True)
+    exporting = directions.add_parser("export", help="a checkpoint of ours to one of the family")
+    importing = directions.add_parser("import", help="a checkpoint of the family to one of ours")
+    importing.add_argument("--arch", help="the family's name of its network, if its file does not tell")
+    importing.add_argument("--wt_layer", type=int, nargs=7, help="its codes, if its file does not tell")
+    for direction, (source, target) in ((exporting, ("ours", "theirs")), (importing, ("theirs", "ours"))):
+        direction.add_argument("source", type=Path, metavar=source)
+        direction.add_argument("target", type=Path, metavar=target)
+    args = parser.parse_args(arguments)
+    if args.direction == "export":
+        export(args.source, args.target)
+        return 0
+    network, checkpoint = load_network(args.source, stated_architecture(args.arch, None, None, args.wt_layer))
+    if "format" in checkpoint:
+        raise UserError(f"{args.source}: is an UrbanDG checkpoint already")
+    model = {f"{NETWORK_PREFIX}{key}": value for key, value in network.state_dict().items()}
+    save_checkpoint(args.target, {**checkpoint, "network": network.config, "model": model})
+    print(f"{args.target}: {len(model)} entries")
+    return 0

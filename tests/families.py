@@ -1,0 +1,44 @@
+"""Files as the public RobustNet's training writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from utils.legacy import to_family
+
+
+def write_family_file(
+    path: Path, state: Mapping[str, Tensor], arch: str | None = None, wt_layer: Sequence[int] | None = None
+) -> Path:
+    """A family file with the entries ``state``, under the family's names without ``module.``.
+
+    Its training command line is stored if ``arch`` is given, with ``--wt_layer`` if that is.
+    """
+    weight = nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.SGD([weight], lr=0.01, momentum=0.9)
+    weight.sum().backward()
+    optimizer.step()
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    content = {
+        "state_dict": {f"module.{key}": value for key, value in state.items()},
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "epoch": 52,
+        "mean_iu": np.float32(0.3625),
+    }
+    if arch is not None:
+        content["command"] = f"train.py --local_rank=0 --dataset gtav --arch network.deepv3.{arch} --sgd"
+        if wt_layer is not None:
+            content["command"] += f" --wt_layer {' '.join(map(str, wt_layer))} --wt_reg_weight 0.6"
+    torch.save(content, path)
+    return path
+
+
+def write_family_file_of(path: Path, network: nn.Module, **command: object) -> Path:
+    """As :func:`write_family_file`, of one of our networks."""
+    return write_family_file(path, to_family(network.state_dict()), **command)

@@ -26,6 +26,7 @@ from torch import Tensor
 import config
 from datasets.labels import LABEL_ID_OF_TRAIN_ID, NUM_CLASSES, PALETTE
 from datasets.reading import read_image
+from network import stated_architecture
 from network.restore import load_network
 from network.segmentor import SegmentationNet
 from utils.errors import UserError, run_program
@@ -47,7 +48,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--snapshot", required=True, help="checkpoint; the network is rebuilt from it alone")
+    parser.add_argument("--snapshot", required=True, help="checkpoint; tells which network it holds")
     parser.add_argument(
         "--input", required=True, type=Path, help="picture, video, or folder of them (with sub-folders)"
     )
@@ -78,14 +79,31 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="sliding: share of a tile covered twice (default 1/3)",
     )
     group.add_argument(
-        "--scales", type=float, nargs="+", default=[1.0], help="average over these sizes (default 1.0)"
+        "--scales",
+        type=scale_list,
+        nargs="+",
+        default=[[1.0]],
+        help="average over these sizes: 0.5 1.0 2.0 or 0.5,1.0,2.0 (default 1.0)",
+    )
+    group.add_argument(
+        "--single_scale", action="store_const", dest="scales", const=[[1.0]], help="the same as --scales 1.0"
     )
     group.add_argument("--flip", action="store_true", help="average with the mirrored picture")
+    group.add_argument("--no_flip", action="store_false", dest="flip", help="do not (default)")
     group.add_argument(
         "--tile_batch", type=int, default=4, help="tiles of crop_size in one forward (default 4)"
     )
+    config.add_network_arguments(parser)
     config.add_device_arguments(parser)
-    return parser.parse_args(arguments)
+    config.add_process_arguments(parser)
+    args = parser.parse_args(arguments)
+    args.scales = [scale for scales in args.scales for scale in scales]
+    return args
+
+
+def scale_list(word: str) -> list[float]:
+    """A word of ``--scales``: a number, or several with commas between."""
+    return [float(number) for number in word.split(",")]
 
 
 @dataclass(frozen=True)
@@ -184,7 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sources = find_sources(args.input, excluded=[args.output, *(args.output / kind for kind in KINDS)])
     folder = ResultFolder(args.output, dict.fromkeys(args.save))
     folder.check(sources)
-    network, _ = load_network(args.snapshot)
+    stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in)
+    network, _ = load_network(args.snapshot, stated)
     classes = network.config["num_classes"]
     if classes != NUM_CLASSES and not KINDS_OF_ANY_CLASSES.issuperset(args.save):
         raise UserError(

@@ -13,79 +13,41 @@ import argparse
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+from PIL import Image
 
 import config
 from datasets.domains import Domains
-from methods import METHODS, Method, Progress, method_named
-from network import SegmentationNet, create_network, load_imagenet_weights, stated_architecture
+from datasets.labels import PALETTE
+from methods import Progress, method_named
+from methods.build import build_method, build_optimizer, wrap
+from methods.inspection import covariance_pictures
+from network import SegmentationNet, create_network, stated_architecture
 from network.cost import describe
 from utils import distributed
 from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
 from utils.errors import UserError, run_program
 from utils.evaluation import autocast, to_device
+from utils.family_flags import family_notices
 from utils.meter import Meter
 from utils.progress import progress_bar
 from utils.run_folder import RunFolder
+from utils.schedule import learning_rate_factor
 from utils.scores import DomainScore, commit, domain_table, percent, write_json
 from utils.seeding import seed_step
+from utils.visualize import crop_pictures
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; without ``--dataset`` the toy city and the settings that suit it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    config.add_training_arguments(parser)
-    config.add_data_arguments(parser)
-    config.add_network_arguments(parser)
-    config.add_device_arguments(parser)
-    config.add_process_arguments(parser)
-    for name, method in METHODS.items():
-        method.add_arguments(parser.add_argument_group(f"method {name}"))
+    parser = config.training_parser(__doc__)
     return config.parse_training_arguments(parser, arguments)
-
-
-def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool) -> Method:
-    """The method around its network, on the CPU, starting weights loaded if ``fresh``."""
-    if fresh and args.pretrained and not args.snapshot:
-        load_imagenet_weights(network, args.backbone_weights)
-    method = METHODS[args.method](network, args)
-    if fresh and args.snapshot:
-        load_state(method, load_checkpoint(args.snapshot)["model"], args.snapshot, args.partial_load)
-    return method
-
-
-def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.Module:
-    """Place the method on the device and, in a group of processes, wrap it for gradient averaging."""
-    many = distributed.world_size() > 1
-    synchronised = many and device.type == "cuda"
-    if args.bs_mult == 1 and not synchronised:
-        raise UserError("--bs_mult 1: BatchNorm needs 2 pictures per process and batch, or several GPUs")
-    if synchronised:
-        nn.SyncBatchNorm.convert_sync_batchnorm(method)
-    method.to(device)
-    if args.channels_last:
-        method.to(memory_format=torch.channels_last)
-    if args.compile:
-        method.network.compile()
-    if not many:
-        return method
-    # PyTorch has no synchronised BN on CPUs: there each process normalises its own batch and rank 0's running
-    # statistics are kept. With synchronised BN all buffers are equal already and need not travel.
-    return DistributedDataParallel(
-        method,
-        device_ids=[device] if device.type == "cuda" else None,
-        broadcast_buffers=not synchronised,
-    )
 
 
 @dataclass
@@ -111,32 +73,27 @@ class Run:
         self.loaders = self.domains.training_loaders(args, self.method.views)
         self.validation = {
             name: self.domains.evaluation_loader(name)
-            for name in dict.fromkeys([args.dataset[0], *args.val_dataset])
+            for name in dict.fromkeys([*args.dataset, *args.val_dataset])
         }
         self.domains.check_labels(self.validation.values(), args)
         self.model = wrap(self.method, args, device)
-        self.optimizer = torch.optim.SGD(
-            self.method.parameter_groups(args.lr),
-            lr=args.lr,
-            momentum=args.momentum,
-            weight_decay=args.weight_decay,
-            fused=device.type == "cuda",
-        )
-        for group in self.optimizer.param_groups:
-            group["initial_lr"] = group["lr"]
+        self.optimizer = build_optimizer(self.method, args, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=args.amp == "fp16")
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
         folder.open(vars(args), resume=resume_file is not None)
+        for line in family_notices(args):
+            folder.log(line)
         self.iteration, self.best = 0, Best()
-        self.best_score: DomainScore | None = None
+        self.best_scores: dict[str, DomainScore] = {}
         if checkpoint is not None:
             self.restore(checkpoint)
             folder.log(f"resumed {resume_file} at iteration {self.iteration}")
 
     @property
     def pictures_per_step(self) -> int:
-        """Pictures of all processes that make one optimiser step."""
-        return self.args.bs_mult * self.args.accumulate * distributed.world_size()
+        """Pictures of all processes and domains that make one iteration."""
+        items = self.args.bs_mult * self.args.accumulate * distributed.world_size()
+        return items * (1 if self.args.image_uniform_sampling else len(self.args.dataset))
 
     @property
     def progress(self) -> Progress:
@@ -146,6 +103,8 @@ class Run:
     def read_checkpoint(self, path: Path) -> dict[str, Any]:
         """The checkpoint to go on from; a UserError if it is of another kind of run."""
         checkpoint = load_checkpoint(path)
+        if "optimizer" not in checkpoint:
+            raise UserError(f"{path}: holds weights alone, no run to go on with; use --snapshot")
         now = {"pictures per step": self.pictures_per_step, **self.folder.plain(vars(self.args))}
         then = {"pictures per step": checkpoint["pictures_per_step"], **checkpoint["arguments"]}
         names = [name for name in now if name not in config.FREE_ON_RESUME and now[name] != then.get(name)]
@@ -182,18 +141,29 @@ class Run:
         distributed.barrier()
 
     def step(self, batches: Iterator[dict[str, dict[str, Any]]], meter: Meter) -> None:
-        """One optimiser step; forward and backward per batch and domain, so one graph lives at a time."""
+        """One iteration: one optimiser step, or with ``--step_per_domain`` one per source domain."""
         args = self.args
-        learning_rate = (1 - self.iteration / args.max_iter) ** args.poly_exp
+        restart = args.rlx_off_iter if args.lr_schedule == "scl-poly" else None
+        learning_rate = learning_rate_factor(
+            self.iteration, args.max_iter, args.poly_exp, restart, args.rescale, args.repoly
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * learning_rate
+        for part in range(self.loaders.parts):
+            self.optimise(batches, meter, self.iteration * self.loaders.parts + part)
+        self.method.after_step(self.progress)
+        meter.steps += 1
+
+    def optimise(self, batches: Iterator[dict[str, dict[str, Any]]], meter: Meter, number: int) -> None:
+        """The run's optimiser step ``number``, backward batch by batch, so that one graph lives at a time."""
+        args = self.args
         self.optimizer.zero_grad(set_to_none=True)
         for part in range(args.accumulate):
             waited = time.perf_counter()
             batch_per_domain = next(batches)
             meter.data_seconds += time.perf_counter() - waited
             # After the loader, which draws from torch's generator itself whenever it starts an epoch.
-            seed_step(args.seed, distributed.rank(), self.iteration * args.accumulate + part)
+            seed_step(args.seed, distributed.rank(), number * args.accumulate + part)
             for domain, batch in batch_per_domain.items():
                 final = part == args.accumulate - 1 and domain == self.method.domains[-1]
                 with self.model.no_sync() if distributed.world_size() > 1 and not final else nullcontext():
@@ -203,8 +173,6 @@ class Run:
                 meter.add({name: loss / args.accumulate for name, loss in losses.items()})
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.method.after_step(self.progress)
-        meter.steps += 1
 
     def score(self, name: str) -> DomainScore:
         """Score the current weights on the val split of one domain."""
@@ -221,20 +189,32 @@ class Run:
         return score
 
     def select(self) -> None:
-        """Evaluate on source val; keep the weights if they are the best so far."""
-        source = self.args.dataset[0]
-        score = self.score(source)
-        miou = score.miou
-        self.folder.log(f"iteration {self.iteration}: {source} val mIoU {percent(miou)}")
-        self.folder.scalars({f"{source}/mean_iu": miou}, self.iteration)
+        """Evaluate on source val, the mean of several sources; keep the weights if the best so far."""
+        if self.args.visualize_feature:
+            image = self.validation[self.args.dataset[0]].dataset[0]["image"].to(self.device)
+            pictures = covariance_pictures(self.method.network.eval(), image)
+            self.draw(f"covariance/{self.iteration}_site", pictures)
+        scores = {name: self.score(name) for name in self.args.dataset}
+        for name, score in scores.items():
+            self.folder.log(f"iteration {self.iteration}: {name} val mIoU {percent(score.miou)}")
+            self.folder.scalars({f"{name}/mean_iu": score.miou}, self.iteration)
+        miou = sum(score.miou for score in scores.values()) / len(scores)
         if not miou <= self.best.miou:
-            self.best, self.best_score = Best(miou, self.iteration), score
+            self.best, self.best_scores = Best(miou, self.iteration), scores
             self.save(self.folder.best)
+
+    def draw(self, name: str, pictures: Mapping[Any, Image.Image]) -> None:
+        """Write pictures to ``<name><key>.png`` in the run folder."""
+        for key, picture in pictures.items():
+            self.folder.picture(f"{name}{key}.png", picture)
 
     def train(self) -> None:
         """Epoch after epoch to ``--max_iter``, from wherever the run stands."""
         self.folder.log(f"{self.args.method}, {describe(self.architecture, self.args.crop_size)}")
         args, steps_per_epoch = self.args, self.loaders.steps_per_epoch
+        if args.dump_augmentation_images:
+            for domain, batch in next(iter(self.loaders.batches(0))).items():
+                self.draw(f"crops/{domain}", crop_pictures(batch, self.method.views, PALETTE))
         self.model.train()
         self.method.before_training(args.max_iter / steps_per_epoch)
         meter = Meter()
@@ -293,13 +273,12 @@ class Run:
 
     def report(self) -> None:
         """Score the selected weights on all domains: a table and ``results.json``."""
-        source = self.args.dataset[0]
         if self.args.selection == "source":
             rule, path, selected = "best source val", self.folder.best, self.best.iteration
             load_state(self.method, load_checkpoint(path)["model"], path)
         else:
             rule, path, selected = "last iteration", self.folder.last, self.iteration
-        known = {source: self.best_score} if self.best_score and selected == self.best.iteration else {}
+        known = self.best_scores if selected == self.best.iteration else {}
         scores = {name: known.get(name) or self.score(name) for name in self.validation}
         self.folder.log(
             f"weights of iteration {selected} ({rule}), {self.domains.protocol_words}, commit {commit()}"
@@ -319,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Random initial weights: the same on every process and in every run with this seed.
     torch.manual_seed(args.seed)
     network = create_network(
-        **stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer)
+        **stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in)
     )
     args.method = method_named(args.method, network.config["wt_layer"])
     exp = args.exp or f"{args.method}-{network.config['backbone']}"

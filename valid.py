@@ -3,7 +3,7 @@
     python valid.py --snapshot best.pth --val_dataset cityscapes bdd100k --output results.json
     torchrun --nproc_per_node=4 valid.py ...                         # the same table, sooner
 
-The network comes from the checkpoint alone.
+The network comes from the checkpoint alone; one of the RobustNet family may need --wt_layer or --arch.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 import config
+from datasets.catalog import CATALOG
 from datasets.domains import Domains
 from network import stated_architecture
 from network.restore import load_network
@@ -26,8 +27,9 @@ from utils.scores import class_table, commit, domain_table, write_json
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; without ``--val_dataset`` the five domains of the toy city."""
+    # No abbreviations: train.py's --bs_mult, which the family's scripts may pass, is not --bs_mult_val.
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--snapshot", nargs="+", required=True, help="checkpoints")
     parser.add_argument("--val_dataset", nargs="+", help="data sets (default: the toy city's five)")
@@ -39,14 +41,15 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     config.add_network_arguments(parser)
     config.add_device_arguments(parser)
     config.add_process_arguments(parser)
-    args = parser.parse_args(arguments)
+    args, further = parser.parse_known_args(arguments)
     if args.val_dataset is None:
         parser.set_defaults(
             data_root=str(config.TOYCITY_ROOT),
             val_dataset=[*config.TOYCITY_DEFAULTS["dataset"], *config.TOYCITY_DEFAULTS["val_dataset"]],
             evaluation_height=config.TOYCITY_DEFAULTS["evaluation_height"],
         )
-        args = parser.parse_args(arguments)
+        args, further = parser.parse_known_args(arguments)
+    args.without_effect = config.training_flags(parser.prog, further)
     config.check_ranges(args)
     if args.output:
         check_writable(Path(args.output), "--output")
@@ -56,7 +59,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     device = distributed.setup(args.local_rank)
-    stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer)
+    if args.without_effect and distributed.is_main():
+        print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
+    stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in)
     domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
     loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
     written = []
@@ -67,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         if args.compile:
             network.compile()
-        sources = checkpoint.get("arguments", {}).get("dataset", [])
+        # Those trained elsewhere may name data sets that are not here.
+        sources = [s for s in checkpoint.get("arguments", {}).get("dataset", []) if s in CATALOG]
         scores = {
             name: domains.score(name, network.predict, loader, device, args.amp, sources)
             for name, loader in loaders.items()
@@ -78,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"\n{name}\n{class_table(score, domains.class_names)}")
         print(f"\n{snapshot}, {args.split} split, {domains.protocol_words}, commit {commit()}")
         print(domain_table(scores), flush=True)
-        content = domains.results(scores, snapshot, split=args.split, iteration=checkpoint["iteration"])
+        content = domains.results(scores, snapshot, split=args.split, iteration=checkpoint.get("iteration"))
         written.append(content)
         if args.output:
             write_json(Path(args.output), written if len(args.snapshot) > 1 else content)

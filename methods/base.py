@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from loss.segmentation import auxiliary_cross_entropy, cross_entropy
+from loss.criterion import SegmentationCriterion
 from network import SegmentationNet
 
 AUXILIARY_WEIGHT = 0.4
@@ -58,6 +58,7 @@ class Method(nn.Module, ABC):
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__()
         self.network = network
+        self.criterion = SegmentationCriterion(arguments)
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -88,12 +89,14 @@ class Method(nn.Module, ABC):
         """Logits B x classes x H x W for uint8 pictures B x 3 x H x W (evaluation mode is the caller's)."""
         return self.network.predict(image)
 
-    def supervised(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def supervised(
+        self, batch: dict[str, Tensor], progress: Progress
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Forward a labelled batch: the segmentation loss terms every method shares, and the network's
         features.
         """
         output = self.network(self.network.input_spec.prepare(batch["image"]))
-        losses = {"main": cross_entropy(output.logits, batch["label"])}
+        losses = {"main": self.criterion(output.logits, batch["label"], progress.iteration)}
         if output.aux_logits is not None:
-            losses["aux"] = AUXILIARY_WEIGHT * auxiliary_cross_entropy(output.aux_logits, batch["label"])
+            losses["aux"] = AUXILIARY_WEIGHT * self.criterion.auxiliary(output.aux_logits, batch["label"])
         return losses, output.features

@@ -16,5 +16,5 @@ class Baseline(Method):
     codes = frozenset({0, 3, 4, 5})
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
-        losses, _ = self.supervised(batch)
+        losses, _ = self.supervised(batch, progress)
         return losses

@@ -102,7 +102,7 @@ class InstanceSelectiveWhitening(Method):
         return getattr(self, self._mask_name(site))
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
-        losses, features = self.supervised(batch)
+        losses, features = self.supervised(batch, progress)
         losses["whitening"] = self.weight * self.whitening(features, progress)
         return losses
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from tensorboardX import SummaryWriter
 
 from utils.distributed import barrier, is_main
@@ -84,6 +85,13 @@ class RunFolder:
             progress_bar.write(line)
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+    def picture(self, name: str, image: Image.Image) -> None:
+        """Write a picture to ``name``, a path within the folder."""
+        if is_main():
+            path = self.path / name
+            path.parent.mkdir(exist_ok=True)
+            image.save(path)
 
     def scalars(self, values: Mapping[str, float], iteration: int) -> None:
         """Add one point per name to TensorBoard."""

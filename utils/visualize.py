@@ -1,6 +1,9 @@
-"""Pictures of what a network says: class colours, colours over the picture, confidence as grey."""
+"""Pictures of what a network is given and says: class colours, confidence as grey, covariances ..."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,3 +24,25 @@ def overlay_picture(image: Image.Image, colours: Image.Image, opacity: float = 0
 def confidence_picture(confidence: np.ndarray) -> Image.Image:
     """Grey picture of probabilities, float H x W in [0, 1]: black is 0, white is 1."""
     return Image.fromarray((confidence.clip(0, 1) * 255).round().astype(np.uint8))
+
+
+def covariance_picture(covariance: np.ndarray) -> Image.Image:
+    """RGB picture of a matrix of correlations, float C x C: white is 0, red is 1 and more, of either sign."""
+    colour = ((1 - np.abs(covariance).clip(0, 1)) * 255).round().astype(np.uint8)
+    return Image.fromarray(np.stack([np.full_like(colour, 255), colour, colour], axis=-1))
+
+
+def crop_pictures(
+    batch: Mapping[str, Any], views: Sequence[str], palette: np.ndarray
+) -> dict[str, Image.Image]:
+    """The crops of a batch as ``<number>_<view>``, and their labels in the colours of ``palette``.
+
+    ``batch`` holds views uint8 B x 3 x H x W and ``label`` int64 B x H x W, on the CPU.
+    """
+    pictures = {}
+    for number, label in enumerate(batch["label"]):
+        pictures[f"{number}_label"] = colour_picture(label.byte().numpy(), palette)
+        for view in views:
+            pixels = batch[view][number].permute(1, 2, 0).contiguous().numpy()
+            pictures[f"{number}_{view}"] = Image.fromarray(pixels)
+    return pictures

@@ -7,6 +7,7 @@ import argparse
 import pytest
 import torch
 
+from config import add_loss_arguments
 from loss.whitening import covariance, upper_triangle
 from methods import METHODS, Method, Progress, method_named
 from methods.isw import InstanceSelectiveWhitening
@@ -18,6 +19,7 @@ CODES = (0, 0, 2, 2, 2, 0, 0)
 
 def arguments(*flags: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
+    add_loss_arguments(parser)
     for method in METHODS.values():
         method.add_arguments(parser.add_argument_group())
     return parser.parse_args(flags)

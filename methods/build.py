@@ -1,0 +1,63 @@
+"""From a method's name and the flags to something that can be trained."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from methods import METHODS, Method
+from network import SegmentationNet, load_imagenet_weights
+from network.restore import load_start
+from utils import distributed
+from utils.errors import UserError
+
+
+def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool) -> Method:
+    """The method around its network, on the CPU, starting weights loaded if ``fresh``."""
+    if fresh and args.pretrained and not args.snapshot:
+        load_imagenet_weights(network, args.backbone_weights)
+    network.backbone.requires_grad_(not args.freeze_trunk)
+    method = METHODS[args.method](network, args)
+    if fresh and args.snapshot:
+        load_start(method, args.snapshot, args.partial_load)
+    return method
+
+
+def build_optimizer(method: Method, args: argparse.Namespace, device: torch.device) -> torch.optim.Optimizer:
+    """SGD, or with ``--adam`` Adam; each group remembers its initial learning rate for the schedule."""
+    groups = method.parameter_groups(args.lr)
+    shared = {"lr": args.lr, "weight_decay": args.weight_decay, "fused": device.type == "cuda"}
+    if args.adam:
+        optimizer = torch.optim.Adam(groups, amsgrad=args.amsgrad, **shared)
+    else:
+        optimizer = torch.optim.SGD(groups, momentum=args.momentum, **shared)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimizer
+
+
+def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.Module:
+    """Place the method on the device and, in a group of processes, wrap it for gradient averaging."""
+    many = distributed.world_size() > 1
+    synchronised = many and device.type == "cuda"
+    if args.bs_mult == 1 and not synchronised:
+        raise UserError("--bs_mult 1: BatchNorm needs 2 pictures per process and batch, or several GPUs")
+    if synchronised:
+        nn.SyncBatchNorm.convert_sync_batchnorm(method)
+    method.to(device)
+    if args.channels_last:
+        method.to(memory_format=torch.channels_last)
+    if args.compile:
+        method.network.compile()
+    if not many:
+        return method
+    # PyTorch has no synchronised BN on CPUs: there each process normalises its own batch and rank 0's running
+    # statistics are kept. With synchronised BN all buffers are equal already and need not travel.
+    return DistributedDataParallel(
+        method,
+        device_ids=[device] if device.type == "cuda" else None,
+        broadcast_buffers=not synchronised,
+    )

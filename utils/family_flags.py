@@ -1,0 +1,80 @@
+"""Flags of the RobustNet family that never did anything there: ignored, or now what they say."""
+
+from __future__ import annotations
+
+import argparse
+
+from utils.errors import UserError
+
+# Flag -> what stands in its place here. Each is taken with or without a value.
+IGNORED = {
+    "hardnm": "",
+    "scf": "",
+    "trunk": "--arch names the network",
+    "start_epoch": "--resume goes on with a run",
+    "max_epoch": "--max_iter says how long a run is",
+}
+# Flag -> what it does here.
+EFFECTIVE = {
+    "fp16": "the same as --amp fp16",
+    "adam": "Adam in place of SGD",
+    "amsgrad": "with --adam: its AMSGrad variant",
+    "freeze_trunk": "train the heads alone; the backbone's BatchNorm statistics still follow the data",
+}
+TEST_MODE_STEPS = 7
+WEIGHT_DECAY = 5e-4
+
+
+def add_family_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    group = parser.add_argument_group("flags of the RobustNet family")
+    for name, meaning in EFFECTIVE.items():
+        group.add_argument(f"--{name}", action="store_true", help=meaning)
+    group.add_argument("--test_mode", action="store_true", help=f"{TEST_MODE_STEPS} steps, to try things out")
+    group.add_argument(
+        "--restore_optimizer", action="store_true", help="--snapshot FILE: go on with its run (--resume FILE)"
+    )
+    for name, instead in IGNORED.items():
+        group.add_argument(
+            f"--{name}", nargs="?", const="", help="; ".join(filter(None, ("ignored", instead)))
+        )
+
+
+def apply_family_arguments(args: argparse.Namespace) -> None:
+    """Translate them, in place, to the flags that the programs go by.
+
+    Raises:
+        UserError: flags that contradict each other.
+    """
+    if args.fp16 and args.amp == "bf16":
+        raise UserError("--fp16 and --amp bf16: give one of them")
+    if args.fp16:
+        args.amp = "fp16"
+    if args.adam and args.sgd:
+        raise UserError("--sgd and --adam: give one of them")
+    if args.amsgrad and not args.adam:
+        raise UserError("--amsgrad: is a variant of Adam; add --adam")
+    if args.test_mode:
+        args.max_iter = min(args.max_iter, TEST_MODE_STEPS)
+    if args.restore_optimizer:
+        if not args.snapshot or args.resume:
+            raise UserError(
+                "--restore_optimizer: needs --snapshot FILE, the run to go on with, and no --resume"
+            )
+        args.resume, args.snapshot = args.snapshot, None
+
+
+def family_notices(args: argparse.Namespace) -> list[str]:
+    """One line for each given flag that the family's code did not heed."""
+    lines = []
+    for name, instead in IGNORED.items():
+        if getattr(args, name) is not None:
+            lines.append("; ".join(filter(None, (f"--{name}: did nothing in the family, ignored", instead))))
+    for name, meaning in EFFECTIVE.items():
+        if getattr(args, name):
+            lines.append(f"--{name}: did nothing in the family; here: {meaning}")
+    if args.weight_decay != WEIGHT_DECAY:
+        lines.append(
+            f"--weight_decay {args.weight_decay}: heeded here; the family always trained with {WEIGHT_DECAY}"
+        )
+    return lines

@@ -245,7 +245,9 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     steps.add_argument("--seed", type=int, default=304, help="seed of every random draw")
     steps.add_argument(
-        "--deterministic", action="store_true", help="bit-exact repetition on the same machine, slower"
+        "--deterministic",
+        action="store_true",
+        help="deterministic algorithms wherever PyTorch has them, slower",
     )
 
     start = parser.add_argument_group("start and results")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 import config
 from datasets.domains import Domains
@@ -27,7 +27,7 @@ from utils.files import atomic_write, check_writable
 from utils.scores import percent, text_table
 from utils.visualize import colour_picture
 
-GAP, CAPTION = 4, 16
+GAP, CAPTION = 4, 24
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -74,7 +74,7 @@ def panel(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> Ima
     draw = ImageDraw.Draw(sheet)
     for column, caption in enumerate(captions):
         left = GAP + sum(widths[:column]) + GAP * column
-        draw.text((left, 2), caption, fill="black")
+        draw.text((left, 2), caption, fill="black", font=ImageFont.load_default(CAPTION - 8))
         for number, row in enumerate(rows):
             sheet.paste(row[column], (left, CAPTION + GAP + sum(heights[:number]) + GAP * number))
     return sheet

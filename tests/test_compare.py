@@ -30,7 +30,7 @@ def test_runs_side_by_side(toycity: Path, tmp_path: Path, capsys: pytest.Capture
     assert second.startswith("second")
     assert sorted(path.name for path in output.iterdir()) == ["gtav.png", "mapillary.png"]
     # Two rows of picture, truth and two predictions, 64 x 128 each.
-    assert Image.open(output / "gtav.png").size == (4 * 128 + 5 * 4, 2 * 64 + 3 * 4 + 16)
+    assert Image.open(output / "gtav.png").size == (4 * 128 + 5 * 4, 2 * 64 + 3 * 4 + 24)
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:

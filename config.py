@@ -109,7 +109,9 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--backbone", help="a backbone by name, e.g. resnet50, mobilenet_v2, timm:convnext_tiny"
     )
-    group.add_argument("--output_stride", type=int, choices=(8, 16, 32), help="with --backbone (default 16)")
+    group.add_argument(
+        "--output_stride", type=int, choices=(4, 8, 16, 32), help="with --backbone (default 16)"
+    )
     group.add_argument(
         "--wt_layer",
         type=int,
@@ -123,6 +125,7 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="normalise every picture by its own mean and deviation, not by ImageNet's",
     )
+    group.add_argument("--partial_load", action="store_true", help="take from --snapshot what fits")
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
@@ -206,9 +209,12 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument("--scale_min", type=float, default=0.5, help="smallest random scale")
     data.add_argument("--scale_max", type=float, default=2.0, help="largest random scale")
+    data.add_argument(
+        "--pre_size", type=int, default=None, help="scale pictures to this short side before the random scale"
+    )
     data.add_argument("--rrotate", type=float, default=0, help="largest random rotation in degrees, 0 = none")
     data.add_argument(
-        "--color_aug", type=float, default=0.5, help="colour jitter on half of the crops, 0 = none"
+        "--color_aug", type=float, default=0.5, help="share of crops whose colours are jittered"
     )
     data.add_argument("--gblur", action="store_true", help="Gaussian blur on every crop")
     data.add_argument("--bblur", action="store_true", help="bilateral blur on every crop, instead of --gblur")
@@ -259,7 +265,6 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     start.add_argument("--backbone_weights", help="ImageNet weights from this file instead of a download")
     start.add_argument("--snapshot", help="start from a checkpoint's weights, at step 0")
-    start.add_argument("--partial_load", action="store_true", help="take from --snapshot what fits")
     start.add_argument(
         "--resume", help="'auto' = go on from the run folder's last.pth if there is one, or a file"
     )
@@ -307,7 +312,9 @@ def add_loss_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--batch_weighting", action="store_true", help="class weights of the batch instead of every picture's"
     )
-    group.add_argument("--wt_bound", type=float, default=1.0, help="such a class weight is at most 1 + this")
+    group.add_argument(
+        "--wt_bound", "-wb", type=float, default=1.0, help="such a class weight is at most 1 + this"
+    )
     group.add_argument(
         "--jointwtborder", action="store_true", help="main loss: boundary label relaxation, class-weighted"
     )
@@ -361,7 +368,7 @@ POSITIVE = (
     "class_uniform_tile",
     "scale_min",
 )
-POSITIVE += ("scale_max", "save_every", "log_every", "covstat_images", "evaluation_height")
+POSITIVE += ("pre_size", "scale_max", "save_every", "log_every", "covstat_images", "evaluation_height")
 NOT_NEGATIVE = ("lr", "poly_exp", "momentum", "weight_decay", "rrotate", "color_aug", "wt_reg_weight", "seed")
 NOT_NEGATIVE += ("cv", "maxSkip", "eval_every", "max_cu_epoch", "num_workers", "cov_stat_epoch")
 NOT_NEGATIVE += ("wt_bound", "rescale", "repoly")
@@ -450,8 +457,9 @@ def parse_training_arguments(
     check_ranges(args)
     if args.scale_max < args.scale_min:
         raise UserError(f"--scale_max {args.scale_max}: is below --scale_min {args.scale_min}")
-    if not 0 <= args.class_uniform_pct <= 1:
-        raise UserError(f"--class_uniform_pct {args.class_uniform_pct}: must be between 0 and 1")
+    for name in ("class_uniform_pct", "color_aug"):
+        if not 0 <= getattr(args, name) <= 1:
+            raise UserError(f"--{name} {getattr(args, name)}: must be between 0 and 1")
     if not (args.relax_denom == 0 or 1 <= args.relax_denom < math.inf):
         raise UserError(f"--relax_denom {args.relax_denom}: must be 0, or 1 and more")
     if args.arch and args.backbone:

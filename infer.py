@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = ResultFolder(args.output, dict.fromkeys(args.save))
     folder.check(sources)
     stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in)
-    network, _ = load_network(args.snapshot, stated)
+    network, _ = load_network(args.snapshot, stated, args.partial_load)
     classes = network.config["num_classes"]
     if classes != NUM_CLASSES and not KINDS_OF_ANY_CLASSES.issuperset(args.save):
         raise UserError(

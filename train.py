@@ -107,9 +107,11 @@ class Run:
             raise UserError(f"{path}: holds weights alone, no run to go on with; use --snapshot")
         now = {"pictures per step": self.pictures_per_step, **self.folder.plain(vars(self.args))}
         then = {"pictures per step": checkpoint["pictures_per_step"], **checkpoint["arguments"]}
-        names = [name for name in now if name not in config.FREE_ON_RESUME and now[name] != then.get(name)]
+        # A setting that the checkpoint does not know came after it, with a default that changes nothing.
+        same = config.FREE_ON_RESUME | (now.keys() - then.keys())
+        names = [name for name in now if name not in same and now[name] != then[name]]
         if names:
-            changes = ", ".join(f"{name} was {then.get(name)}, is {now[name]}" for name in names)
+            changes = ", ".join(f"{name} was {then[name]}, is {now[name]}" for name in names)
             raise UserError(f"{path}: of a run with other settings ({changes}); use its own, or --snapshot")
         return checkpoint
 
@@ -117,7 +119,8 @@ class Run:
         """Go on exactly where the checkpoint was written."""
         load_state(self.method, checkpoint["model"], "--resume")
         self.optimizer.load_state_dict(checkpoint["optimizer"])
-        self.scaler.load_state_dict(checkpoint["scaler"])
+        if checkpoint["scaler"] and self.scaler.is_enabled():
+            self.scaler.load_state_dict(checkpoint["scaler"])
         self.iteration = checkpoint["iteration"]
         # A run that goes on in another folder has no best.pth there to compare with.
         self.best = Best(**checkpoint["best"]) if self.folder.best.exists() else Best()
@@ -170,7 +173,8 @@ class Run:
                     with autocast(args.amp, self.device):
                         losses = self.model(to_device(batch, self.device), domain, self.progress)
                     self.scaler.scale(sum(losses.values()) / args.accumulate).backward()
-                meter.add({name: loss / args.accumulate for name, loss in losses.items()})
+                shares = args.accumulate * self.loaders.parts
+                meter.add({name: loss / shares for name, loss in losses.items()})
         self.scaler.step(self.optimizer)
         self.scaler.update()
 

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
     written = []
     for snapshot in args.snapshot:
-        network, checkpoint = load_network(snapshot, stated)
+        network, checkpoint = load_network(snapshot, stated, args.partial_load)
         network.to(
             device, memory_format=torch.channels_last if args.channels_last else torch.contiguous_format
         )

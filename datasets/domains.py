@@ -163,6 +163,7 @@ class TrainingLoaders:
             args.rrotate,
             args.crop_nopad,
             views,
+            pre_size=args.pre_size,
         )
         self.domains = domains
         self.seed: int = args.seed

@@ -20,6 +20,10 @@ def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool
     if fresh and args.pretrained and not args.snapshot:
         load_imagenet_weights(network, args.backbone_weights)
     network.backbone.requires_grad_(not args.freeze_trunk)
+    if args.freeze_trunk and set(network.sites.values()) & {1, 2}:
+        raise UserError(
+            "--freeze_trunk: whitening (codes 1, 2 of --wt_layer) trains the trunk; drop one of them"
+        )
     method = METHODS[args.method](network, args)
     if fresh and args.snapshot:
         load_start(method, args.snapshot, args.partial_load)
@@ -43,7 +47,8 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
     """Place the method on the device and, in a group of processes, wrap it for gradient averaging."""
     many = distributed.world_size() > 1
     synchronised = many and device.type == "cuda"
-    if args.bs_mult == 1 and not synchronised:
+    separate = args.step_per_domain or args.image_uniform_sampling
+    if args.bs_mult * (1 if separate else len(args.dataset)) == 1 and not synchronised:
         raise UserError("--bs_mult 1: BatchNorm needs 2 pictures per process and batch, or several GPUs")
     if synchronised:
         nn.SyncBatchNorm.convert_sync_batchnorm(method)

@@ -80,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     exporting = directions.add_parser("export", help="a checkpoint of ours to one of the family")
     importing = directions.add_parser("import", help="a checkpoint of the family to one of ours")
     importing.add_argument("--arch", help="the family's name of its network, if its file does not tell")
+    importing.add_argument("--backbone", help="or its backbone, with --output_stride")
+    importing.add_argument("--output_stride", type=int, help="input pixels per pixel of its last stage")
     importing.add_argument("--wt_layer", type=int, nargs=7, help="its codes, if its file does not tell")
     for direction, (source, target) in ((exporting, ("ours", "theirs")), (importing, ("theirs", "ours"))):
         direction.add_argument("source", type=Path, metavar=source)
@@ -88,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.direction == "export":
         export(args.source, args.target)
         return 0
-    network, checkpoint = load_network(args.source, stated_architecture(args.arch, None, None, args.wt_layer))
+    stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer)
+    network, checkpoint = load_network(args.source, stated)
     if "format" in checkpoint:
         raise UserError(f"{args.source}: is an UrbanDG checkpoint already")
     model = {f"{NETWORK_PREFIX}{key}": value for key, value in network.state_dict().items()}

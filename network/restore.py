@@ -13,16 +13,17 @@ from network.legacy import family_checkpoint, starting_weights
 from network.segmentor import SegmentationNet
 from utils.checkpoint import is_own, load_state, network_state, read_file
 from utils.errors import UserError
+from utils.legacy import family_command
 
 
 def load_network(
-    path: Path | str, stated: Mapping[str, Any] | None = None
+    path: Path | str, stated: Mapping[str, Any] | None = None, partial: bool = False
 ) -> tuple[SegmentationNet, dict[str, Any]]:
     """The network of a checkpoint, in evaluation mode on the CPU, and the checkpoint itself.
 
     The architecture comes from the checkpoint alone; what the command line has ``stated`` (arguments of
     ``create_network``) is only compared with it. A file of the RobustNet family does not tell everything: see
-    ``network.legacy.family_checkpoint``.
+    ``network.legacy.family_checkpoint``. With ``partial`` only the entries that fit are taken.
 
     Raises:
         UserError: unreadable checkpoint, keys that do not fit, or a statement that contradicts the
@@ -39,7 +40,7 @@ def load_network(
             raise UserError(
                 f"{path}: was trained with {name} {own[name]}, the flags say {value}; drop or correct them"
             )
-    load_state(network, network_state(checkpoint), path)
+    load_state(network, network_state(checkpoint), path, partial)
     return network.eval(), checkpoint
 
 
@@ -50,9 +51,11 @@ def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> No
     left as it is. With ``partial`` only the entries that fit are taken.
 
     Raises:
-        UserError: unreadable checkpoint, or keys that do not fit (without ``partial``).
+        UserError: unreadable checkpoint, another network, or keys that do not fit (without ``partial``).
     """
     content = read_file(path)
+    if not partial:
+        refuse_another_network(content, method.network.config, path)
     if not is_own(content):
         state = starting_weights(content, path, method.network.config["wt_layer"])
         load_state(method.network, state, path, partial)
@@ -60,3 +63,22 @@ def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> No
         load_state(method, content["model"], path, partial)
     else:
         load_state(method.network, network_state(content), path, partial)
+
+
+def refuse_another_network(content: Mapping[str, Any], config: Mapping[str, Any], path: Path | str) -> None:
+    """Raise a UserError if the network that a file was made with is not that of ``config``.
+
+    Some networks have the same entries (normalisation without parameters, strides), so entries alone do not
+    tell. A file of the RobustNet family says it in its command line, if it holds one.
+    """
+    if is_own(content):
+        made_with = content["network"]
+    else:
+        command = family_command(content)
+        made_with = {} if command.wt_layer is None else {"wt_layer": list(command.wt_layer)}
+    for name, value in made_with.items():
+        if name in config and config[name] != value:
+            raise UserError(
+                f"{path}: was trained with {name} {value}, this network has {config[name]}; "
+                "state the same, or take what fits with --partial_load"
+            )

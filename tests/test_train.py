@@ -213,6 +213,8 @@ def test_snapshot_starts_from_weights_at_step_0(isw_run: Path, toycity: Path, tm
         (["--resume", "nothing.pth"], "nothing.pth"),
         (["--accumulate", "100"], "--accumulate 100"),
         (["--bs_mult", "1"], "--bs_mult 1"),
+        (["--color_aug", "5"], "--color_aug 5"),
+        (["--freeze_trunk", *ISW], "--freeze_trunk"),
         (["--scale_max", "inf"], "--scale_max inf"),
         (["--num_workers", "-1"], "--num_workers -1"),
         (["--relax_denom", "0.5"], "--relax_denom 0.5"),
@@ -258,6 +260,20 @@ def test_a_run_can_go_on_in_another_folder(isw_run: Path, toycity: Path, tmp_pat
     arguments = train_arguments(toycity, tmp_path, *ISW, *resume, "--exp", "elsewhere", "--selection", "last")
     assert train.main(arguments) == 0
     assert (tmp_path / "default" / "elsewhere" / "results.json").exists()
+
+
+def test_fp16_can_be_switched_on_when_resuming(toycity: Path, tmp_path: Path) -> None:
+    weights_after(toycity, tmp_path, "--max_iter", "1")
+    arguments = train_arguments(toycity, tmp_path, "--max_iter", "1", "--resume", "auto", "--fp16")
+    assert train.main(arguments) == 0
+
+
+def test_a_snapshot_of_another_network_is_refused(isw_run: Path, toycity: Path, tmp_path: Path) -> None:
+    """Instance normalisation without parameters leaves no entry: only the record in the file tells."""
+    snapshot = ["--snapshot", str(isw_run / "last.pth"), "--max_iter", "1"]
+    with pytest.raises(UserError, match=r"was trained with wt_layer \[0, 0, 2, 2, 2, 0, 0\]"):
+        train.main(train_arguments(toycity, tmp_path, *snapshot))
+    assert train.main(train_arguments(toycity, tmp_path, *snapshot, "--partial_load")) == 0
 
 
 def test_overwrite_replaces_a_run(toycity: Path, tmp_path: Path) -> None:

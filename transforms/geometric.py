@@ -123,6 +123,7 @@ class JointTransform:
 
     ``crop_size`` is the side of a square or (height, width); the result always has it. Scale factors are
     uniform in [``scale_min``, ``scale_max``], angles in [-``rotate``, ``rotate``] degrees (0 draws none).
+    ``pre_size``, a short side in pixels, is the size that counts as scale 1 instead of the picture's own.
     ``nopad`` crops less instead of padding and resizes the crop. Order and borders are those of the
     published code, except that padding moves the centroid along and the crop always contains it.
     """
@@ -133,6 +134,7 @@ class JointTransform:
     nopad: bool = False
     rotate: float = 0.0
     ignore_label: int = 255
+    pre_size: int | None = None
 
     def __call__(
         self,
@@ -144,6 +146,8 @@ class JointTransform:
         """The transformed RGB picture and uint8 label, both of ``crop_size``; no label stays none."""
         crop = (self.crop_size, self.crop_size) if isinstance(self.crop_size, int) else tuple(self.crop_size)
         scale = rng.uniform(self.scale_min, self.scale_max)
+        if self.pre_size is not None:
+            scale *= self.pre_size / min(image.size)
         window = draw_window((image.height, image.width), crop, scale, centroid, self.nopad, rng)
         flip = rng.random() < 0.5
         angle = rng.uniform(-self.rotate, self.rotate) if self.rotate else 0.0

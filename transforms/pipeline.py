@@ -40,8 +40,11 @@ class TrainTransform:
         crop_nopad: bool = False,
         views: Sequence[str] = ("image",),
         ignore_label: int = 255,
+        pre_size: int | None = None,
     ) -> None:
-        self.joint = JointTransform(crop_size, scale_min, scale_max, crop_nopad, rrotate, ignore_label)
+        self.joint = JointTransform(
+            crop_size, scale_min, scale_max, crop_nopad, rrotate, ignore_label, pre_size
+        )
         jitter = ColourJitter(0.4, 0.4, 0.4, 0.1, probability=color_aug) if color_aug > 0 else None
         blur = "bilateral" if bblur else "gaussian" if gblur else None
         further = {name: PHOTOMETRIC_VIEWS[name] for name in views if name != "image"}

@@ -13,6 +13,10 @@ IGNORED = {
     "trunk": "--arch names the network",
     "start_epoch": "--resume goes on with a run",
     "max_epoch": "--max_iter says how long a run is",
+    "use_wtloss": "--wt_layer says so",
+    "use_isw": "--wt_layer says so",
+    "dist_url": "the launcher says so",
+    "tb_tag": "--exp names the run",
 }
 # Flag -> what it does here.
 EFFECTIVE = {

@@ -69,15 +69,45 @@ def test_batches_of_two_domains(toycity: Path, tmp_path: Path, flags: list[str],
 
 
 @pytest.mark.parametrize("flags", [[], ["--step_per_domain"], ["--image_uniform_sampling"]])
-def test_two_sources_train_with_isw_and_resume(toycity: Path, tmp_path: Path, flags: list[str]) -> None:
-    arguments = train_arguments(toycity, tmp_path / "whole", *TWO, *ISW, *flags, "--max_iter", "7")
-    assert train.main(arguments) == 0
-    folder = tmp_path / "whole" / "default" / "tiny"
-    log = (folder / "log.txt").read_text()
+def test_two_sources_train_with_isw_and_resume_to_the_same_bits(
+    toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
+) -> None:
+    def arguments(name: str) -> list[str]:
+        return train_arguments(toycity, tmp_path / name, *TWO, *ISW, *flags, "--max_iter", "7")
+
+    def dying_step(run: train.Run, *args: object) -> None:
+        if run.iteration == 4:
+            raise KeyboardInterrupt
+        whole_step(run, *args)
+
+    whole_step = train.Run.step
+    assert train.main(arguments("whole")) == 0
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train.Run, "step", dying_step)
+        train.main(arguments("killed"))
+    assert train.main([*arguments("killed"), "--resume", "auto"]) == 0
+    folders = [tmp_path / name / "default" / "tiny" for name in ("whole", "killed")]
+    whole, resumed = (load_checkpoint(folder / "last.pth")["model"] for folder in folders)
+    assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []
+    assert whole["mask_site3"].sum() > 0
+    log = (folders[0] / "log.txt").read_text()
     assert "gtav val mIoU" in log
     assert "synthia val mIoU" in log
-    assert load_checkpoint(folder / "last.pth")["model"]["mask_site3"].sum() > 0
-    assert train.main([*arguments, "--resume", "auto"]) == 0
+
+
+def test_the_logged_loss_does_not_depend_on_how_domains_step(toycity: Path, tmp_path: Path) -> None:
+    losses = []
+    for flags in ([], ["--step_per_domain"]):
+        ckpt = tmp_path / str(len(losses))
+        still = ["--lr", "0", "--max_iter", "1", "--log_every", "1"]
+        assert train.main(train_arguments(toycity, ckpt, *TWO, *flags, *still)) == 0
+        (line,) = (
+            line
+            for line in (ckpt / "default" / "tiny" / "log.txt").read_text().splitlines()
+            if "[iter 1 / 1]" in line
+        )
+        losses.append(float(line.partition("main ")[2].partition(",")[0]))
+    assert losses[1] == pytest.approx(losses[0], rel=0.3)
 
 
 def test_a_step_per_domain_is_two_steps(toycity: Path, tmp_path: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from loss.segmentation import auxiliary_cross_entropy, cross_entropy
 from network import SegmentationNet, create_network, list_backbones
 from network.backbone import BACKBONES
+from network.restore import load_network
 from network.sites import NO_SITES, NUM_SITES, SITE_LAYERS, STAGES, WHITENED_CODES
+from utils.checkpoint import save_checkpoint
 from utils.errors import UserError
 
 
@@ -30,6 +35,47 @@ def test_one_training_step_reaches_every_parameter(name: str):
     output = network.eval()(pictures[:1])
     assert output.logits.shape == (1, 19, 64, 64)
     assert output.aux_logits is None
+
+
+def strides_of_all() -> list[tuple[str, int]]:
+    """Every backbone at every output stride it supports."""
+    with torch.device("meta"):
+        return [
+            (name, stride)
+            for name in list_backbones()
+            for stride in BACKBONES[name](name, 32, NO_SITES, False).output_strides
+        ]
+
+
+HEAVY = ("resnet101", "resnet152", "resnext", "wide")
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [
+        pytest.param(*case, marks=pytest.mark.slow if case[0].startswith(HEAVY) or case[1] == 4 else [])
+        for case in strides_of_all()
+    ],
+)
+def test_trains_a_step_evaluates_saves_and_reloads(name: str, stride: int, tmp_path: Path):
+    network = create_network(name, output_stride=stride).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
+    first = next(network.parameters())
+    before = first.detach().clone()
+    output = network(picture_batch())
+    label = torch.zeros(2, 64, 64, dtype=torch.int64)
+    (cross_entropy(output.logits, label) + auxiliary_cross_entropy(output.aux_logits, label)).backward()
+    optimizer.step()
+    assert not torch.equal(before, first)
+    pictures = torch.randint(0, 256, (1, 3, 40, 56), generator=torch.Generator().manual_seed(0)).byte()
+    with torch.inference_mode():
+        expected = network.eval().predict(pictures)
+        assert expected.shape == (1, 19, 40, 56)
+        assert torch.isfinite(expected).all()
+        model = {f"network.{key}": value for key, value in network.state_dict().items()}
+        save_checkpoint(tmp_path / "last.pth", {"network": network.config, "model": model, "iteration": 1})
+        reloaded, _ = load_network(tmp_path / "last.pth")
+        assert torch.equal(reloaded.predict(pictures), expected)
 
 
 def feature_sizes(name: str, stride: int, partial: bool) -> dict[str, tuple[int, int]]:

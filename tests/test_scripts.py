@@ -117,6 +117,9 @@ def test_a_training_script_is_the_published_one(row: str) -> None:
     assert f"Published with {gpus} GPUs x {pictures} pictures." in script.read_text()
 
 
+INFERRED = ("infer_r50os16_cty_isw.sh", "infer_r50os16_cty_isw_pooling.sh")
+
+
 def test_every_published_script_is_there() -> None:
     published = {f"train_{row.split()[0]}.sh" for row in PUBLISHED}
     assert len(published) == 23
@@ -125,7 +128,7 @@ def test_every_published_script_is_there() -> None:
     scripts = [
         *ours,
         *(f"valid_{n}.sh" for n in VALIDATED),
-        *(path.name for path in SCRIPTS.glob("infer_*.sh")),
+        *INFERRED,
     ]
     assert all(os.access(SCRIPTS / name, os.X_OK) for name in scripts)
 
@@ -210,6 +213,14 @@ def test_validation_script(name: str, data: Path, tmp_path: Path) -> None:
     assert valid.main([*words, *extra]) == 0
     domains = json.loads(output.read_text())["domains"]
     assert list(domains) == ["bdd100k", "cityscapes", "synthia", "mapillary"]
+
+
+def test_pooling_script_for_real(toycity: Path, tmp_path: Path) -> None:
+    snapshot = snapshot_of("mobile_gtav_base", tmp_path)
+    pictures = toycity / "cityscapes" / "leftImg8bit_trainvaltest" / "leftImg8bit" / "val"
+    flags = ["--input", str(pictures), "--scales", "0.5", "1.0"]
+    started("infer_r50os16_cty_isw_pooling.sh", str(snapshot), "results", *flags, folder=tmp_path)
+    assert len(list((tmp_path / "results" / "color").rglob("*.png"))) == 3
 
 
 def test_inference_script(toycity: Path, tmp_path: Path) -> None:

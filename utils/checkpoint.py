@@ -91,7 +91,7 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     """
     content = read_file(path)
     if not is_own(content):
-        raise UserError(f"{path}: not an UrbanDG checkpoint; train one with train.py")
+        raise UserError(f"{path}: not an UrbanDG checkpoint, no run to go on with; use --snapshot")
     return content
 
 

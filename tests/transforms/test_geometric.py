@@ -174,3 +174,12 @@ def test_without_a_label() -> None:
     image, label = JointTransform(8)(picture(20, 20), None, None, generator(0))
     assert image.size == (8, 8)
     assert label is None
+
+
+def test_pre_size_is_what_counts_as_scale_one() -> None:
+    """A picture of 40 x 20 at pre_size 80 is the picture of 160 x 80, cropped from the same place."""
+    small = picture(20, 40)
+    large = small.resize((160, 80), Image.Resampling.BICUBIC)
+    first, _ = JointTransform(32, 1.0, 1.0, pre_size=80)(small, None, None, generator(3))
+    second, _ = JointTransform(32, 1.0, 1.0)(large, None, None, generator(3))
+    assert abs(np.asarray(first).astype(int) - np.asarray(second)).max() <= 2

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from config import add_loss_arguments, add_training_arguments, check_loss_arguments
+from config import check_loss_arguments
 from loss.boundary_relaxation import relaxed_cross_entropy
 from loss.class_balance import image_weighted_cross_entropy
 from loss.criterion import CLASS_WEIGHTS, SegmentationCriterion
+from utils.training_flags import add_loss_arguments, add_training_arguments
 
 
 def criterion(*flags: str) -> SegmentationCriterion:

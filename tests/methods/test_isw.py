@@ -7,12 +7,12 @@ import argparse
 import pytest
 import torch
 
-from config import add_loss_arguments
 from loss.whitening import covariance, upper_triangle
 from methods import METHODS, Method, Progress, method_named
 from methods.isw import InstanceSelectiveWhitening
 from network import create_network
 from utils.errors import UserError
+from utils.training_flags import add_loss_arguments
 
 CODES = (0, 0, 2, 2, 2, 0, 0)
 

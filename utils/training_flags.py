@@ -1,0 +1,190 @@
+"""The flags of train.py alone, in the family's spelling; what several programs share is in ``config.py``."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything else that train.py takes, in the family's spelling."""
+    data = parser.add_argument_group("training data")
+    data.add_argument("--dataset", nargs="+", help="source domains (default: the toy city's gtav)")
+    data.add_argument(
+        "--image_uniform_sampling",
+        action="store_true",
+        help="several sources: draw from all their pictures alike; default: a picture of each per item",
+    )
+    data.add_argument(
+        "--step_per_domain",
+        action="store_true",
+        help="several sources: an optimiser step for each in turn, as published; default: one joint step",
+    )
+    data.add_argument(
+        "--val_dataset", nargs="*", default=[], help="domains that are scored at the end, never trained on"
+    )
+    data.add_argument(
+        "--covstat_val_dataset", nargs="+", help="data sets of the ISW statistics (default: --dataset)"
+    )
+    data.add_argument("--covstat_images", type=int, default=500, help="ISW: pictures per round of statistics")
+    data.add_argument(
+        "--city_mode",
+        choices=("train", "val", "trainval"),
+        default="train",
+        help="split that is trained on; trainval = train and val together",
+    )
+    data.add_argument(
+        "--class_uniform_pct", type=float, default=0.5, help="share of crops drawn by class, 0 = none"
+    )
+    data.add_argument(
+        "--class_uniform_tile", type=int, default=1024, help="tile side in pixels for class centroids"
+    )
+    data.add_argument(
+        "--coarse_boost_classes",
+        nargs="+",
+        default=[],
+        metavar="CLASS",
+        help="cityscapes: these train ids (14,15,16 or 14 15 16) are drawn by class from train_extra, "
+        "with its coarse labels, too",
+    )
+    data.add_argument(
+        "--maxSkip",
+        type=int,
+        default=0,
+        metavar="N",
+        help="cityscapes: train also on the frames N before and behind each one in its sequence, where "
+        "picture and label are below $CITYSCAPES_AUG_DIR (default: the data set's folder)",
+    )
+    data.add_argument(
+        "--max_cu_epoch",
+        type=int,
+        default=10000,
+        help="last epoch that draws the pictures of --coarse_boost_classes and --maxSkip",
+    )
+    data.add_argument("--crop_size", type=int, default=768, help="side of the training crop in pixels")
+    data.add_argument(
+        "--crop_nopad", action="store_true", help="shrink the crop to small pictures instead of padding"
+    )
+    data.add_argument("--scale_min", type=float, default=0.5, help="smallest random scale")
+    data.add_argument("--scale_max", type=float, default=2.0, help="largest random scale")
+    data.add_argument(
+        "--pre_size", type=int, default=None, help="scale pictures to this short side before the random scale"
+    )
+    data.add_argument("--rrotate", type=float, default=0, help="largest random rotation in degrees, 0 = none")
+    data.add_argument(
+        "--color_aug", type=float, default=0.5, help="share of crops whose colours are jittered"
+    )
+    data.add_argument("--gblur", action="store_true", help="Gaussian blur on every crop")
+    data.add_argument("--bblur", action="store_true", help="bilateral blur on every crop, instead of --gblur")
+    data.add_argument(
+        "--dump_augmentation_images",
+        action="store_true",
+        help="write the first batch of crops and labels to the run folder",
+    )
+
+    steps = parser.add_argument_group("optimisation")
+    steps.add_argument("--method", help="default: what the --wt_layer codes ask for")
+    steps.add_argument("--max_iter", type=int, default=40000, help="optimiser steps")
+    steps.add_argument("--bs_mult", type=int, default=4, help="pictures per step and process")
+    steps.add_argument(
+        "--accumulate", type=int, default=1, help="batches of bs_mult whose gradients make one step"
+    )
+    steps.add_argument("--lr", type=float, default=0.01, help="learning rate")
+    steps.add_argument(
+        "--lr_schedule",
+        choices=("poly", "scl-poly"),
+        default="poly",
+        help="poly = lr x (1 - step / max_iter) ^ poly_exp; scl-poly = poly that restarts at --rlx_off_iter",
+    )
+    steps.add_argument("--poly_exp", type=float, default=0.9, help="exponent of the poly schedule")
+    steps.add_argument("--momentum", type=float, default=0.9, help="SGD momentum")
+    steps.add_argument(
+        "--weight_decay", type=float, default=5e-4, help="SGD weight decay, on every parameter"
+    )
+    steps.add_argument(
+        "--sgd", action="store_true", help="the optimiser is SGD with or without this family flag"
+    )
+    steps.add_argument(
+        "--syncbn", action="store_true", help="BN is synchronised whenever there are several GPUs"
+    )
+    steps.add_argument("--seed", type=int, default=304, help="seed of every random draw")
+    steps.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="deterministic algorithms wherever PyTorch has them, slower",
+    )
+
+    start = parser.add_argument_group("start and results")
+    start.add_argument(
+        "--pretrained", action="store_true", default=True, help="start from ImageNet weights (default)"
+    )
+    start.add_argument(
+        "--no_pretrained", dest="pretrained", action="store_false", help="start from random weights"
+    )
+    start.add_argument("--backbone_weights", help="ImageNet weights from this file instead of a download")
+    start.add_argument("--snapshot", help="start from a checkpoint's weights, at step 0")
+    start.add_argument(
+        "--resume", help="'auto' = go on from the run folder's last.pth if there is one, or a file"
+    )
+    start.add_argument("--overwrite", action="store_true", help="replace a run that is in the run folder")
+    start.add_argument(
+        "--eval_every",
+        type=int,
+        default=5000,
+        help="steps between evaluations on source val, 0 = only at the end",
+    )
+    start.add_argument(
+        "--selection",
+        choices=("source", "last"),
+        default="source",
+        help="weights that are scored at the end: best on source val, or of the last step",
+    )
+    start.add_argument(
+        "--visualize_feature",
+        action="store_true",
+        help="whitened sites: write their covariance as pictures to the run folder at every evaluation",
+    )
+    start.add_argument("--save_every", type=int, default=1000, help="steps between writes of last.pth")
+    start.add_argument("--log_every", type=int, default=10, help="steps between log lines")
+    start.add_argument("--ckpt", default="./logs/", help="folder of all runs")
+    start.add_argument("--tb_path", help="folder of TensorBoard logs (default: --ckpt)")
+    start.add_argument("--date", default="default", help="first part of the run folder's name")
+    start.add_argument("--exp", help="second part (default: method and backbone)")
+
+
+def add_loss_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a labelled pixel costs, and the schedule that goes with boundary label relaxation."""
+    group = parser.add_argument_group("segmentation loss")
+    group.add_argument(
+        "--cls_wt_loss", action="store_true", help="fixed class weights on plain and auxiliary cross entropy"
+    )
+    group.add_argument(
+        "--img_wt_loss", action="store_true", help="main loss: class weights of every picture's own"
+    )
+    group.add_argument(
+        "--img_wt_reduction",
+        choices=("mean", "sum"),
+        default="mean",
+        help="--img_wt_loss over the pictures of a batch; the published code sums",
+    )
+    group.add_argument(
+        "--batch_weighting", action="store_true", help="class weights of the batch instead of every picture's"
+    )
+    group.add_argument(
+        "--wt_bound", "-wb", type=float, default=1.0, help="such a class weight is at most 1 + this"
+    )
+    group.add_argument(
+        "--jointwtborder", action="store_true", help="main loss: boundary label relaxation, class-weighted"
+    )
+    group.add_argument(
+        "--strict_bdr_cls", nargs="+", default=[], help="train ids that are not relaxed: 5,6,7 or 5 6 7"
+    )
+    group.add_argument(
+        "--rlx_off_iter",
+        type=int,
+        default=-1,
+        help="no relaxation after this step, pixels at a boundary count twice instead; -1 = relax always",
+    )
+    group.add_argument(
+        "--rescale", type=float, default=1.0, help="scl-poly: learning rate at the restart / --lr"
+    )
+    group.add_argument("--repoly", type=float, default=1.5, help="scl-poly: exponent after the restart")

@@ -13,10 +13,6 @@ IGNORED = {
     "trunk": "--arch names the network",
     "start_epoch": "--resume goes on with a run",
     "max_epoch": "--max_iter says how long a run is",
-    "use_wtloss": "--wt_layer says so",
-    "use_isw": "--wt_layer says so",
-    "dist_url": "the launcher says so",
-    "tb_tag": "--exp names the run",
 }
 # Flag -> what it does here.
 EFFECTIVE = {
@@ -26,7 +22,7 @@ EFFECTIVE = {
     "freeze_trunk": "train the heads alone; the backbone's BatchNorm statistics still follow the data",
 }
 TEST_MODE_STEPS = 7
-WEIGHT_DECAY = 5e-4
+PUBLISHED_WEIGHT_DECAY = 5e-4
 
 
 def add_family_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +65,7 @@ def apply_family_arguments(args: argparse.Namespace) -> None:
 
 
 def family_notices(args: argparse.Namespace) -> list[str]:
-    """One line for each given flag that the family's code did not heed."""
+    """One line for each given flag that the family's code did not heed, or that has no effect here."""
     lines = []
     for name, instead in IGNORED.items():
         if getattr(args, name) is not None:
@@ -77,8 +73,23 @@ def family_notices(args: argparse.Namespace) -> list[str]:
     for name, meaning in EFFECTIVE.items():
         if getattr(args, name):
             lines.append(f"--{name}: did nothing in the family; here: {meaning}")
-    if args.weight_decay != WEIGHT_DECAY:
+    if args.weight_decay != PUBLISHED_WEIGHT_DECAY:
         lines.append(
-            f"--weight_decay {args.weight_decay}: heeded here; the family always trained with {WEIGHT_DECAY}"
+            f"--weight_decay {args.weight_decay}: heeded here; "
+            f"the family always trained with {PUBLISHED_WEIGHT_DECAY}"
         )
+    if not (args.img_wt_loss or args.jointwtborder):
+        given = [
+            name
+            for name, value in (("wt_bound", 1.0), ("batch_weighting", False))
+            if vars(args)[name] != value
+        ]
+        lines += [f"--{name}: has no effect without --img_wt_loss or --jointwtborder" for name in given]
+    if args.rlx_off_iter >= 0 and not args.jointwtborder:
+        lines.append("--rlx_off_iter: has no effect without --jointwtborder")
+    if args.visualize_feature and not {1, 2} & set(args.wt_layer or ()):
+        lines.append("--visualize_feature: has no effect without a site of code 1 or 2 in --wt_layer")
+    if len(args.dataset) == 1:
+        given = [name for name in ("step_per_domain", "image_uniform_sampling") if vars(args)[name]]
+        lines += [f"--{name}: has no effect with one source domain" for name in given]
     return lines

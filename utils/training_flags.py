@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from utils.family_flags import PUBLISHED_WEIGHT_DECAY
+
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything else that train.py takes, in the family's spelling."""
@@ -98,7 +100,10 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     steps.add_argument("--poly_exp", type=float, default=0.9, help="exponent of the poly schedule")
     steps.add_argument("--momentum", type=float, default=0.9, help="SGD momentum")
     steps.add_argument(
-        "--weight_decay", type=float, default=5e-4, help="SGD weight decay, on every parameter"
+        "--weight_decay",
+        type=float,
+        default=PUBLISHED_WEIGHT_DECAY,
+        help="SGD weight decay, on every parameter",
     )
     steps.add_argument(
         "--sgd", action="store_true", help="the optimiser is SGD with or without this family flag"
@@ -169,9 +174,7 @@ def add_loss_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--batch_weighting", action="store_true", help="class weights of the batch instead of every picture's"
     )
-    group.add_argument(
-        "--wt_bound", "-wb", type=float, default=1.0, help="such a class weight is at most 1 + this"
-    )
+    group.add_argument("--wt_bound", type=float, default=1.0, help="such a class weight is at most 1 + this")
     group.add_argument(
         "--jointwtborder", action="store_true", help="main loss: boundary label relaxation, class-weighted"
     )

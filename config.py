@@ -49,6 +49,10 @@ TOYCITY_DEFAULTS: dict[str, object] = {
     "eval_every": 250,
     "channels_last": True,
     "evaluation_height": 256,
+    # Its layer4 has 6 x 6 pixels of a crop.
+    "contrast_max_classes": 6,
+    "contrast_max_views": 6,
+    "num_patch": 4,
 }
 
 
@@ -173,7 +177,7 @@ FREE_ON_RESUME |= {
 }
 FREE_ON_RESUME |= {"pretrained", "backbone_weights", "partial_load", "selection", "sgd", "syncbn"}
 FREE_ON_RESUME |= {"eval_every", "save_every", "log_every", "dump_augmentation_images", "visualize_feature"}
-FREE_ON_RESUME |= {"fp16", "test_mode", "restore_optimizer", *IGNORED}
+FREE_ON_RESUME |= {"fp16", "test_mode", "restore_optimizer", "jit_only", *IGNORED}
 
 POSITIVE = (
     "max_iter",
@@ -185,9 +189,10 @@ POSITIVE = (
     "scale_min",
 )
 POSITIVE += ("pre_size", "scale_max", "save_every", "log_every", "covstat_images", "evaluation_height")
-NOT_NEGATIVE = ("lr", "poly_exp", "momentum", "weight_decay", "rrotate", "color_aug", "wt_reg_weight", "seed")
+POSITIVE += ("nce_T", "contrast_max_classes", "contrast_max_views", "num_patch")
+NOT_NEGATIVE = ("lr", "poly_exp", "momentum", "weight_decay", "rrotate", "color_aug", "seed")
 NOT_NEGATIVE += ("cv", "maxSkip", "eval_every", "max_cu_epoch", "num_workers", "cov_stat_epoch")
-NOT_NEGATIVE += ("wt_bound", "rescale", "repoly")
+NOT_NEGATIVE += ("wt_bound", "rescale", "repoly", "w1", "w2", "w3", "w4", "diia_layout_switch")
 
 
 def check_ranges(args: argparse.Namespace) -> None:
@@ -196,7 +201,7 @@ def check_ranges(args: argparse.Namespace) -> None:
     for name in values.keys() & {*POSITIVE}:
         if not 0 < values[name] < math.inf:
             raise UserError(f"--{name} {values[name]}: must be greater than 0")
-    for name in values.keys() & {*NOT_NEGATIVE}:
+    for name in values.keys() & {*NOT_NEGATIVE, *(name for name in values if name.endswith("_weight"))}:
         if not 0 <= values[name] < math.inf:
             raise UserError(f"--{name} {values[name]}: must be 0 or a positive number")
 
@@ -273,6 +278,9 @@ def parse_training_arguments(
     check_ranges(args)
     if args.scale_max < args.scale_min:
         raise UserError(f"--scale_max {args.scale_max}: is below --scale_min {args.scale_min}")
+    if args.color_jitter and not (min(args.color_jitter) >= 0 and args.color_jitter[3] <= 0.5):
+        amounts = " ".join(map(str, args.color_jitter))
+        raise UserError(f"--color_jitter {amounts}: must be 0 or more, the last, of hue, at most 0.5")
     for name in ("class_uniform_pct", "color_aug"):
         if not 0 <= getattr(args, name) <= 1:
             raise UserError(f"--{name} {getattr(args, name)}: must be between 0 and 1")

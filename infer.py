@@ -1,9 +1,11 @@
-"""Segment any picture, folder of pictures or video with the network of a checkpoint.
+"""Segment any picture, folder of pictures, video or known data set with the network of a checkpoint.
 
     python infer.py --snapshot logs/default/my_run/best.pth --input street.jpg --output results
     python infer.py --snapshot best.pth --input pictures/ --output results --inference_mode sliding --flip
+    python infer.py --snapshot best.pth --val_dataset cityscapes mapillary --data_root /data --output results
 
-Writes OUTPUT/<kind>/<same relative name>.png, for a video OUTPUT/<kind>/<its name>/000001.png and so on.
+Writes OUTPUT/<kind>/<same relative name>.png, for a video OUTPUT/<kind>/<its name>/000001.png and so on,
+and for --val_dataset OUTPUT/<data set>/<kind>/<name>.png.
 Kinds: trainids (0..18), labelids (Cityscapes' ids, for its server), color, overlay (color over the picture),
 confidence (grey, white is certain).
 """
@@ -24,6 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 import config
+from datasets.domains import split_pictures
 from datasets.labels import LABEL_ID_OF_TRAIN_ID, NUM_CLASSES, PALETTE
 from datasets.reading import read_image
 from network import stated_architecture
@@ -31,6 +34,7 @@ from network.restore import load_network
 from network.segmentor import SegmentationNet
 from utils.errors import UserError, run_program
 from utils.evaluation import autocast
+from utils.family_flags import dataset_name
 from utils.pictures import Source, find_sources, read_ahead, source_pictures
 from utils.progress import progress_bar
 from utils.result_folder import ResultFolder
@@ -45,14 +49,18 @@ LESS_MEMORY = "use --inference_mode sliding with a smaller --crop_size or --tile
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
+    # No abbreviations: flags of train.py, which the family's scripts may pass, are not short forms of these.
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--snapshot", required=True, help="checkpoint; tells which network it holds")
-    parser.add_argument(
-        "--input", required=True, type=Path, help="picture, video, or folder of them (with sub-folders)"
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--input", type=Path, help="picture, video, or folder of them (with sub-folders)")
+    what.add_argument(
+        "--val_dataset", nargs="+", type=dataset_name, help="data sets; their labels are not needed"
     )
-    parser.add_argument("--output", required=True, type=Path, help="folder of the results")
+    parser.add_argument("--output", "--results", required=True, type=Path, help="folder of the results")
+    parser.add_argument("--mod", default="", metavar="NAME", help="put them into the folder NAME in there")
     parser.add_argument(
         "--save",
         nargs="+",
@@ -93,10 +101,15 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     group.add_argument(
         "--tile_batch", type=int, default=4, help="tiles of crop_size in one forward (default 4)"
     )
+    group = parser.add_argument_group("data, for --val_dataset")
+    group.add_argument("--data_root", help="folder that holds every data set in a folder of its name")
+    group.add_argument("--split", default="val", choices=("train", "val", "test"), help="which pictures")
+    config.add_division_arguments(group)
     config.add_network_arguments(parser)
     config.add_device_arguments(parser)
     config.add_process_arguments(parser)
-    args = parser.parse_args(arguments)
+    args, further = parser.parse_known_args(arguments)
+    args.without_effect = config.training_flags(parser.prog, further)
     args.scales = [scale for scales in args.scales for scale in scales]
     return args
 
@@ -104,6 +117,26 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def scale_list(word: str) -> list[float]:
     """A word of ``--scales``: a number, or several with commas between."""
     return [float(number) for number in word.split(",")]
+
+
+def find_work(args: argparse.Namespace) -> list[tuple[ResultFolder, list[Source]]]:
+    """What to segment and where to: ``--input`` as a whole, or each ``--val_dataset`` to a folder of its own.
+
+    Raises:
+        UserError: an input or data set that is not there, or a folder that cannot take the results.
+    """
+    root, kinds = args.output / args.mod, tuple(dict.fromkeys(args.save))
+    if args.input is not None:
+        excluded = [args.output, root, *(root / kind for kind in KINDS)]
+        work = [(ResultFolder(root, kinds), find_sources(args.input, excluded))]
+    else:
+        work = [
+            (ResultFolder(root / name, kinds), split_pictures(name, args, config.DATASET_ROOTS))
+            for name in dict.fromkeys(args.val_dataset)
+        ]
+    for folder, sources in work:
+        folder.check(sources)
+    return work
 
 
 @dataclass(frozen=True)
@@ -199,9 +232,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.flip,
         args.tile_batch,
     )
-    sources = find_sources(args.input, excluded=[args.output, *(args.output / kind for kind in KINDS)])
-    folder = ResultFolder(args.output, dict.fromkeys(args.save))
-    folder.check(sources)
+    if args.without_effect:
+        print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
+    work = find_work(args)
     stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in)
     network, _ = load_network(args.snapshot, stated, args.partial_load)
     classes = network.config["num_classes"]
@@ -232,13 +265,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.debug:
             traceback.print_exception(error)
 
-    pictures = read_pictures(sources, windows, folder.has if args.resume else lambda name: False)
-    total = None if any(source.is_video for source in sources) else len(sources)
-    with progress_bar(read_ahead(pictures), total=total, unit="picture") as progress:
-        written = segment(progress, predict_one, folder, report)
+    written = 0
+    for folder, sources in work:
+        pictures = read_pictures(sources, windows, folder.has if args.resume else lambda name: False)
+        total = None if any(source.is_video for source in sources) else len(sources)
+        with progress_bar(read_ahead(pictures), total=total, unit="picture") as progress:
+            written += segment(progress, predict_one, folder, report)
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
-    print(f"{args.output}: {written} pictures written, {len(failures)} failed ({', '.join(folder.kinds)})")
+    kinds = ", ".join(dict.fromkeys(args.save))
+    print(f"{args.output / args.mod}: {written} pictures written, {len(failures)} failed ({kinds})")
     return 1 if failures else 0
 
 

@@ -15,7 +15,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from PIL import Image
 import config
 from datasets.domains import Domains
 from datasets.labels import PALETTE
-from methods import Progress, method_named
+from methods import METHODS, Progress, method_named
 from methods.build import build_method, build_optimizer, wrap
 from methods.inspection import covariance_pictures
 from network import SegmentationNet, create_network, stated_architecture
@@ -39,8 +38,9 @@ from utils.meter import Meter
 from utils.progress import progress_bar
 from utils.run_folder import RunFolder
 from utils.schedule import learning_rate_factor
-from utils.scores import DomainScore, commit, domain_table, percent, write_json
+from utils.scores import DomainScore, commit, domain_table, write_json
 from utils.seeding import seed_step
+from utils.selection import LAST, Selection
 from utils.visualize import crop_pictures
 
 
@@ -48,14 +48,6 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; without ``--dataset`` the toy city and the settings that suit it."""
     parser = config.training_parser(__doc__)
     return config.parse_training_arguments(parser, arguments)
-
-
-@dataclass
-class Best:
-    """The best source-val score so far: the only rule by which ``best.pth`` is chosen."""
-
-    miou: float = -1.0
-    iteration: int = 0
 
 
 class Run:
@@ -70,7 +62,7 @@ class Run:
         checkpoint = self.read_checkpoint(resume_file) if resume_file is not None else None
         self.method = build_method(args, network, fresh=resume_file is None)
         self.domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
-        self.loaders = self.domains.training_loaders(args, self.method.views)
+        self.loaders = self.domains.training_loaders(args, self.method.views, self.method.color_jitter)
         self.validation = {
             name: self.domains.evaluation_loader(name)
             for name in dict.fromkeys([*args.dataset, *args.val_dataset])
@@ -83,8 +75,7 @@ class Run:
         folder.open(vars(args), resume=resume_file is not None)
         for line in family_notices(args):
             folder.log(line)
-        self.iteration, self.best = 0, Best()
-        self.best_scores: dict[str, DomainScore] = {}
+        self.iteration, self.selection = 0, Selection(args.selection, args.dataset, args.val_dataset)
         if checkpoint is not None:
             self.restore(checkpoint)
             folder.log(f"resumed {resume_file} at iteration {self.iteration}")
@@ -123,7 +114,8 @@ class Run:
             self.scaler.load_state_dict(checkpoint["scaler"])
         self.iteration = checkpoint["iteration"]
         # A run that goes on in another folder has no best.pth there to compare with.
-        self.best = Best(**checkpoint["best"]) if self.folder.best.exists() else Best()
+        saved = [name for name in self.selection.best if self.folder.weights(name).exists()]
+        self.selection.resume(checkpoint["best"], saved)
 
     def save(self, path: Path) -> None:
         """Write everything a resume or ``infer.py`` needs; one process does."""
@@ -136,7 +128,7 @@ class Run:
                 "scaler": self.scaler.state_dict(),
                 "iteration": self.iteration,
                 "pictures_per_step": self.pictures_per_step,
-                "best": vars(self.best),
+                "best": {name: vars(best) for name, best in self.selection.best.items()},
                 "arguments": self.folder.plain(vars(self.args)),
                 "commit": commit(),
             }
@@ -193,19 +185,17 @@ class Run:
         return score
 
     def select(self) -> None:
-        """Evaluate on source val, the mean of several sources; keep the weights if the best so far."""
+        """Evaluate, and keep the weights where they are the best so far by the run's rule."""
         if self.args.visualize_feature:
             image = self.validation[self.args.dataset[0]].dataset[0]["image"].to(self.device)
             pictures = covariance_pictures(self.method.network.eval(), image)
             self.draw(f"covariance/{self.iteration}_site", pictures)
-        scores = {name: self.score(name) for name in self.args.dataset}
+        scores = {name: self.score(name) for name in self.selection.evaluated}
         for name, score in scores.items():
-            self.folder.log(f"iteration {self.iteration}: {name} val mIoU {percent(score.miou)}")
+            self.folder.log(self.selection.line(name, score, self.iteration))
             self.folder.scalars({f"{name}/mean_iu": score.miou}, self.iteration)
-        miou = sum(score.miou for score in scores.values()) / len(scores)
-        if not miou <= self.best.miou:
-            self.best, self.best_scores = Best(miou, self.iteration), scores
-            self.save(self.folder.best)
+        for name in self.selection.consider(scores, self.iteration):
+            self.save(self.folder.weights(name))
 
     def draw(self, name: str, pictures: Mapping[Any, Image.Image]) -> None:
         """Write pictures to ``<name><key>.png`` in the run folder."""
@@ -277,19 +267,26 @@ class Run:
 
     def report(self) -> None:
         """Score the selected weights on all domains: a table and ``results.json``."""
-        if self.args.selection == "source":
-            rule, path, selected = "best source val", self.folder.best, self.best.iteration
-            load_state(self.method, load_checkpoint(path)["model"], path)
-        else:
-            rule, path, selected = "last iteration", self.folder.last, self.iteration
-        known = self.best_scores if selected == self.best.iteration else {}
-        scores = {name: known.get(name) or self.score(name) for name in self.validation}
-        self.folder.log(
-            f"weights of iteration {selected} ({rule}), {self.domains.protocol_words}, commit {commit()}"
-        )
-        self.folder.log(domain_table(scores))
+        scores, selection, loaded = {}, self.selection, LAST
+        for name in self.validation:
+            score, weights = selection.known(name), selection.weights_of(name)
+            if score is None and weights != loaded:
+                path, loaded = self.folder.weights(weights), weights
+                load_state(self.method, load_checkpoint(path)["model"], path)
+            scores[name] = score or self.score(name)
+        how = {
+            name: {"selection": selection.words(name), "iteration": selection.iteration(name, self.iteration)}
+            for name in scores
+        }
+        self.folder.log(f"{self.domains.protocol_words}, commit {commit()}")
+        words = {name: f"{h['selection']}, iteration {h['iteration']}" for name, h in how.items()}
+        self.folder.log(domain_table(scores, words))
         if distributed.is_main():
-            content = self.domains.results(scores, str(path), split="val", selection=rule, iteration=selected)
+            first = self.args.dataset[0]
+            path = self.folder.weights(selection.weights_of(first))
+            content = self.domains.results(scores, str(path), split="val", **how[first])
+            for name, domain in content["domains"].items():
+                domain |= how[name]
             write_json(self.folder.results_file, content)
 
 
@@ -301,10 +298,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.backends.cudnn.benchmark = not args.deterministic
     # Random initial weights: the same on every process and in every run with this seed.
     torch.manual_seed(args.seed)
-    network = create_network(
-        **stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in)
-    )
-    args.method = method_named(args.method, network.config["wt_layer"])
+    args.method = method_named(args)
+    stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in)
+    network = create_network(**{**METHODS[args.method].architecture, **stated})
+    args.wt_layer = network.config["wt_layer"]
     exp = args.exp or f"{args.method}-{network.config['backbone']}"
     run = Run(args, device, RunFolder(args.ckpt, args.date, exp, args.tb_path), network)
     run.train()

@@ -21,6 +21,7 @@ from network import stated_architecture
 from network.restore import load_network
 from utils import distributed
 from utils.errors import run_program
+from utils.family_flags import dataset_name
 from utils.files import check_writable
 from utils.scores import class_table, commit, domain_table, write_json
 
@@ -32,7 +33,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--snapshot", nargs="+", required=True, help="checkpoints")
-    parser.add_argument("--val_dataset", nargs="+", help="data sets (default: the toy city's five)")
+    parser.add_argument(
+        "--val_dataset", nargs="+", type=dataset_name, help="data sets (default: the toy city's five)"
+    )
     parser.add_argument("--split", default="val", choices=("train", "val", "test"), help="which pictures")
     parser.add_argument(
         "--output", help="write the scores to this JSON file (a list, for several checkpoints)"

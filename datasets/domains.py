@@ -8,7 +8,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -19,16 +19,17 @@ from datasets.catalog import DatasetSpec, evaluation_transform, spec
 from datasets.class_uniform import TileCentroids, epoch_draws, scan
 from datasets.labels import CITYSCAPES_19, NUM_CLASSES, TRAIN_ID_NAMES
 from datasets.loaders import Loader, TrainingSampler, evaluation_loader, share_loader, training_loader
-from datasets.pairing import check_sizes
+from datasets.pairing import check_sizes, list_pairs
 from datasets.roots import resolve_root
 from datasets.segmentation import Draw, SegmentationSet, Transform
 from datasets.sources import EpochDraws, Sources, domain_uniform, image_uniform
 from datasets.split_lists import divided_by
-from transforms.pipeline import CovarianceTransform, EvaluationTransform, TrainTransform
+from transforms.pipeline import WEAK_JITTER, CovarianceTransform, EvaluationTransform, TrainTransform
 from utils import distributed
 from utils.errors import UserError
 from utils.evaluation import evaluate
 from utils.metrics import class_scores
+from utils.pictures import Source
 from utils.scores import DomainScore, results, subset_means
 from utils.seeding import generator
 
@@ -72,10 +73,8 @@ class Domains:
     def spec(self, name: str) -> DatasetSpec:
         """The data set called ``name``, divided into splits as the flags say."""
         if name not in self._specs:
-            dataset = spec(name)
-            if self.gtav_split and name == "gtav":
-                dataset = divided_by(dataset, Path(self.gtav_split))
-            self._specs[name] = dataset.cross_validation(self.cv if name in self.divided else 0)
+            cv = self.cv if name in self.divided else 0
+            self._specs[name] = divided_spec(name, cv, self.gtav_split)
         return self._specs[name]
 
     def open(
@@ -144,15 +143,26 @@ class Domains:
             for loader in loaders:
                 scan(loader.dataset, args.class_uniform_tile, cache_folder(args))
 
-    def training_loaders(self, args: argparse.Namespace, views: tuple[str, ...]) -> TrainingLoaders:
-        """The source domain for ``train.py``'s arguments; ``views`` as the method declares them."""
-        return TrainingLoaders(self, args, views)
+    def training_loaders(
+        self,
+        args: argparse.Namespace,
+        views: tuple[str, ...],
+        color_jitter: Sequence[float] = WEAK_JITTER,
+    ) -> TrainingLoaders:
+        """The source domains for ``train.py``'s arguments; the rest as the method declares it."""
+        return TrainingLoaders(self, args, views, args.color_jitter or color_jitter)
 
 
 class TrainingLoaders:
     """The training data of one run, epoch by epoch."""
 
-    def __init__(self, domains: Domains, args: argparse.Namespace, views: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        domains: Domains,
+        args: argparse.Namespace,
+        views: tuple[str, ...],
+        color_jitter: Sequence[float],
+    ) -> None:
         transform = TrainTransform(
             args.crop_size,
             args.scale_min,
@@ -164,6 +174,7 @@ class TrainingLoaders:
             args.crop_nopad,
             views,
             pre_size=args.pre_size,
+            color_jitter=color_jitter,
         )
         self.domains = domains
         self.seed: int = args.seed
@@ -256,6 +267,26 @@ def _part(values: Any, part: int, parts: int) -> Any:
     """The ``part``-th of ``parts`` equal parts of a batch's tensor or list."""
     size = len(values) // parts
     return values[part * size : (part + 1) * size]
+
+
+def divided_spec(name: str, cv: int, gtav_split: str | None) -> DatasetSpec:
+    """The data set called ``name``, divided into splits as ``--cv`` and ``--gtav_split`` say."""
+    dataset = spec(name)
+    if gtav_split and dataset.name == "gtav":
+        dataset = divided_by(dataset, Path(gtav_split))
+    return dataset.cross_validation(cv)
+
+
+def split_pictures(name: str, args: argparse.Namespace, configured: Mapping[str, str]) -> list[Source]:
+    """The pictures of one split, for programs that only predict: labels are not looked for.
+
+    ``args`` carries ``data_root``, ``split`` and the flags of ``config.add_division_arguments``. Raises
+    :class:`UserError` naming the setting, folder or file that is wrong.
+    """
+    dataset = divided_spec(name, args.cv, args.gtav_split)
+    root = resolve_root(dataset, args.data_root, configured)
+    pairs = list_pairs(dataset, args.split, root, labelled=False)
+    return [Source(pair.image, PurePath(pair.name), is_video=False) for pair in pairs]
 
 
 def cache_folder(args: argparse.Namespace) -> Path:

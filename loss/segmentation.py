@@ -41,7 +41,14 @@ def auxiliary_cross_entropy(
 
     The label is brought to theirs by nearest neighbour, so no class is ever interpolated.
     """
-    size = (logits.shape[-2], logits.shape[-1])
-    # Every label up to 2^24 is exact in float32, which is what interpolate takes.
-    small = F.interpolate(label.unsqueeze(1).float(), size, mode="nearest").squeeze(1).long()
+    small = nearest_label(label, (logits.shape[-2], logits.shape[-1]))
     return cross_entropy(logits, small, class_weights, ignore_label)
+
+
+def nearest_label(label: Tensor, size: tuple[int, int]) -> Tensor:
+    """Labels or predicted classes, int64 B x H x W -> B x h x w by nearest neighbour, so none is ever mixed.
+
+    Row ``i`` is row floor(i H / h) of ``label``, columns likewise.
+    """
+    # Every label up to 2^24 is exact in float32, which is what interpolate takes.
+    return F.interpolate(label.unsqueeze(1).float(), size, mode="nearest").squeeze(1).long()

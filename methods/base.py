@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from loss.criterion import SegmentationCriterion
 from network import SegmentationNet
+from transforms.pipeline import WEAK_JITTER
 
 AUXILIARY_WEIGHT = 0.4
 
@@ -48,12 +49,16 @@ class Method(nn.Module, ABC):
         views: which views of a sample the method needs (see ``transforms.pipeline``).
         domains: ``("source",)``, or ``("source", "target")`` for adaptation; one forward and backward for
             each.
-        codes: the ``--wt_layer`` codes this method trains; the default method of a run follows from them.
+        architecture: the arguments of ``network.create_network`` it was published with; flags replace them.
+        own_flags: switches that mean this method and no other.
+        color_jitter: its strength of ``transforms.pipeline.TrainTransform``; ``--color_jitter`` replaces it.
     """
 
     views: ClassVar[tuple[str, ...]] = ("image",)
     domains: ClassVar[tuple[str, ...]] = ("source",)
-    codes: ClassVar[frozenset[int]] = frozenset()
+    architecture: ClassVar[Mapping[str, Any]] = {}
+    own_flags: ClassVar[tuple[str, ...]] = ()
+    color_jitter: ClassVar[tuple[float, ...]] = WEAK_JITTER
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__()
@@ -63,6 +68,16 @@ class Method(nn.Module, ABC):
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
         """Declare the method's own flags with their published defaults."""
+
+    @classmethod
+    def is_meant_by(cls, arguments: argparse.Namespace) -> bool:
+        """Whether a command line without ``--method`` means this method."""
+        return bool(cls.given_flags(arguments))
+
+    @classmethod
+    def given_flags(cls, arguments: argparse.Namespace) -> list[str]:
+        """Which of the method's ``own_flags`` a command line has."""
+        return [flag for flag in cls.own_flags if getattr(arguments, flag)]
 
     @abstractmethod
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:

@@ -13,8 +13,6 @@ from methods.base import Method, Progress
 class Baseline(Method):
     """Cross entropy on the main output, and 0.4 times on the auxiliary one."""
 
-    codes = frozenset({0, 3, 4, 5})
-
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
         losses, _ = self.supervised(batch, progress)
         return losses

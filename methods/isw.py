@@ -40,6 +40,10 @@ class InstanceSelectiveWhitening(Method):
 
     codes = frozenset({IW, ISW})
 
+    @classmethod
+    def is_meant_by(cls, arguments: argparse.Namespace) -> bool:
+        return bool(cls.codes & set(arguments.wt_layer or ()))
+
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__(network, arguments)
         self.weight: float = arguments.wt_reg_weight

@@ -18,6 +18,12 @@ from utils.errors import UserError
 from utils.files import atomic_write
 from utils.legacy import DISTRIBUTED_PREFIX, to_family
 
+# Head -> the family's names of the networks that have it: RobustNet's, and those that DIIA trains rightly.
+FAMILY_HEADS = {
+    "deeplabv3plus": tuple(ARCHITECTURES),
+    "aggregation": ("DeepR50V3PlusD", "DeepR101V3PlusD"),
+}
+
 
 def export(ours: Path, theirs: Path) -> None:
     """Write the network of our checkpoint ``ours`` as a file that the family's programs load.
@@ -45,8 +51,8 @@ def export(ours: Path, theirs: Path) -> None:
             torch.save(content, temporary)
     except (OSError, RuntimeError) as error:
         raise UserError(f"{theirs}: cannot be written ({error}); choose another place") from None
-    left = [key for key in checkpoint["model"] if not key.startswith(NETWORK_PREFIX)]
-    without = ", ".join([*left, "the run"])
+    left = (key.partition(".")[0] for key in checkpoint["model"] if not key.startswith(NETWORK_PREFIX))
+    without = ", ".join([*dict.fromkeys(left), "the run"])
     print(f"{theirs}: {len(state)} entries of the network; such a file has no place for {without}")
 
 
@@ -65,7 +71,7 @@ def _family_arch(config: Mapping[str, Any], path: Path) -> str:
             raise UserError(
                 f"{path}: the family's {backbone} is dilated in part, this one wholly: not the same network"
             )
-        if same and config["head"] == "deeplabv3plus":
+        if same and name in FAMILY_HEADS.get(config["head"], ()):
             return f"{FAMILY_PREFIX}{name}"
     raise UserError(
         f"{path}: the family has no {config['head']} on {backbone} at output stride {output_stride}"
@@ -94,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     network, checkpoint = load_network(args.source, stated)
     if "format" in checkpoint:
         raise UserError(f"{args.source}: is an UrbanDG checkpoint already")
-    model = {f"{NETWORK_PREFIX}{key}": value for key, value in network.state_dict().items()}
+    # What is not the network's, BlindNet's projection heads, goes along: a run may start from it.
+    model = checkpoint["model"] | {f"{NETWORK_PREFIX}{k}": v for k, v in network.state_dict().items()}
     save_checkpoint(args.target, {**checkpoint, "network": network.config, "model": model})
     print(f"{args.target}: {len(model)} entries")
     return 0

@@ -16,7 +16,7 @@ from network.backbone.resnet import ResNetBackbone
 from network.factory import ARCHITECTURES, FAMILY_PREFIX, architecture_from_arch
 from network.sites import NO_SITES, NUM_SITES
 from utils import distributed
-from utils.checkpoint import NETWORK_PREFIX
+from utils.checkpoint import NETWORK_PREFIX, network_state
 from utils.errors import UserError
 from utils.legacy import (
     CLASSIFIER_KEY,
@@ -24,8 +24,12 @@ from utils.legacy import (
     family_command,
     family_entries,
     from_family,
+    projections,
 )
 
+# Entries that only the aggregation head (DIIA) has.
+AGGREGATION_PREFIX = "head.attention."
+FAMILY_OF_HEAD = {"aggregation": "DIIA", "deeplabv3plus": "RobustNet"}
 TRUNK_PREFIX = "backbone."
 # Of the recognised entries of a backbone, at least this share must be there to call a file one of it.
 LEAST_OVERLAP = 0.5
@@ -34,7 +38,9 @@ PLAIN_CODES = frozenset({1, 2, 3})
 
 
 def starting_weights(content: Any, path: Path | str, wt_layer: Sequence[int]) -> dict[str, Tensor]:
-    """The entries, under our names, of what a family file at ``path`` holds, for a network with ``wt_layer``.
+    """What a family file at ``path`` holds, under a method's names, for a network with ``wt_layer``.
+
+    That is ``network.*``, and of BlindNet's files ``projections.*``.
 
     Raises:
         UserError: the file is neither ours nor of the family.
@@ -42,7 +48,8 @@ def starting_weights(content: Any, path: Path | str, wt_layer: Sequence[int]) ->
     entries = family_entries(content)
     if entries is None:
         raise UserError(f"{path}: not an UrbanDG checkpoint, nor a RobustNet one; train one with train.py")
-    return from_family(entries, wt_layer)
+    network = from_family(entries, wt_layer)
+    return {f"{NETWORK_PREFIX}{key}": value for key, value in network.items()} | projections(entries)
 
 
 def family_checkpoint(content: Any, path: Path | str, stated: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +63,7 @@ def family_checkpoint(content: Any, path: Path | str, stated: Mapping[str, Any])
         UserError: not a family file; statement or command line contradict the entries; or nothing tells what
             the sites hold.
     """
-    state = starting_weights(content, path, NO_SITES)
+    state = network_state({"model": starting_weights(content, path, NO_SITES)})
     command = family_command(content)
     architecture = _architecture(command, path) if "backbone" not in stated and command.arch else {}
     name = _recognise_backbone(state, path, stated, architecture)
@@ -67,7 +74,7 @@ def family_checkpoint(content: Any, path: Path | str, stated: Mapping[str, Any])
     wt_layer, code_origin = _resolve_codes(trunk, possible, path, stated.get("wt_layer"), command.wt_layer)
     config = {
         "backbone": name,
-        "head": "deeplabv3plus",
+        "head": _recognise_head(state),
         "num_classes": family_entries(content)[CLASSIFIER_KEY].shape[0],
         "output_stride": output_stride,
         "wt_layer": wt_layer,
@@ -77,16 +84,20 @@ def family_checkpoint(content: Any, path: Path | str, stated: Mapping[str, Any])
     if distributed.is_main():
         codes = " ".join(map(str, wt_layer))
         print(
-            f"{path}: RobustNet checkpoint, {name}, output stride {output_stride} ({stride_origin}), "
-            f"--wt_layer {codes} ({code_origin})",
+            f"{path}: {FAMILY_OF_HEAD[config['head']]} checkpoint, {name}, "
+            f"output stride {output_stride} ({stride_origin}), --wt_layer {codes} ({code_origin})",
             flush=True,
         )
-    weights = starting_weights(content, path, wt_layer)
     return {
         "network": config,
-        "model": {f"{NETWORK_PREFIX}{key}": value for key, value in weights.items()},
+        "model": starting_weights(content, path, wt_layer),
         "arguments": {"dataset": command.dataset or []},
     }
+
+
+def _recognise_head(state: Mapping[str, Tensor]) -> str:
+    aggregates = any(key.startswith(AGGREGATION_PREFIX) for key in state)
+    return "aggregation" if aggregates else "deeplabv3plus"
 
 
 def _is_partially_dilated(backbone: str) -> bool:

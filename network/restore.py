@@ -13,7 +13,7 @@ from network.legacy import family_checkpoint, starting_weights
 from network.segmentor import SegmentationNet
 from utils.checkpoint import is_own, load_state, network_state, read_file
 from utils.errors import UserError
-from utils.legacy import family_command
+from utils.legacy import PROJECTIONS_PREFIX, family_command
 
 
 def load_network(
@@ -47,8 +47,9 @@ def load_network(
 def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> None:
     """Load the weights a run starts from into ``method``, which holds its network as ``network``.
 
-    A file of the RobustNet family, as it is or imported, holds the network alone; the rest of ``method`` is
-    left as it is. With ``partial`` only the entries that fit are taken.
+    A file of the RobustNet family, as it is or imported, holds the network, and BlindNet's files its
+    projection heads, which a method that has ``projections`` takes too; the rest of ``method`` is left as it
+    is. With ``partial`` only the entries that fit are taken.
 
     Raises:
         UserError: unreadable checkpoint, another network, or keys that do not fit (without ``partial``).
@@ -56,13 +57,16 @@ def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> No
     content = read_file(path)
     if not partial:
         refuse_another_network(content, method.network.config, path)
-    if not is_own(content):
-        state = starting_weights(content, path, method.network.config["wt_layer"])
-        load_state(method.network, state, path, partial)
-    elif "method" in content:
+    if is_own(content) and "method" in content:
         load_state(method, content["model"], path, partial)
-    else:
-        load_state(method.network, network_state(content), path, partial)
+        return
+    if not is_own(content):
+        content = {"model": starting_weights(content, path, method.network.config["wt_layer"])}
+    load_state(method.network, network_state(content), path, partial)
+    prefix = PROJECTIONS_PREFIX
+    heads = {k.removeprefix(prefix): v for k, v in content["model"].items() if k.startswith(prefix)}
+    if heads and any(key.startswith(prefix) for key in method.state_dict()):
+        load_state(method.projections, heads, path, partial)
 
 
 def refuse_another_network(content: Mapping[str, Any], config: Mapping[str, Any], path: Path | str) -> None:

@@ -18,9 +18,10 @@ class SegmentationOutput(NamedTuple):
 
     Attributes:
         logits: B x classes x H x W, at picture size.
-        aux_logits: B x classes x h x w at the resolution of layer3; ``None`` in evaluation mode.
+        aux_logits: B x classes x h x w at the resolution of layer3; ``None`` in evaluation mode, or if not
+            asked for.
         features: by name: ``stem``, ``layer1`` .. ``layer4``, ``site<n>`` (normalised map of a whitened site,
-            before its activation), and the head's own, such as ``decoder``.
+            before its activation), and the head's own, such as ``decoder`` and ``decoder_logits``.
     """
 
     logits: Tensor
@@ -61,8 +62,11 @@ class SegmentationNet(nn.Module):
     def site_channels(self) -> dict[int, int]:
         return {site: self.backbone.site_channels[site] for site in self.backbone.sites}
 
-    def forward(self, x: Tensor) -> SegmentationOutput:
+    def forward(self, x: Tensor, auxiliary: bool = True) -> SegmentationOutput:
         """Segment normalised float pictures, B x 3 x H x W.
+
+        Without ``auxiliary`` the auxiliary head stays out of a training pass, and so do its running
+        statistics.
 
         Raises:
             UserError: another shape or type, or a training batch of one.
@@ -70,7 +74,7 @@ class SegmentationNet(nn.Module):
         check_pictures(x)
         features = self.backbone(x)
         logits, head_features = self.head(features, (x.shape[-2], x.shape[-1]))
-        aux_logits = self.auxiliary(features["layer3"]) if self.training else None
+        aux_logits = self.auxiliary(features["layer3"]) if self.training and auxiliary else None
         return SegmentationOutput(logits, aux_logits, {**features, **head_features})
 
     def predict(self, images: Tensor) -> Tensor:

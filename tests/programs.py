@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+
+import config
 
 TRAIN = """
     --dataset gtav --arch network.deepv3.DeepMobileNetV3PlusD --no_pretrained --num_workers 0
@@ -12,9 +15,22 @@ TRAIN = """
 
 ISW = "--wt_layer 0 0 2 2 2 0 0 --cov_stat_epoch 0 --trials 2 --covstat_images 3 --clusters 3".split()
 
+# Method -> its own flags, so small that six steps on pictures of a thumb's size use all of it.
+TINY_METHODS: dict[str, list[str]] = {
+    "baseline": [],
+    "isw": ISW,
+    "blindnet": "--contrast_max_classes 2 --contrast_max_views 2 --num_patch 1".split(),
+    "diia": "--cov_stat_epoch 0 --trials 2 --covstat_images 3".split(),
+}
+
 
 def train_arguments(toycity: Path, ckpt: Path, *more: str) -> list[str]:
     """Arguments of train.py for six steps on the miniature toy city; two epochs, evaluations after 3 and
     6.
     """
     return [*TRAIN, "--data_root", str(toycity), "--ckpt", str(ckpt), *more]
+
+
+def arguments(*flags: str) -> argparse.Namespace:
+    """A command line of train.py."""
+    return config.parse_training_arguments(config.training_parser(), ["--dataset", "gtav", *flags])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import two_processes
 from programs import ISW, train_arguments
 
 import train
@@ -18,28 +19,6 @@ import valid
 from utils.checkpoint import load_checkpoint
 
 EVALUATE = ["--val_dataset", "gtav", "mapillary", "--evaluation_height", "64", "--num_workers", "0"]
-
-
-def two_processes(project: Path, *words: str) -> str:
-    """Run a program under torchrun with two processes; its output."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(project),
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    done = subprocess.run(
-        [sys.executable, *launcher, *words],
-        cwd=project,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +51,7 @@ def test_two_processes_score_like_one_to_the_last_digit(
     assert table.count("pixel accuracy") == 1
     # What the run said of itself, with two processes, is what its checkpoint scores.
     own = json.loads((run_of_two / "default" / "tiny" / "results.json").read_text())
-    assert own["domains"]["gtav"] == one["domains"]["gtav"]
+    assert one["domains"]["gtav"].items() <= own["domains"]["gtav"].items()
 
 
 @pytest.mark.slow

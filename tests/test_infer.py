@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,11 +41,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run infer.py, on the CPU, from ``tmp_path/in``, or the input given, to ``tmp_path/out``."""
+    """Run infer.py, on the CPU, from ``tmp_path/in``, or the input given, to ``tmp_path/out``.
+
+    ``source=None`` gives it no ``--input``.
+    """
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
-    def call(*words: object, source: Path | None = None, output: Path | None = None) -> int:
-        places = ["--input", source or tmp_path / "in", "--output", output or tmp_path / "out"]
+    def call(*words: object, source: Path | None = tmp_path / "in", output: Path | None = None) -> int:
+        places = ["--input", source] if source else []
+        places += ["--output", output or tmp_path / "out"]
         return infer.main([str(word) for word in ("--snapshot", checkpoint, *places, *words)])
 
     return call
@@ -252,6 +257,94 @@ def test_links_are_followed_once(run: Run, tmp_path: Path) -> None:
     assert run("--save", "trainids") == 0
     expected = {"trainids/sub/a.png", "trainids/linked/b.png", "trainids/one.png"}
     assert results(tmp_path / "out") == expected
+
+
+def test_pictures_of_data_sets_without_their_labels(
+    run: Run, tmp_path: Path, toycity: Path, checkpoint: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    shutil.copytree(toycity / "bdd100k/images", tmp_path / "data/bdd100k/images")
+    pictures = toycity / "cityscapes/leftImg8bit_trainvaltest"
+    shutil.copytree(pictures, tmp_path / "data/cityscapes" / pictures.name)
+    words = ("--data_root", tmp_path / "data", "--save", "trainids", "confidence", "--mod", "mine")
+    # A data set named twice is segmented once.
+    names = ("--val_dataset", "cityscapes", "bdd100k", "cityscapes")
+    assert run(*names, *words, source=None) == 0
+    out = tmp_path / "out/mine"
+    city = [path.name.removesuffix("_leftImg8bit.png") for path in pictures.glob("leftImg8bit/val/*/*.png")]
+    city = [f"cityscapes/{{kind}}/{name.split('_')[0]}/{name}.png" for name in city]
+    bdd = [f"bdd100k/{{kind}}/{path.stem}.png" for path in (toycity / "bdd100k").glob("images/val/*.jpg")]
+    assert len(city) == len(bdd) == 3
+    expected = {name.format(kind=kind) for name in (*city, *bdd) for kind in ("trainids", "confidence")}
+    assert results(out) == expected
+
+    made = sorted(out.glob("bdd100k/trainids/*.png"))[0]
+    (image,) = (toycity / "bdd100k").glob(f"images/val/{made.stem}.jpg")
+    assert run("--save", "trainids", source=image, output=tmp_path / "one") == 0
+    np.testing.assert_array_equal(Image.open(made), Image.open(tmp_path / "one/trainids" / made.name))
+
+    for path in out.rglob("*.png"):
+        path.write_bytes(b"left alone")
+    made.unlink()
+    assert run(*names, *words, "--resume", source=None) == 0
+    assert {name for name in results(out) if (out / name).read_bytes() != b"left alone"} == {
+        made.relative_to(out).as_posix(),
+        made.relative_to(out).as_posix().replace("trainids", "confidence"),
+    }
+
+
+def test_another_split_of_a_data_set(run: Run, tmp_path: Path, toycity: Path) -> None:
+    words = ("--data_root", toycity, "--split", "train", "--save", "trainids")
+    assert run("--val_dataset", "bdd100k", *words, source=None) == 0
+    assert len(results(tmp_path / "out/bdd100k/trainids")) == 6
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nowhere",), "unknown data set 'nowhere'"),
+        (("kitti",), "kitti: .* has no folder kitti; pass --data_root"),
+        (("bdd100k", "--split", "test"), "bdd100k has no split 'test'"),
+        (("bdd100k", "--cv", "1"), "--cv 1: bdd100k has only its official division"),
+    ],
+)
+def test_data_sets_that_are_not_there(
+    run: Run, tmp_path: Path, toycity: Path, words: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run("--val_dataset", *words, "--data_root", toycity, source=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_of_input_and_data_set_is_asked_for(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, source in (((), None), (("--val_dataset", "bdd100k"), Path("in"))):
+        with pytest.raises(SystemExit):
+            run(*words, source=source)
+        assert "--val_dataset" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_familys_command_line(
+    run: Run, tmp_path: Path, toycity: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--results is --output; what the network or training is told is compared, or has no effect."""
+    words = "--val_dataset cityscapes mapillary bdd-100k --mod blindnet --wt_layer 0 0 0 0 0 0 0".split()
+    words += ["--arch", "network.deepv3.DeepMobileNetV3PlusD", "--data_root", str(toycity), "--lr", "0.01"]
+    snapshot = write_checkpoint(tmp_path / "family.pth", partial_dilation=True)
+    given = [*words, "--snapshot", snapshot, "--results", tmp_path / "theirs"]
+    assert run(*given, source=None) == 0
+    assert "--lr: for training, no effect here" in capsys.readouterr().out
+    folders = sorted(path.name for path in (tmp_path / "theirs/blindnet").iterdir())
+    assert folders == ["bdd100k", "cityscapes", "mapillary"]
+    assert len(list(tmp_path.glob("theirs/blindnet/*/color/**/*.png"))) == 9
+    with pytest.raises(SystemExit):
+        run("--lr_of_nothing", "1")
+
+
+def test_results_of_an_earlier_name_are_not_read_again(run: Run, tmp_path: Path) -> None:
+    save(street(), tmp_path / "in/a.png")
+    for name in ("one", "two"):
+        assert run("--save", "color", "--mod", name, output=tmp_path / "in/out") == 0
+    assert results(tmp_path / "in/out") == {"one/color/a.png", "two/color/a.png"}
 
 
 @pytest.mark.parametrize("link", ["out/color", "out/color/sub"])

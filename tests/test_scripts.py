@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -26,6 +27,12 @@ TINY = """
     --max_iter 2 --bs_mult 2 --crop_size 32 --class_uniform_tile 32 --no_pretrained --num_workers 0
     --evaluation_height 32 --trials 1 --covstat_images 2 --cov_stat_epoch 0
 """.split()
+# What a method needs beside it: two epochs, the second one with masks; a layer4 of 2 x 2 to sample from.
+TINY_OF_METHOD = {
+    "isw": "--max_iter 4",
+    "diia": "--max_iter 4",
+    "blindnet": "--crop_size 64 --contrast_max_classes 2 --contrast_max_views 2 --num_patch 1",
+}
 
 # The published experiments: exp (cty is spelled city there), GPUs, pictures per GPU, codes, wt_reg_weight,
 # relax_denom, clusters, cov_stat_epoch, trials, date. "-" is a flag that the published script does not give.
@@ -61,18 +68,83 @@ ARCHITECTURES = {
     "mobile": "DeepMobileNetV3PlusD",
     "shuffle": "DeepShuffleNetV3PlusD",
 }
+# What all of them give, and the experiments of later methods: GPUs, pictures per GPU, the further flags. Not
+# published are names of runs, --method, --absent_classes zero (how scores were counted), and for BlindNet
+# --evaluation_height and --cwcl_* (how its released code is).
 SAME_IN_ALL = """
     --absent_classes zero --city_mode train --lr_schedule poly --lr 0.01 --poly_exp 0.9 --max_cu_epoch 10000
     --class_uniform_pct 0.5 --class_uniform_tile 1024 --crop_size 768 --scale_min 0.5 --scale_max 2.0
     --rrotate 0 --max_iter 40000 --gblur --color_aug 0.5 --ckpt ./logs/ --tb_path ./logs/
 """
+DIIA = """
+    --method diia --arch network.deepv3.DeepR50V3PlusD --bs_mult 8 --wt_layer 0 0 2 2 2 0 0
+    --wt_reg_weight 0.6 --relax_denom 0.0 --cov_stat_epoch 5 --trials 10 --date 0101
+"""
+LATER = {
+    "blindnet_train_r50os16_gtav.sh": (
+        2,
+        4,
+        """--dataset gtav_jitter --val_dataset cityscapes bdd100k mapillary --evaluation_height 1024
+        --arch network.deepv3.DeepR50V3PlusD --bs_mult 4 --wt_layer 0 0 1 1 1 0 0 --jit_only --use_ca
+        --use_cwcl --use_sdcl --nce_T 0.07 --contrast_max_classes 15 --contrast_max_view 50 --num_patch 20
+        --w1 0.2 --w2 0.2 --w3 0.3 --w4 0.3 --cwcl_negatives all --cwcl_fill any --date 0101
+        --exp r50os16_gtav_blindnet""",
+    ),
+    "train_r50os16_gtav_diia.sh": (
+        4,
+        8,
+        f"""{DIIA} --dataset gtav --covstat_val_dataset gtav --val_dataset cityscapes --clusters 3
+        --exp r50os16_gtav_diia""",
+    ),
+    "train_r50os16_cty_diia.sh": (
+        4,
+        8,
+        f"""{DIIA} --dataset cityscapes --covstat_val_dataset cityscapes --val_dataset bdd100k --clusters 2
+        --class_uniform_tile 512 --exp r50os16_city_diia""",
+    ),
+}
+# Training scripts of experiments that nobody published.
+OWN = {f"train_r18_camvid_{method}.sh" for method in ("base", "ibn", "isw", "blindnet", "diia")}
+OWN |= {"train_r50os16_cty_blindnet.sh"}
 
-
+MOBILE = {"backbone": "mobilenet_v2", "partial_dilation": True}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "mobile_base": MOBILE,
+    "mobile_ibn": {**MOBILE, "wt_layer": (0, 0, 4, 4, 4, 0, 0)},
+    "mobile_isw": {**MOBILE, "wt_layer": (0, 0, 2, 2, 2, 0, 0)},
+    "isw": {"wt_layer": (0, 0, 2, 2, 2, 0, 0)},
+    "blindnet": {"wt_layer": (0, 0, 1, 1, 1, 0, 0)},
+    "diia": {"wt_layer": (0, 0, 2, 2, 2, 0, 0), "head": "aggregation"},
+}
+# Validation scripts: the network they are for, the domains they score.
 VALIDATED = {
-    "mobile_gtav_base": ("mobilenet_v2", (0, 0, 0, 0, 0, 0, 0)),
-    "mobile_gtav_ibn": ("mobilenet_v2", (0, 0, 4, 4, 4, 0, 0)),
-    "mobile_gtav_isw": ("mobilenet_v2", (0, 0, 2, 2, 2, 0, 0)),
-    "r50os16_gtav_isw": ("resnet50", (0, 0, 2, 2, 2, 0, 0)),
+    "valid_mobile_gtav_base.sh": ("mobile_base", "bdd100k cityscapes synthia mapillary"),
+    "valid_mobile_gtav_ibn.sh": ("mobile_ibn", "bdd100k cityscapes synthia mapillary"),
+    "valid_mobile_gtav_isw.sh": ("mobile_isw", "bdd100k cityscapes synthia mapillary"),
+    "valid_r50os16_gtav_isw.sh": ("isw", "bdd100k cityscapes synthia mapillary"),
+    "valid_r50os16_gtav_diia.sh": ("diia", "cityscapes synthia bdd100k mapillary"),
+    "blindnet_valid_r50os16_gtav.sh": ("blindnet", "cityscapes bdd100k mapillary gtav"),
+}
+CITYSCAPES_VAL = "cityscapes/leftImg8bit_trainvaltest/leftImg8bit/val"
+POOLING = "infer_r50os16_cty_isw_pooling.sh"
+# The other inference scripts: the network they are for, further flags ({data}: the root of the data), and the
+# folders of their coloured pictures.
+INFERRED = {
+    "infer_r50os16_cty_isw.sh": (
+        "isw",
+        f"--input {{data}}/{CITYSCAPES_VAL} --crop_size 64 --scales 1.0",
+        "color",
+    ),
+    "infer_r50os16_gtav_diia.sh": (
+        "diia",
+        "--data_root {data}",
+        "bdd100k/color cityscapes/color mapillary/color synthia/color",
+    ),
+    "blindnet_infer_r50os16_gtav.sh": (
+        "blindnet",
+        "--data_root {data}",
+        "blindnet/bdd100k/color blindnet/cityscapes/color blindnet/mapillary/color",
+    ),
 }
 
 
@@ -96,13 +168,12 @@ def by_flag(words: list[str]) -> dict[str, list[str]]:
     return flags
 
 
-@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row.split()[0])
-def test_a_training_script_is_the_published_one(row: str) -> None:
+def published_of_robustnet(row: str) -> tuple[str, tuple[int, int, dict[str, list[str]]]]:
+    """A row of ``PUBLISHED`` as script -> GPUs, pictures per GPU, flags."""
     name, gpus, pictures, codes, *values = row.split()
     network, source, _ = name.split("_")
     source = {"gtav": "gtav", "cty": "cityscapes"}[source]
-    expected = by_flag(shlex.split(SAME_IN_ALL))
-    expected |= {"dataset": [source], "covstat_val_dataset": [source], "bs_mult": [pictures]}
+    expected = {"dataset": [source], "covstat_val_dataset": [source], "bs_mult": [pictures]}
     expected["val_dataset"] = [
         "bdd100k",
         "cityscapes" if source == "gtav" else "gtav",
@@ -112,25 +183,29 @@ def test_a_training_script_is_the_published_one(row: str) -> None:
     expected |= {"arch": [f"network.deepv3.{ARCHITECTURES[network]}"], "exp": [name.replace("cty", "city")]}
     expected |= {flag: [v] for flag, v in zip(COLUMNS, [codes, *values], strict=True) if v != "-"}
     expected["wt_layer"] = list(codes)
-    script = SCRIPTS / f"train_{name}.sh"
-    assert by_flag(command_line(script)[1]) == expected
-    assert f"Published with {gpus} GPUs x {pictures} pictures." in script.read_text()
+    return f"train_{name}.sh", (int(gpus), int(pictures), expected)
 
 
-INFERRED = ("infer_r50os16_cty_isw.sh", "infer_r50os16_cty_isw_pooling.sh")
+SPECIFIED = dict(published_of_robustnet(row) for row in PUBLISHED)
+SPECIFIED |= {
+    name: (gpus, pictures, by_flag(flags.split())) for name, (gpus, pictures, flags) in LATER.items()
+}
 
 
-def test_every_published_script_is_there() -> None:
-    published = {f"train_{row.split()[0]}.sh" for row in PUBLISHED}
-    assert len(published) == 23
-    ours = {path.name for path in SCRIPTS.glob("train_*.sh")}
-    assert published == {name for name in ours if "camvid" not in name}
-    scripts = [
-        *ours,
-        *(f"valid_{n}.sh" for n in VALIDATED),
-        *INFERRED,
-    ]
-    assert all(os.access(SCRIPTS / name, os.X_OK) for name in scripts)
+@pytest.mark.parametrize("name", SPECIFIED)
+def test_a_training_script_is_the_published_one(name: str) -> None:
+    gpus, pictures, flags = SPECIFIED[name]
+    script = SCRIPTS / name
+    assert by_flag(command_line(script)[1]) == {**by_flag(SAME_IN_ALL.split()), **flags}
+    assert re.search(rf"Published with {gpus} GPUs x {pictures} pictures[.,]", script.read_text())
+
+
+def test_every_script_is_there() -> None:
+    assert len(SPECIFIED) == 26
+    assert {path.name for path in SCRIPTS.glob("*train_*.sh")} == {*SPECIFIED, *OWN}
+    assert {path.name for path in SCRIPTS.glob("*valid_*.sh")} == {*VALIDATED}
+    assert {path.name for path in SCRIPTS.glob("*infer_*.sh")} == {*INFERRED, POOLING}
+    assert all(os.access(path, os.X_OK) for path in SCRIPTS.glob("*_*.sh"))
 
 
 @pytest.fixture(scope="module")
@@ -165,81 +240,66 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[str, Any]]:
     return checkpoints
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in SCRIPTS.glob("train_*.sh")))
+@pytest.mark.parametrize("name", [*SPECIFIED, *sorted(OWN)])
 def test_training_script(name: str, data: Path, tmp_path: Path, kept: dict[Path, dict[str, Any]]) -> None:
     program, words = command_line(SCRIPTS / name)
     assert program == "train.py"
     extra = ["--data_root", str(data), "--ckpt", str(tmp_path), "--tb_path", str(tmp_path)]
-    steps = ["--max_iter", "4"] if "isw" in name else []  # Two epochs: the second one with masks.
-    assert train.main([*words, *TINY, *extra, *steps]) == 0
+    named = next((method for method in TINY_OF_METHOD if method in name), "")
+    tiny = [*TINY, *TINY_OF_METHOD.get(named, "").split()]
+    assert train.main([*words, *tiny, *extra]) == 0
     (results,) = tmp_path.glob("*/*/results.json")
     exp = words[words.index("--exp") + 1]
     assert results.parent.name == exp
     checkpoint = kept[results.with_name("last.pth")]
     codes = [int(code) for code in words[words.index("--wt_layer") + 1 :][:7]]
     assert checkpoint["network"]["wt_layer"] == codes
-    assert checkpoint["method"] == ("isw" if {1, 2} & set(codes) else "baseline")
-    if "isw" in name:
+    by_codes = "isw" if {1, 2} & set(codes) else "baseline"
+    assert checkpoint["method"] == (named or by_codes)
+    if named in ("isw", "diia"):
         assert checkpoint["model"]["mask_site3"].sum() > 0
 
 
-def snapshot_of(name: str, folder: Path) -> Path:
-    """A checkpoint of the network that a valid or infer script is for, with random weights."""
-    backbone, codes = VALIDATED[name]
-    partial = backbone == "mobilenet_v2"
-    network = create_network(backbone, wt_layer=codes, partial_dilation=partial)
+def snapshot_of(name: str, folder: Path) -> str:
+    """A checkpoint of one of ``NETWORKS`` with random weights."""
+    network = create_network(**NETWORKS[name])
     model = {f"network.{name}": value for name, value in network.state_dict().items()}
     save_checkpoint(folder / "best.pth", {"network": network.config, "model": model, "iteration": 0})
-    return folder / "best.pth"
+    return str(folder / "best.pth")
 
 
 @pytest.mark.parametrize("name", VALIDATED)
 def test_validation_script(name: str, data: Path, tmp_path: Path) -> None:
-    snapshot = snapshot_of(name, tmp_path)
-    program, words = command_line(SCRIPTS / f"valid_{name}.sh")
+    network, scored = VALIDATED[name]
+    snapshot = snapshot_of(network, tmp_path)
+    program, words = command_line(SCRIPTS / name)
     assert program == "valid.py"
-    words = [str(snapshot) if word == "$snapshot" else word for word in words]
+    words = [snapshot if word == "$snapshot" else word for word in words]
     output = tmp_path / "results.json"
-    extra = [
-        "--data_root",
-        str(data),
-        "--evaluation_height",
-        "32",
-        "--num_workers",
-        "0",
-        "--output",
-        str(output),
-    ]
-    assert valid.main([*words, *extra]) == 0
-    domains = json.loads(output.read_text())["domains"]
-    assert list(domains) == ["bdd100k", "cityscapes", "synthia", "mapillary"]
+    words += ["--data_root", str(data), "--evaluation_height", "32", "--num_workers", "0"]
+    assert valid.main([*words, "--output", str(output)]) == 0
+    assert list(json.loads(output.read_text())["domains"]) == scored.split()
 
 
-def test_pooling_script_for_real(toycity: Path, tmp_path: Path) -> None:
-    snapshot = snapshot_of("mobile_gtav_base", tmp_path)
-    pictures = toycity / "cityscapes" / "leftImg8bit_trainvaltest" / "leftImg8bit" / "val"
-    flags = ["--input", str(pictures), "--scales", "0.5", "1.0"]
-    started("infer_r50os16_cty_isw_pooling.sh", str(snapshot), "results", *flags, folder=tmp_path)
-    assert len(list((tmp_path / "results" / "color").rglob("*.png"))) == 3
-
-
-def test_inference_script(toycity: Path, tmp_path: Path) -> None:
-    snapshot = snapshot_of("r50os16_gtav_isw", tmp_path)
-    program, words = command_line(SCRIPTS / "infer_r50os16_cty_isw.sh")
+@pytest.mark.parametrize("name", INFERRED)
+def test_inference_script(name: str, data: Path, tmp_path: Path) -> None:
+    network, flags, folders = INFERRED[name]
+    replaced = {"$1": snapshot_of(network, tmp_path), "$2": str(tmp_path)}
+    program, words = command_line(SCRIPTS / name)
     assert program == "infer.py"
-    replaced = {
-        "$snapshot": str(snapshot),
-        "$output": str(tmp_path),
-        "$1": str(snapshot),
-        "$2": str(tmp_path),
-    }
-    pictures = toycity / "cityscapes" / "leftImg8bit_trainvaltest" / "leftImg8bit" / "val"
     words = [replaced.get(word, word) for word in words]
-    assert infer.main([*words, "--input", str(pictures), "--crop_size", "64", "--scales", "1.0"]) == 0
-    assert len(list(tmp_path.rglob("color/**/*.png"))) == 3
+    assert infer.main([*words, *flags.format(data=data).split()]) == 0
+    made = [folder for folder in tmp_path.rglob("color") if len(list(folder.rglob("*.png"))) == 1]
+    assert sorted(folder.relative_to(tmp_path).as_posix() for folder in made) == folders.split()
 
 
-@pytest.mark.parametrize("name", ["valid_mobile_gtav_isw.sh", "infer_r50os16_cty_isw.sh"])
+def test_pooling_script_for_real(data: Path, tmp_path: Path) -> None:
+    flags = ["--input", str(data / CITYSCAPES_VAL), "--scales", "0.5", "1.0"]
+    started(POOLING, snapshot_of("mobile_base", tmp_path), "results", *flags, folder=tmp_path)
+    assert len(list((tmp_path / "results" / "color").rglob("*.png"))) == 1
+
+
+@pytest.mark.parametrize("name", [*VALIDATED, *INFERRED, POOLING])
 def test_script_without_arguments_says_how_to_use_it(name: str) -> None:
     done = subprocess.run([SCRIPTS / name], capture_output=True, text=True)
     assert done.returncode != 0

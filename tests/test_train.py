@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from comparison import differing
 from programs import ISW, train_arguments
 
 import train
@@ -22,23 +23,6 @@ def isw_run(toycity: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = train_arguments(toycity, ckpt, *ISW, "--val_dataset", "cityscapes", "synthia")
     assert train.main(arguments) == 0
     return ckpt / "default" / "tiny"
-
-
-def differing(first: object, second: object, path: str = "") -> list[str]:
-    """Paths of the entries that are not bit for bit equal."""
-    if isinstance(first, torch.Tensor):
-        return [] if torch.equal(first, second) else [path]
-    if isinstance(first, dict):
-        if first.keys() != second.keys():
-            return [f"{path}: keys"]
-        return [p for key in first for p in differing(first[key], second[key], f"{path}/{key}")]
-    if isinstance(first, list):
-        return [
-            p
-            for i, pair in enumerate(zip(first, second, strict=True))
-            for p in differing(*pair, f"{path}/{i}")
-        ]
-    return [] if first == second else [path]
 
 
 def test_run_folder_holds_what_the_readme_says(isw_run: Path) -> None:
@@ -69,8 +53,8 @@ def test_results_say_how_they_were_made(isw_run: Path) -> None:
 def test_checkpoint_selected_on_source_val_alone(isw_run: Path) -> None:
     best = load_checkpoint(isw_run / "best.pth")
     results = json.loads((isw_run / "results.json").read_text())
-    assert best["iteration"] == results["iteration"] == best["best"]["iteration"]
-    assert results["domains"]["gtav"]["miou"] == pytest.approx(best["best"]["miou"], abs=1e-12)
+    assert best["iteration"] == results["iteration"] == best["best"]["best"]["iteration"]
+    assert results["domains"]["gtav"]["miou"] == pytest.approx(best["best"]["best"]["miou"], abs=1e-12)
 
 
 def test_masks_are_built_after_their_epoch_and_saved(isw_run: Path) -> None:
@@ -163,6 +147,28 @@ def test_the_last_weights_can_be_selected(toycity: Path, tmp_path: Path) -> None
     assert results["selection"] == "last iteration"
     assert results["iteration"] == 2
     assert results["checkpoint"].endswith("last.pth")
+
+
+def test_oracle_selection_keeps_the_best_per_domain_and_says_so(
+    toycity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unseen = ["--val_dataset", "cityscapes", "synthia", "--selection", "oracle"]
+    assert train.main(train_arguments(toycity, tmp_path, *unseen, "--eval_every", "2")) == 0
+    folder, printed = tmp_path / "default" / "tiny", capsys.readouterr().out
+    results = json.loads((folder / "results.json").read_text())["domains"]
+    evaluated = [line for line in printed.splitlines() if "val mIoU" in line]
+    for name in ("cityscapes", "synthia"):
+        weights = load_checkpoint(folder / f"best_{name}.pth")
+        assert results[name]["iteration"] == weights["iteration"]
+        assert results[name]["selection"] == "oracle: best on its own val"
+        lines = [line for line in evaluated if f": {name} " in line]
+        assert len(lines) == 3
+        assert all("oracle" in line for line in lines)
+        best = max(float(line.split("mIoU ")[1].split(",")[0]) for line in lines)
+        assert results[name]["miou"] == pytest.approx(best / 100, abs=1e-4)
+    assert results["gtav"]["selection"] == "best source val"
+    table = printed[printed.index("weights") :]
+    assert table.count("oracle: best on its own val") == 2
 
 
 def test_a_diverged_run_ends_with_an_error(toycity: Path, tmp_path: Path) -> None:

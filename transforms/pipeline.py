@@ -16,16 +16,25 @@ from PIL import Image
 from transforms.geometric import JointTransform, Size, resize_label
 from transforms.photometric import COVARIANCE_PHOTOMETRIC, ColourJitter, Photometric
 
-PHOTOMETRIC_VIEWS: dict[str, Photometric] = {"image_jittered": COVARIANCE_PHOTOMETRIC}
-"""Further views a method may ask for, beside "image": the same crop under another photometric change."""
+PHOTOMETRIC_VIEWS: dict[str, Photometric] = {
+    "image_jittered": COVARIANCE_PHOTOMETRIC,
+    "image_plain": Photometric(),
+}
+"""Further views a method may ask for, beside "image": the same crop under another photometric change, or
+none.
+"""
+
+WEAK_JITTER = (0.4, 0.4, 0.4, 0.1)
+"""RobustNet's brightness, contrast, saturation and hue jitter of "image"."""
 
 
 class TrainTransform:
     """The family's training transform: joint scale, crop and flip, then photometric changes per view.
 
     ``color_aug`` is the probability of the colour jitter (0 switches it off), ``gblur`` / ``bblur`` choose
-    the blur (bilateral wins), ``views`` names entries of :data:`PHOTOMETRIC_VIEWS` beside "image". The
-    others as in :class:`~transforms.geometric.JointTransform`.
+    the blur (bilateral wins), ``views`` names entries of :data:`PHOTOMETRIC_VIEWS` beside "image",
+    ``color_jitter`` is how much the jitter changes brightness, contrast, saturation and hue. The others as in
+    :class:`~transforms.geometric.JointTransform`.
     """
 
     def __init__(
@@ -41,11 +50,12 @@ class TrainTransform:
         views: Sequence[str] = ("image",),
         ignore_label: int = 255,
         pre_size: int | None = None,
+        color_jitter: Sequence[float] = WEAK_JITTER,
     ) -> None:
         self.joint = JointTransform(
             crop_size, scale_min, scale_max, crop_nopad, rrotate, ignore_label, pre_size
         )
-        jitter = ColourJitter(0.4, 0.4, 0.4, 0.1, probability=color_aug) if color_aug > 0 else None
+        jitter = ColourJitter(*color_jitter, probability=color_aug) if color_aug > 0 else None
         blur = "bilateral" if bblur else "gaussian" if gblur else None
         further = {name: PHOTOMETRIC_VIEWS[name] for name in views if name != "image"}
         self.photometric: Mapping[str, Photometric] = {"image": Photometric(jitter, blur), **further}

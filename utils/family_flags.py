@@ -13,7 +13,14 @@ IGNORED = {
     "trunk": "--arch names the network",
     "start_epoch": "--resume goes on with a run",
     "max_epoch": "--max_iter says how long a run is",
+    "contrast_temperature": "--nce_T is the temperature",
+    "alpha": "",
+    "st_weight": "--w1 is the weight",
 }
+# The family's other names of data sets.
+DATASET_ALIASES = {"bdd-100k": "bdd100k"}
+# Ending of a data set's name in BlindNet's command lines: in two views.
+TWO_VIEWS = "_jitter"
 # Flag -> what it does here.
 EFFECTIVE = {
     "fp16": "the same as --amp fp16",
@@ -23,6 +30,11 @@ EFFECTIVE = {
 }
 TEST_MODE_STEPS = 7
 PUBLISHED_WEIGHT_DECAY = 5e-4
+
+
+def dataset_name(word: str) -> str:
+    """A data set named on the command line, for argparse."""
+    return DATASET_ALIASES.get(word, word)
 
 
 def add_family_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +58,9 @@ def apply_family_arguments(args: argparse.Namespace) -> None:
     Raises:
         UserError: flags that contradict each other.
     """
+    if any(name.endswith(TWO_VIEWS) for name in args.dataset):
+        args.dataset = [name.removesuffix(TWO_VIEWS) for name in args.dataset]
+        args.jit_only = True
     if args.fp16 and args.amp == "bf16":
         raise UserError("--fp16 and --amp bf16: give one of them")
     if args.fp16:

@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 
 DISTRIBUTED_PREFIX = "module."
 
-# Family prefix, our prefix.
+# Family prefix, our prefix. The last ones are DIIA's, whose first head is a coarse one.
 HEAD_PREFIXES = (
     ("aspp.features.", "head.aspp.branches."),
     ("aspp.img_conv.", "head.aspp.image_pooling."),
@@ -27,7 +27,28 @@ HEAD_PREFIXES = (
     ("final1.", "head.decoder."),
     ("final2.0.", "head.classifier."),
     ("dsn.", "auxiliary."),
+    ("encoder_boundary.", "head.edges.encoder."),
+    ("decoder_boundary.", "head.edges.decoder."),
+    ("final1_boundary.", "head.edges.refinement."),
+    ("final2_boundary.0.", "head.edges.classifier."),
+    ("encoder_struct.", "head.layout.encoder."),
+    ("final1_struct.", "head.layout.refinement."),
+    ("final2_struct.0.", "head.layout.classifier."),
+    ("query_conv.", "head.attention.query."),
+    ("key_conv.", "head.attention.key."),
+    ("value_conv.", "head.attention.value."),
+    ("up_conv.", "head.attention.content."),
+    ("gamma", "head.attention.gamma"),
+    ("aspp_sg.features.", "head.final.aspp.branches."),
+    ("aspp_sg.img_conv.", "head.final.aspp.image_pooling."),
+    ("bot_aspp_sg.", "head.final.aspp_projection."),
+    ("bot_fine_sg.", "head.final.low_level_projection."),
+    ("final1_sg.", "head.final.decoder."),
+    ("final2_sg.0.", "head.final.classifier."),
 )
+# BlindNet's projection heads, which only its training uses: entries of the method, not of the network.
+PROJECTION_KEY = re.compile(r"ProjectionHead_cls_(\d)\.proj\.(\d\.\w+)")
+PROJECTIONS_PREFIX = "projections."
 # An entry that only ShuffleNetV2 and MNASNet have: the convolution of layer4 directly under it. The family
 # wraps its ShuffleNet's stem and layer4 once more (its MNASNet never ran, so nobody has a checkpoint of it).
 SHUFFLENET_KEY = "backbone.layer4.0.weight"
@@ -39,6 +60,8 @@ SHUFFLENET_REPLACED = ((2, "layer0", "layer0.layer.0.1."), (6, "layer4", "layer4
 LOSS_PREFIXES = ("criterion.", "criterion_aux.")
 CLASSIFIER_KEY = "final2.0.weight"
 NO_CODES = (0,) * 7
+# BlindNet's name of a data set that is read in two views ends so.
+TWO_VIEWS_SUFFIX = "_jitter"
 
 
 class FamilyCommand(NamedTuple):
@@ -96,7 +119,8 @@ def family_command(content: Mapping[str, object]) -> FamilyCommand:
     except ValueError:
         return FamilyCommand()
     known = said.arch is not None and len(said.wt_layer) == len(NO_CODES)
-    return FamilyCommand(said.arch, said.wt_layer if known else None, said.dataset, said.image_in)
+    dataset = said.dataset and [name.removesuffix(TWO_VIEWS_SUFFIX) for name in said.dataset]
+    return FamilyCommand(said.arch, said.wt_layer if known else None, dataset, said.image_in)
 
 
 def our_key(key: str) -> str:
@@ -118,10 +142,11 @@ def our_key(key: str) -> str:
 
 
 def from_family(state: Mapping[str, Value], wt_layer: Sequence[int] = NO_CODES) -> dict[str, Value]:
-    """A family state dict under our names, without what the network never uses.
+    """The network's entries of a family state dict under our names, without what the network never uses.
 
-    That is the class weights of its losses, and the BatchNorms that its ShuffleNet keeps beside a
-    normalisation layer in their place: one that has entries of its own, or one that ``wt_layer`` tells of.
+    That is the class weights of its losses, the projection heads of its training (:func:`projections`), and
+    the BatchNorms that its ShuffleNet keeps beside a normalisation layer in their place: one that has entries
+    of its own, or one that ``wt_layer`` tells of.
     """
     bare = {key.removeprefix(DISTRIBUTED_PREFIX): value for key, value in state.items()}
     unused = LOSS_PREFIXES
@@ -131,7 +156,20 @@ def from_family(state: Mapping[str, Value], wt_layer: Sequence[int] = NO_CODES) 
             for site, layer, norm in SHUFFLENET_REPLACED
             if wt_layer[site] or f"{layer}.instance_norm_layer.weight" in bare
         )
-    return {our_key(key): value for key, value in bare.items() if not key.startswith(unused)}
+    return {
+        our_key(key): value
+        for key, value in bare.items()
+        if not key.startswith(unused) and not PROJECTION_KEY.fullmatch(key)
+    }
+
+
+def projections(state: Mapping[str, Value]) -> dict[str, Value]:
+    """The projection heads in a family state dict, under our BlindNet's names; empty for any other system."""
+    found = {}
+    for key, value in state.items():
+        if match := PROJECTION_KEY.fullmatch(key.removeprefix(DISTRIBUTED_PREFIX)):
+            found[f"{PROJECTIONS_PREFIX}{match[1]}.{match[2]}"] = value
+    return found
 
 
 def to_family(state: Mapping[str, Value]) -> dict[str, Value]:

@@ -25,12 +25,15 @@ class RunFolder:
 
     def __init__(self, ckpt: str, date: str, exp: str, tb_path: str | None = None) -> None:
         self.path = Path(ckpt) / date / exp
-        self.last = self.path / "last.pth"
-        self.best = self.path / "best.pth"
+        self.last = self.weights("last")
         self.log_file = self.path / "log.txt"
         self.results_file = self.path / "results.json"
         self._board_path = Path(tb_path or ckpt) / date / exp
         self._board: SummaryWriter | None = None
+
+    def weights(self, name: str) -> Path:
+        """The checkpoint called ``name`` (see ``utils.selection``)."""
+        return self.path / f"{name}.pth"
 
     def resume_file(self, resume: str | None) -> Path | None:
         """The checkpoint that ``--resume`` means: a file, or with ``auto`` this run's last one if there is
@@ -63,7 +66,8 @@ class RunFolder:
         try:
             if not resume:
                 events = self._board_path.glob("events.out.tfevents.*")
-                for old in (self.last, self.best, self.log_file, self.results_file, *events):
+                selected = self.path.glob("best*.pth")
+                for old in (self.last, *selected, self.log_file, self.results_file, *events):
                     old.unlink(missing_ok=True)
             write_json(self.path / "args.json", self.plain(arguments))
             self._board = SummaryWriter(str(self._board_path))

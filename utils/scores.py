@@ -70,12 +70,18 @@ def class_table(score: DomainScore, names: Sequence[str]) -> str:
     return text_table(rows)
 
 
-def domain_table(domains: Mapping[str, DomainScore]) -> str:
-    """One row per domain: mIoU (and the means over smaller class sets), pixel accuracy, pictures."""
+def domain_table(domains: Mapping[str, DomainScore], weights: Mapping[str, str] | None = None) -> str:
+    """One row per domain: mIoU (and the means over smaller class sets), pixel accuracy, pictures.
+
+    ``weights``, if given, says by domain which weights were scored.
+    """
     rows = [["domain", "mIoU", "pixel accuracy", "pictures"]]
     for name, score in domains.items():
         rows.append([name, percent(score.miou), percent(score.scores.pixel_accuracy), str(score.pictures)])
         rows += [[f"{name} ({n} classes)", percent(m), "", ""] for n, m in score.subset_miou.items()]
+    if weights:
+        rows = [[*row, weights.get(row[0], "")] for row in rows]
+        rows[0][-1] = "weights"
     return text_table(rows)
 
 

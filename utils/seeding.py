@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 
 def generator(*keys: int) -> np.random.Generator:
@@ -22,3 +27,13 @@ def seed_step(seed: int, rank: int, batch: int) -> None:
     import torch  # Here, so that processes which only draw numbers start without it.
 
     torch.manual_seed(int(generator(seed, rank, batch).integers(2**63)))
+
+
+def step_generator(device: torch.device) -> torch.Generator:
+    """A generator on ``device`` that starts from the present step's seed (:func:`seed_step`).
+
+    For draws that must not shift those of dropout. Two generators of one step give the same numbers.
+    """
+    import torch
+
+    return torch.Generator(device).manual_seed(torch.initial_seed())

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from utils.family_flags import PUBLISHED_WEIGHT_DECAY
+from utils.family_flags import PUBLISHED_WEIGHT_DECAY, dataset_name
+from utils.selection import RULES
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything else that train.py takes, in the family's spelling."""
     data = parser.add_argument_group("training data")
-    data.add_argument("--dataset", nargs="+", help="source domains (default: the toy city's gtav)")
+    data.add_argument(
+        "--dataset", nargs="+", type=dataset_name, help="source domains (default: the toy city's gtav)"
+    )
     data.add_argument(
         "--image_uniform_sampling",
         action="store_true",
@@ -22,7 +25,11 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         help="several sources: an optimiser step for each in turn, as published; default: one joint step",
     )
     data.add_argument(
-        "--val_dataset", nargs="*", default=[], help="domains that are scored at the end, never trained on"
+        "--val_dataset",
+        nargs="*",
+        type=dataset_name,
+        default=[],
+        help="domains that are scored at the end, never trained on",
     )
     data.add_argument(
         "--covstat_val_dataset", nargs="+", help="data sets of the ISW statistics (default: --dataset)"
@@ -74,6 +81,13 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--rrotate", type=float, default=0, help="largest random rotation in degrees, 0 = none")
     data.add_argument(
         "--color_aug", type=float, default=0.5, help="share of crops whose colours are jittered"
+    )
+    data.add_argument(
+        "--color_jitter",
+        type=float,
+        nargs=4,
+        metavar=("BRIGHTNESS", "CONTRAST", "SATURATION", "HUE"),
+        help="how much (default: as the method was published, 0.4 0.4 0.4 0.1 for most)",
     )
     data.add_argument("--gblur", action="store_true", help="Gaussian blur on every crop")
     data.add_argument("--bblur", action="store_true", help="bilateral blur on every crop, instead of --gblur")
@@ -139,9 +153,10 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     start.add_argument(
         "--selection",
-        choices=("source", "last"),
+        choices=RULES,
         default="source",
-        help="weights that are scored at the end: best on source val, or of the last step",
+        help="weights that are scored at the end: best on source val, of the last step, or oracle = for "
+        "every --val_dataset those that score best on its own val split, as some published tables",
     )
     start.add_argument(
         "--visualize_feature",

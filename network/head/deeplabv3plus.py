@@ -21,6 +21,11 @@ def conv_norm_relu(before: int, after: int, size: int = 1, dilation: int = 1) ->
     )
 
 
+def double_convolution(before: int) -> nn.Sequential:
+    """Two 3x3 convolutions to 256 channels, each with BatchNorm and ReLU."""
+    return nn.Sequential(*conv_norm_relu(before, 256, 3), *conv_norm_relu(256, 256, 3))
+
+
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear with aligned corners, the family's only interpolation of maps."""
     return F.interpolate(x, size, mode="bilinear", align_corners=True)
@@ -56,20 +61,30 @@ class AtrousPyramid(nn.Module):
 
 
 class DeepLabV3Plus(nn.Module):
-    """Pyramid on layer4, decoder that refines it with 48 channels of layer1, logits at picture size."""
+    """Pyramid on layer4, decoder that refines it with 48 channels of layer1, logits at picture size.
 
-    def __init__(self, backbone: Backbone, num_classes: int) -> None:
+    Attributes:
+        embedding_channels: taps, with their channels, that a contrastive method may project.
+    """
+
+    def __init__(self, backbone: Backbone, num_classes: int, context_channels: int | None = None) -> None:
+        """``context_channels``: of a map on layer4's grid that is passed in layer4's place."""
         super().__init__()
-        self.aspp = AtrousPyramid(backbone.channels["layer4"], backbone.strides["layer4"])
+        context_channels = context_channels or backbone.channels["layer4"]
+        self.aspp = AtrousPyramid(context_channels, backbone.strides["layer4"])
         self.aspp_projection = conv_norm_relu(self.aspp.out_channels, 256)
         self.low_level_projection = conv_norm_relu(backbone.channels["layer1"], 48)
-        self.decoder = nn.Sequential(*conv_norm_relu(48 + 256, 256, 3), *conv_norm_relu(256, 256, 3))
+        self.decoder = double_convolution(48 + 256)
         self.classifier = nn.Conv2d(256, num_classes, 1)
+        self.embedding_channels = {"decoder_input": 48 + 256, "decoder": 256}
         initialise_head(self)
 
     def forward(self, features: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits at ``size``; taps at layer1's resolution, ``decoder_logits`` being those before resizing."""
         context = self.aspp_projection(self.aspp(features["layer4"]))
         fine = self.low_level_projection(features["layer1"])
-        context = resize(context, (fine.shape[-2], fine.shape[-1]))
-        decoded = self.decoder(torch.cat([fine, context], dim=1))
-        return resize(self.classifier(decoded), size), {"decoder": decoded}
+        decoder_input = torch.cat([fine, resize(context, (fine.shape[-2], fine.shape[-1]))], dim=1)
+        decoded = self.decoder(decoder_input)
+        logits = self.classifier(decoded)
+        taps = {"decoder_input": decoder_input, "decoder": decoded, "decoder_logits": logits}
+        return resize(logits, size), taps

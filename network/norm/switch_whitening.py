@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from network.precision import without_autocast
 from utils.distributed import all_reduce_sum, world_size
 
 CHANNELS_PER_GROUP = 16
@@ -51,9 +52,7 @@ class SwitchWhitening(nn.Module):
         self.register_buffer("running_cov", torch.zeros(groups, self.size, self.size))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_meta:  # Where a network's cost is counted; there is no autocast.
-            return self._whiten(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             return self._whiten(x.to(self.weight.dtype)).to(x.dtype)
 
     def _whiten(self, x: Tensor) -> Tensor:

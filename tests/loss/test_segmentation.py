@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from loss.segmentation import auxiliary_cross_entropy, cross_entropy
+from loss.segmentation import auxiliary_cross_entropy, cross_entropy, nearest_label
 
 
 @pytest.fixture
@@ -46,3 +46,17 @@ def test_auxiliary_label_is_nearest_and_never_mixed():
     logits = torch.randn(1, 4, 2, 2)
     expected = F.cross_entropy(logits, torch.tensor([[[0, 255], [3, 1]]]), ignore_index=255)
     torch.testing.assert_close(auxiliary_cross_entropy(logits, label), expected)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (7, 192), (768, 5)])
+def test_nearest_label_takes_every_nth_pixel(size: tuple[int, int]):
+    label = torch.randint(0, 256, (2, 768, 576), generator=torch.Generator().manual_seed(0))
+    rows, columns = (torch.arange(n) * full // n for n, full in zip(size, label.shape[1:], strict=True))
+    small = nearest_label(label, size)
+    assert small.dtype == torch.int64
+    assert torch.equal(small, label[:, rows][:, :, columns])
+
+
+def test_nearest_label_at_its_own_size_is_the_label():
+    label = torch.randint(0, 256, (1, 5, 7))
+    assert torch.equal(nearest_label(label, (5, 7)), label)

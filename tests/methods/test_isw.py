@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-
 import pytest
 import torch
+from examples import batch
+from programs import arguments
 
 from loss.whitening import covariance, upper_triangle
-from methods import METHODS, Method, Progress, method_named
+from methods import Progress
 from methods.isw import InstanceSelectiveWhitening
 from network import create_network
 from utils.errors import UserError
-from utils.training_flags import add_loss_arguments
 
 CODES = (0, 0, 2, 2, 2, 0, 0)
-
-
-def arguments(*flags: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_loss_arguments(parser)
-    for method in METHODS.values():
-        method.add_arguments(parser.add_argument_group())
-    return parser.parse_args(flags)
 
 
 def isw(*flags: str, wt_layer: tuple[int, ...] = CODES) -> InstanceSelectiveWhitening:
@@ -42,11 +33,6 @@ class Pictures:
         images = self.images.to(torch.uint8)
         jittered = (self.images.flip(1) * 0.5 + 10 * trial).to(torch.uint8)
         yield [{"image": a[None], "image_jittered": b[None]} for a, b in zip(images, jittered, strict=True)]
-
-
-def batch() -> dict[str, torch.Tensor]:
-    image = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(2)).to(torch.uint8)
-    return {"image": image, "label": torch.zeros(2, 32, 32, dtype=torch.int64)}
 
 
 def finished(epoch: int) -> Progress:
@@ -148,27 +134,3 @@ def test_building_masks_leaves_the_network_as_it_was() -> None:
 def test_settings_that_train_no_isw_are_refused(flags, codes, message) -> None:
     with pytest.raises(UserError, match=message):
         isw(*flags, wt_layer=codes)
-
-
-@pytest.mark.parametrize("name", list(METHODS))
-def test_every_method_trains_predicts_and_remembers(name: str) -> None:
-    codes = CODES if METHODS[name].codes & {1, 2} else (0,) * 7
-    torch.manual_seed(0)
-    method: Method = METHODS[name](create_network("mobilenet_v2", wt_layer=codes), arguments())
-    losses = method(batch(), method.domains[0], Progress(0, 10, 0))
-    total = sum(losses.values())
-    assert torch.isfinite(total)
-    total.backward()
-    groups = method.parameter_groups(0.1)
-    assert all(parameter.grad is not None for group in groups for parameter in group["params"])
-    assert method.eval().predict(batch()["image"]).shape == (2, 19, 32, 32)
-    assert all(key.startswith(("network.", "mask_")) for key in method.state_dict())
-
-
-def test_method_follows_from_the_codes() -> None:
-    assert method_named(None, (0,) * 7) == "baseline"
-    assert method_named(None, (0, 0, 4, 4, 4, 0, 0)) == "baseline"
-    assert method_named(None, CODES) == "isw"
-    assert method_named("baseline", CODES) == "baseline"
-    with pytest.raises(UserError, match="--method magic"):
-        method_named("magic", CODES)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from backbones import picture_batch, strides_of_all
 from torch import nn
 
 from loss.segmentation import auxiliary_cross_entropy, cross_entropy
@@ -15,10 +16,6 @@ from network.restore import load_network
 from network.sites import NO_SITES, NUM_SITES, SITE_LAYERS, STAGES, WHITENED_CODES
 from utils.checkpoint import save_checkpoint
 from utils.errors import UserError
-
-
-def picture_batch(batch: int = 2, size: int = 64) -> torch.Tensor:
-    return torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("name", list_backbones())
@@ -35,16 +32,6 @@ def test_one_training_step_reaches_every_parameter(name: str):
     output = network.eval()(pictures[:1])
     assert output.logits.shape == (1, 19, 64, 64)
     assert output.aux_logits is None
-
-
-def strides_of_all() -> list[tuple[str, int]]:
-    """Every backbone at every output stride it supports."""
-    with torch.device("meta"):
-        return [
-            (name, stride)
-            for name in list_backbones()
-            for stride in BACKBONES[name](name, 32, NO_SITES, False).output_strides
-        ]
 
 
 HEAVY = ("resnet101", "resnet152", "resnext", "wide")

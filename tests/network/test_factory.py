@@ -7,6 +7,7 @@ import torch
 
 from network import architecture_from_arch, create_network
 from network.factory import ARCHITECTURES
+from network.head import HEADS
 from network.input_spec import InputSpec
 from utils.errors import UserError
 
@@ -129,8 +130,9 @@ def test_input_spec_prepares_bytes_and_fractions_alike():
     torch.testing.assert_close(bgr.prepare(images).flatten(), torch.tensor([255.0 - 104, 128 - 117, 0 - 123]))
 
 
-def test_forward_compiles_without_a_break():
-    network = create_network("resnet18", output_stride=32, wt_layer=ISW).train()
+@pytest.mark.parametrize("head", HEADS)
+def test_forward_compiles_without_a_break(head: str):
+    network = create_network("resnet18", head=head, output_stride=32, wt_layer=ISW).train()
     x = torch.rand(2, 3, 64, 64)
     explained = torch._dynamo.explain(network)(x)
     assert explained.graph_break_count == 0

@@ -26,10 +26,12 @@ from utils.legacy import to_family
 BASE, IBN, PUBLISHED = (0,) * 7, (0, 0, 4, 4, 4, 0, 0), (0, 0, 2, 2, 2, 0, 0)
 
 
-def family_content(backbone: str, codes: Sequence[int] = BASE, command: str | None = None) -> dict[str, Any]:
+def family_content(
+    backbone: str, codes: Sequence[int] = BASE, command: str | None = None, head: str = "deeplabv3plus"
+) -> dict[str, Any]:
     """What the family would store of a network: no values, only names and shapes."""
     with torch.device("meta"):
-        state = create_network(backbone, output_stride=32, wt_layer=codes, num_classes=13).state_dict()
+        state = create_network(backbone, head, 13, output_stride=32, wt_layer=codes).state_dict()
     content: dict[str, Any] = {"state_dict": {f"module.{k}": v for k, v in to_family(state).items()}}
     return {**content, "command": command} if command else content
 
@@ -61,6 +63,13 @@ def test_codes_that_entries_tell(
 ) -> None:
     assert recognised(family_content(backbone, codes))["wt_layer"] == list(codes)
     assert f"--wt_layer {' '.join(map(str, codes))} (by its entries, if sites" in capsys.readouterr().out
+
+
+def test_the_head_of_diia_is_recognised(capsys: pytest.CaptureFixture[str]) -> None:
+    command = "train.py --arch network.deepv3.DeepR50V3PlusD --wt_layer 0 0 2 2 2 0 0"
+    config = recognised(family_content("resnet50", PUBLISHED, command, head="aggregation"))
+    assert (config["head"], config["num_classes"], config["output_stride"]) == ("aggregation", 13, 16)
+    assert "DIIA checkpoint, resnet50" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -189,6 +198,7 @@ def own_checkpoint(path: Path, **architecture: object) -> dict[str, Any]:
         {"backbone": "mobilenet_v2", "output_stride": 8, "wt_layer": PUBLISHED, "partial_dilation": True},
         {"backbone": "shufflenet_v2_x1_0", "wt_layer": (0, 0, 1, 4, 3, 0, 2), "partial_dilation": True},
         {"backbone": "mnasnet0_5", "wt_layer": (0, 0, 0, 0, 0, 0, 2), "num_classes": 5},
+        {"backbone": "resnet50", "wt_layer": PUBLISHED, "head": "aggregation"},
     ],
     ids=lambda architecture: architecture["backbone"],
 )
@@ -212,12 +222,25 @@ def test_there_and_back_is_exact(
     assert all(value.dtype == weights[key].dtype for key, value in network_state(after).items())
 
 
+def test_the_projection_heads_of_blindnet_stay_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, theirs = tmp_path / "ours.pth", tmp_path / "theirs.pth"
+    content = own_checkpoint(ours, backbone="mobilenet_v2", partial_dilation=True)
+    heads = {f"projections.{number}.0.weight": torch.ones(1) for number in range(3)}
+    save_checkpoint(ours, {**content, "model": content["model"] | heads})
+    assert convert(["export", str(ours), str(theirs)]) == 0
+    assert "no place for mask_site2, projections, the run" in capsys.readouterr().out
+    assert len(torch.load(theirs, weights_only=True)["state_dict"]) == len(network_state(content))
+
+
 @pytest.mark.parametrize(
     "architecture, message",
     [
         ({"backbone": "mobilenet_v2", "wt_layer": (0, 0, 0, 0, 0, 0, 2), "partial_dilation": True}, "site 6"),
         ({"backbone": "mobilenet_v2", "wt_layer": (0, 0, 5, 0, 0, 0, 0), "partial_dilation": True}, "code 5"),
         ({"backbone": "mobilenet_v2"}, "dilated in part"),
+        ({"backbone": "mobilenet_v2", "partial_dilation": True, "head": "aggregation"}, "no aggregation on"),
         ({"backbone": "resnet18", "output_stride": 16}, "no deeplabv3plus on resnet18 at output stride 16"),
     ],
 )

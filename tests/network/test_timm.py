@@ -50,6 +50,17 @@ def test_other_kinds_of_models_train(name: str) -> None:
 
 
 @needs_timm
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_the_aggregation_head_fits_a_backbone_that_rounds_down(stride: int) -> None:
+    with torch.device("meta"):
+        network = create_network("timm:convnext_tiny", "aggregation", output_stride=stride).train()
+        output = network(torch.empty(2, 3, 71, 103))
+    assert output.features["layer4"].shape[-2:] == (71 // stride, 103 // stride)
+    assert output.logits.shape == (2, 19, 71, 103)
+    (output.logits.sum() + output.aux_logits.sum()).backward()
+
+
+@needs_timm
 def test_pictures_are_normalised_as_the_models_weights_want_them() -> None:
     with torch.device("meta"):
         network = create_network("timm:xception41")

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from network import create_network
-from utils.legacy import FamilyCommand, family_command, family_entries, from_family, our_key, to_family
+from utils.legacy import (
+    FamilyCommand,
+    family_command,
+    family_entries,
+    from_family,
+    our_key,
+    projections,
+    to_family,
+)
 
 IBN = (0, 0, 4, 4, 4, 0, 0)
 
@@ -28,6 +36,11 @@ IBN = (0, 0, 4, 4, 4, 0, 0)
         ("final1.3.weight", "head.decoder.3.weight"),
         ("final2.0.bias", "head.classifier.bias"),
         ("dsn.4.weight", "auxiliary.4.weight"),
+        ("final1_boundary.4.bias", "head.edges.refinement.4.bias"),
+        ("encoder_struct.7.weight", "head.layout.encoder.7.weight"),
+        ("up_conv.weight", "head.attention.content.weight"),
+        ("gamma", "head.attention.gamma"),
+        ("final2_sg.0.weight", "head.final.classifier.weight"),
     ],
 )
 def test_names(theirs: str, ours: str):
@@ -55,6 +68,21 @@ def test_there_and_back(backbone: str, wt_layer: tuple[int, ...]):
     back = from_family({f"module.{key}": value for key, value in theirs.items()})
     assert back.keys() == state.keys()
     assert all(back[key] is state[key] for key in state)
+
+
+def test_there_and_back_with_the_aggregation_head():
+    with torch.device("meta"):
+        state = create_network("resnet50", head="aggregation").state_dict()
+    theirs = to_family(state)
+    assert len(theirs) == len(state)
+    assert not any(key.startswith(("backbone.", "head.", "auxiliary.")) for key in theirs)
+    assert from_family(theirs) == state
+
+
+def test_projection_heads_are_the_methods():
+    state = {"module.ProjectionHead_cls_1.proj.2.bias": 1, "module.gamma": 2}
+    assert projections(state) == {"projections.1.2.bias": 1}
+    assert from_family(state) == {"head.attention.gamma": 2}
 
 
 def test_bypassed_norms_of_the_family_are_left_out():
@@ -92,6 +120,10 @@ def test_bypassed_norms_that_only_the_codes_tell_of_are_left_out():
         (
             "train.py --wt_layer 0 0 2 2 2 0 0 --dataset gtav synthia --arch A --image_in --gblur",
             FamilyCommand("A", [0, 0, 2, 2, 2, 0, 0], ["gtav", "synthia"], True),
+        ),
+        (
+            "train.py --dataset gtav_jitter --wt_layer 0 0 1 1 1 0 0 --arch A --jit_only --w1 0.2 --w4 0.3",
+            FamilyCommand("A", [0, 0, 1, 1, 1, 0, 0], ["gtav"], False),
         ),
         ("train.py --wt_layer 0 0 2 2 2 0 0", FamilyCommand(None, None, None, False)),
     ],

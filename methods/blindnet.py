@@ -1,0 +1,193 @@
+"""BlindNet: style-blind segmentation by covariance alignment and semantic consistency contrastive learning
+(Ahn et al., CVPR 2024).
+
+Every crop is seen twice: as it is (the key, weakly augmented) and with strongly jittered colours (the query).
+Both go through the network one after the other, each with its own batch statistics. On top of the
+segmentation loss of both, four terms pull the query to the key, which is detached in all of them: covariance
+matching and cross-covariance at the normalised sites, class-wise and disentangling contrast of projected
+pixels.
+
+Published numbers were made with all sampled keys of a picture as negatives, the positive among them: the
+released code meant to leave a pixel's own class out, as the paper says, which is the default here
+(``--cwcl_negatives all --cwcl_fill any`` gives the former).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from loss.class_contrast import FILLS, NEGATIVES, class_contrast, sample_class_pixels
+from loss.covariance_alignment import covariance_matching, cross_covariance
+from loss.disentanglement import disentanglement, sample_confusions
+from loss.pixel_sampling import take_pixels
+from loss.segmentation import nearest_label
+from methods.base import AUXILIARY_WEIGHT, Method, Progress
+from network import SegmentationNet
+from network.head.projection import ProjectionHead
+from network.sites import WHITENED_CODES
+from utils.errors import UserError
+from utils.seeding import step_generator
+
+# Flag of a loss -> the flags of its terms' weights.
+LOSSES = {"use_ca": ("w1", "w2"), "use_cwcl": ("w3",), "use_sdcl": ("w4",)}
+# Weight -> published value, meaning.
+WEIGHTS = {
+    "w1": (0.2, "covariance matching"),
+    "w2": (0.2, "cross-covariance"),
+    "w3": (0.3, "class-wise contrast (CWCL)"),
+    "w4": (0.3, "disentangling contrast (SDCL)"),
+}
+
+
+class BlindNet(Method):
+    """Mean segmentation loss of both views, 0.4 x auxiliary loss of the original, and the four terms.
+
+    Attributes:
+        projections: one head per embedded feature map (layer4 and what the head offers), for training alone.
+    """
+
+    views = ("image", "image_jittered")
+    architecture = {"wt_layer": (0, 0, 1, 1, 1, 0, 0)}
+    own_flags = ("jit_only", *LOSSES)
+
+    def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
+        super().__init__(network, arguments)
+        chosen = [flag for flag in LOSSES if getattr(arguments, flag)] or list(LOSSES)
+        self.weights = {name: getattr(arguments, name) for flag in chosen for name in LOSSES[flag]}
+        self.weights = {name: weight for name, weight in self.weights.items() if weight > 0}
+        self.temperature: float = arguments.nce_T
+        self.classes: int = arguments.contrast_max_classes
+        self.pixels: int = arguments.contrast_max_views
+        self.patch: int = arguments.num_patch
+        self.negatives: str = arguments.cwcl_negatives
+        self.fill: str = arguments.cwcl_fill
+        self.sites = [f"site{site}" for site, code in network.sites.items() if code in WHITENED_CODES]
+        if not self.sites and {"w1", "w2"} & self.weights.keys():
+            raise UserError(
+                "--method blindnet: covariance alignment needs a site with code 1, e.g. --wt_layer "
+                "0 0 1 1 1 0 0; without sites use --use_cwcl --use_sdcl"
+            )
+        contrasted = {"layer4": network.backbone.channels["layer4"], **network.head.embedding_channels}
+        self.embedded = list(contrasted) if {"w3", "w4"} & self.weights.keys() else []
+        self.projections = nn.ModuleList(ProjectionHead(contrasted[name]) for name in self.embedded)
+
+    @staticmethod
+    def add_arguments(parser: argparse._ArgumentGroup) -> None:
+        parser.add_argument(
+            "--use_ca", action="store_true", help="covariance alignment; no --use flag at all = all three"
+        )
+        parser.add_argument("--use_cwcl", action="store_true", help="class-wise contrastive loss")
+        parser.add_argument("--use_sdcl", action="store_true", help="semantic disentanglement loss")
+        parser.add_argument("--jit_only", action="store_true", help="the same as --method blindnet")
+        for name, (weight, meaning) in WEIGHTS.items():
+            parser.add_argument(f"--{name}", type=float, default=weight, help=f"weight of {meaning}, 0 = off")
+        parser.add_argument("--nce_T", type=float, default=0.07, help="temperature of both contrasts")
+        parser.add_argument(
+            "--contrast_max_classes", type=int, default=15, help="CWCL: classes sampled per picture"
+        )
+        parser.add_argument(
+            "--contrast_max_views",
+            "--contrast_max_view",
+            type=int,
+            default=50,
+            help="CWCL: pixels sampled per class",
+        )
+        parser.add_argument(
+            "--num_patch", type=int, default=20, help="SDCL: negatives per wrongly predicted class"
+        )
+        parser.add_argument(
+            "--cwcl_negatives",
+            choices=NEGATIVES,
+            default="other_class",
+            help="CWCL: other_class = sampled pixels of other classes, as in the paper; all = all of the "
+            "picture, the positive too, as in the released code",
+        )
+        parser.add_argument(
+            "--cwcl_fill",
+            choices=FILLS,
+            default="unused",
+            help="CWCL: what stands in for missing classes: unused = pixels not sampled yet, as meant; any = "
+            "any pixels, as in the released code",
+        )
+
+    def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
+        prepare, label = self.network.input_spec.prepare, batch["label"]
+        original = self.network(prepare(batch["image"]))
+        jittered = self.network(prepare(batch["image_jittered"]), auxiliary=False)
+        main = [self.criterion(output.logits, label, progress.iteration) for output in (original, jittered)]
+        losses = {
+            "main": sum(main) / 2,
+            "aux": AUXILIARY_WEIGHT * self.criterion.auxiliary(original.aux_logits, label),
+        }
+        key, query = original.features, jittered.features
+        terms = {**self.alignment(key, query), **self.contrast(key, query, label)}
+        return {**losses, **{name: self.weights[weight] * term for (name, weight), term in terms.items()}}
+
+    def alignment(self, key: dict[str, Tensor], query: dict[str, Tensor]) -> dict[tuple[str, str], Tensor]:
+        """Covariance terms, each the mean over the sites, by (name, flag of its weight)."""
+        kinds = {("covariance", "w1"): covariance_matching, ("cross_covariance", "w2"): cross_covariance}
+        return {
+            kind: sum(loss(key[site], query[site]) for site in self.sites) / len(self.sites)
+            for kind, loss in kinds.items()
+            if kind[1] in self.weights
+        }
+
+    def contrast(
+        self, key: dict[str, Tensor], query: dict[str, Tensor], label: Tensor
+    ) -> dict[tuple[str, str], Tensor]:
+        """Contrastive terms, each the mean over the embedded maps, by (name, flag of its weight)."""
+        if not {"w3", "w4"} & self.weights.keys():
+            return {}
+        generator = step_generator(label.device)
+        totals: dict[tuple[str, str], Tensor] = {}
+        predictions = [view["decoder_logits"].detach().argmax(dim=1) for view in (key, query)]
+        for name, projection in zip(self.embedded, self.projections, strict=True):
+            size = (key[name].shape[-2], key[name].shape[-1])
+            maps = [nearest_label(classes, size) for classes in (label, *predictions)]
+            terms = self.contrast_maps(key[name], query[name], maps, projection, generator)
+            totals = {term: totals.get(term, 0) + loss / len(self.embedded) for term, loss in terms.items()}
+        return totals
+
+    def contrast_maps(
+        self,
+        key: Tensor,
+        query: Tensor,
+        maps: Sequence[Tensor],
+        projection: ProjectionHead,
+        generator: torch.Generator,
+    ) -> dict[tuple[str, str], Tensor]:
+        """Contrastive terms of one feature map; ``maps`` are its labels and both views' predictions.
+
+        Only the sampled pixels are projected, all of a view at once: a hundredth of them at layer1's size.
+        """
+        label, predicted, jittered = maps
+        classes, terms = self.network.config["num_classes"], {}
+        query_pixels, key_pixels = [], []
+        if "w3" in self.weights:
+            sizes = (classes, self.classes, self.pixels)
+            blocks = sample_class_pixels(label, predicted, *sizes, generator, self.fill)
+            query_pixels.append(blocks.pixels.flatten())
+            key_pixels.append(blocks.pixels.flatten())
+        if "w4" in self.weights:
+            confusions = sample_confusions(label, predicted, jittered, classes, self.patch, generator)
+            query_pixels += [confusions.anchors, confusions.negatives.flatten()]
+            key_pixels.append(confusions.anchors)
+        queries, keys = (
+            list(projection(take_pixels(view, torch.cat(pixels))).split([len(p) for p in pixels]))
+            for view, pixels in ((query, query_pixels), (key.detach(), key_pixels))
+        )
+        keys = [embedding.detach() for embedding in keys]
+        if "w3" in self.weights:
+            pair = [rows.pop(0).unflatten(0, blocks.pixels.shape) for rows in (queries, keys)]
+            terms["class_contrast", "w3"] = class_contrast(
+                *pair, blocks.is_active, self.temperature, self.negatives
+            )
+        if "w4" in self.weights:
+            terms["disentanglement", "w4"] = disentanglement(
+                queries[0], keys[0], queries[1], confusions, self.temperature
+            )
+        return terms

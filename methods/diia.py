@@ -1,0 +1,89 @@
+"""DIIA: domain-invariant information aggregation (Liao et al., Neurocomputing 2023).
+
+ISW plus three things, all in the head (``network.head.aggregation``): edges are reconstructed from layer1,
+the coarse prediction's layout is reconstructed from itself, and attention with the layout as query and the
+edges as key aggregates the content of layer4 for a second decoder. The picture is segmented by 0.5 x coarse +
+final logits.
+
+The published layout loss counts a hundredth while it is above 3 (``--diia_layout_switch``), decided by every
+process on its own loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from torch import Tensor
+
+from loss.edges import TARGETS, edge_map
+from loss.segmentation import cross_entropy
+from methods.base import Progress
+from methods.isw import InstanceSelectiveWhitening
+from network import SegmentationNet
+from utils.errors import UserError
+
+# Term -> its published weight.
+WEIGHTS = {"main": 0.5, "aux": 0.1, "final": 1.0, "edge_segmentation": 0.1, "layout": 0.1, "edge": 0.001}
+LAYOUT_SWITCH_FACTOR = 0.01
+
+
+class DomainInvariantAggregation(InstanceSelectiveWhitening):
+    """Six weighted terms, and ISW's whitening loss as it is.
+
+    ``main``, ``final``, ``edge_segmentation``: cross entropy of the coarse head, of the final one and of the
+    edge branch; ``aux`` as everywhere; ``layout``: cross entropy of the layout branch with the coarse
+    prediction's own layout; ``edge``: mean absolute difference between the predicted edges and the picture's.
+    """
+
+    views = ("image", "image_plain")
+    architecture = {"head": "aggregation", "wt_layer": (0, 0, 2, 2, 2, 0, 0)}
+    color_jitter = (0.8, 0.8, 0.8, 0.3)
+
+    def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
+        super().__init__(network, arguments)
+        if network.config["head"] != "aggregation":
+            raise UserError(f"--method diia: needs the head aggregation, not {network.config['head']}")
+        self.weights = {name: getattr(arguments, f"diia_{name}_weight") for name in WEIGHTS}
+        self.layout_switch: float = arguments.diia_layout_switch or torch.inf
+        self.edge_target: str = arguments.diia_edge_target
+
+    @classmethod
+    def is_meant_by(cls, arguments: argparse.Namespace) -> bool:
+        return False
+
+    @staticmethod
+    def add_arguments(parser: argparse._ArgumentGroup) -> None:
+        for name, weight in WEIGHTS.items():
+            parser.add_argument(
+                f"--diia_{name}_weight", type=float, default=weight, help=f"weight of the loss term {name}"
+            )
+        parser.add_argument(
+            "--diia_layout_switch",
+            type=float,
+            default=3.0,
+            help=f"a layout loss above this counts {LAYOUT_SWITCH_FACTOR} times; 0 = never",
+        )
+        parser.add_argument(
+            "--diia_edge_target",
+            choices=TARGETS,
+            default="released",
+            help="released = horizontal derivative of grey with red and blue swapped, as in the published "
+            "code; gradient = magnitude of both derivatives",
+        )
+
+    def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
+        output = self.network(self.network.input_spec.prepare(batch["image"]))
+        label, parts = batch["label"], output.features
+        layout = cross_entropy(parts["layout_logits"], parts["layout"])
+        terms = {
+            "main": self.criterion(parts["coarse_logits"], label, progress.iteration),
+            "aux": self.criterion.auxiliary(output.aux_logits, label),
+            "final": self.criterion(parts["final_logits"], label, progress.iteration),
+            "edge_segmentation": self.criterion(parts["edge_logits"], label, progress.iteration),
+            "layout": torch.where(layout > self.layout_switch, LAYOUT_SWITCH_FACTOR * layout, layout),
+            "edge": (parts["edges"].float() - edge_map(batch["image_plain"], self.edge_target)).abs().mean(),
+        }
+        losses = {name: self.weights[name] * term for name, term in terms.items()}
+        losses["whitening"] = self.weight * self.whitening(parts, progress)
+        return losses

@@ -1,0 +1,81 @@
+"""The head of DIIA: domain-invariant information aggregation (Liao et al., Neurocomputing 2023)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from network.backbone.base import Backbone
+from network.head.attention import LayoutEdgeAttention
+from network.head.coarse_layout import coarse_layout
+from network.head.deeplabv3plus import (
+    AtrousPyramid,
+    DeepLabV3Plus,
+    conv_norm_relu,
+    double_convolution,
+    resize,
+)
+from network.head.reconstruction import EdgeReconstruction, LayoutReconstruction
+from network.initialisation import initialise_head
+
+AGGREGATED_CHANNELS = 128
+COARSE_WEIGHT = 0.5
+
+
+class AggregationHead(nn.Module):
+    """A coarse head on layer4, two reconstruction branches, attention over all three, and a DeepLabV3+.
+
+    The coarse head's own prediction, as a layout of classes, asks (query) where the edges (key) draw content
+    (value) from; the aggregated map takes layer4's place in a second head. The prediction is half the coarse
+    logits plus the final ones, in training and in evaluation. At output stride 16 with layer1 at 4 this is
+    the published network; at others the branches reduce more or less, so that they end on layer4's grid.
+
+    Attributes:
+        embedding_channels: taps, with their channels, that a contrastive method may project.
+    """
+
+    def __init__(self, backbone: Backbone, num_classes: int) -> None:
+        super().__init__()
+        channels, strides = backbone.channels, backbone.strides
+        self.aspp = AtrousPyramid(channels["layer4"], strides["layer4"])
+        self.aspp_projection = conv_norm_relu(self.aspp.out_channels, 256)
+        self.decoder = double_convolution(256)
+        self.classifier = nn.Conv2d(256, num_classes, 1)
+        factor = strides["layer4"] // strides["layer1"]
+        self.edges = EdgeReconstruction(channels["layer1"], num_classes, factor)
+        self.layout = LayoutReconstruction(num_classes, strides["layer4"])
+        initialise_head(self)
+        # These two initialise themselves.
+        self.attention = LayoutEdgeAttention(channels["layer4"], channels=AGGREGATED_CHANNELS)
+        self.final = DeepLabV3Plus(backbone, num_classes, AGGREGATED_CHANNELS)
+        self.embedding_channels = dict(self.final.embedding_channels)
+
+    def forward(self, features: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits at ``size``, and by name, beside the taps of the final head:
+
+        ``coarse_logits``, ``final_logits``: the two parts of the logits, B x classes x ``size``;
+        ``layout``: int64 B x ``size``, 255 where ignored, without gradient; the medians that decide on it are
+        of the batch in training and of each picture in evaluation;
+        ``layout_logits``, ``edge_logits``: of the branches, B x classes x ``size``, in training only;
+        ``edges``: B x 1 x ``size``, to be like the edges of the picture in [0, 255], in training only.
+        """
+        content = features["layer4"]
+        grid = (content.shape[-2], content.shape[-1])
+        coarse = self.decoder(self.aspp_projection(self.aspp(content)))
+        coarse_logits = resize(self.classifier(coarse), size)
+        layout = coarse_layout(coarse_logits, per_image=not self.training)
+        layout_code = on_grid(self.layout(layout), grid)
+        edges, edge_code = self.edges(features["layer1"])
+        edge_code = on_grid(edge_code, grid)
+        aggregated = self.attention(content, layout_code, edge_code)
+        final_logits, taps = self.final({**features, "layer4": aggregated}, size)
+        taps |= {"coarse_logits": coarse_logits, "final_logits": final_logits, "layout": layout}
+        if self.training:
+            taps["layout_logits"] = self.layout.segment(layout_code, size)
+            taps["edge_logits"] = self.edges.segment(edge_code, size)
+            taps["edges"] = resize(edges.mean(dim=1, keepdim=True), size)
+        return COARSE_WEIGHT * coarse_logits + final_logits, taps
+
+
+def on_grid(x: Tensor, grid: tuple[int, int]) -> Tensor:
+    """``x`` with height and width ``grid``; they differ where a backbone rounds down, without padding."""
+    return x if (x.shape[-2], x.shape[-1]) == grid else resize(x, grid)

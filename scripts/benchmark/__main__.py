@@ -1,0 +1,62 @@
+"""Measure what this machine does, each figure as a ratio to a bare reference of the same run.
+
+python -m scripts.benchmark losses --json losses.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from scripts.benchmark import losses
+from scripts.benchmark.timing import Row, table
+from utils.errors import run_program
+from utils.files import check_writable
+from utils.scores import commit, write_json
+
+BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] = {"losses": losses.rows}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.benchmark", description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=(*BENCHMARKS, "all"), help="which figures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write them to this file, too")
+    parser.add_argument("--repeats", type=int, default=3, help="calls whose median counts (default 3)")
+    parser.add_argument("--backbone", default="resnet50", help="of the networks (default resnet50)")
+    parser.add_argument("--pictures", type=int, default=2, help="pictures per batch (default 2)")
+    parser.add_argument("--crop_size", type=int, default=768, help="side of a crop (default 768)")
+    parser.add_argument("--channels_last", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(arguments)
+    if args.json:
+        check_writable(args.json, "--json")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    names = BENCHMARKS if args.what == "all" else [args.what]
+    rows = [row for name in names for row in BENCHMARKS[name](args, device)]
+    where = (
+        torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    )
+    work = f"{args.backbone}, {args.pictures} pictures of {args.crop_size} x {args.crop_size}"
+    print(f"{where}, torch {torch.__version__}, {work}, commit {commit()}")
+    print(table(rows))
+    if args.json:
+        figures = [{**dataclasses.asdict(row), "ratio": row.ratio} for row in rows]
+        write_json(
+            args.json,
+            {
+                "where": where,
+                "backbone": args.backbone,
+                "torch": torch.__version__,
+                "commit": commit(),
+                "rows": figures,
+            },
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

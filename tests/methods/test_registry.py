@@ -1,0 +1,62 @@
+"""What every registered method can do, and how one is chosen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from examples import batch
+from programs import TINY_METHODS, arguments
+
+from methods import METHODS, Method, Progress, method_named
+from network import create_network
+from utils.errors import UserError
+
+ISW_CODES = "--wt_layer 0 0 2 2 2 0 0".split()
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_method_trains_predicts_and_remembers(name: str) -> None:
+    torch.manual_seed(0)
+    codes = {"wt_layer": (0, 0, 2, 2, 2, 0, 0)} if name == "isw" else {}
+    network = create_network(**{"backbone": "mobilenet_v2", **METHODS[name].architecture, **codes})
+    method: Method = METHODS[name](network, arguments("--method", name, *TINY_METHODS[name])).train()
+    losses = method(batch(), method.domains[0], Progress(0, 10, 0))
+    total = sum(losses.values())
+    assert torch.isfinite(total)
+    total.backward()
+    groups = method.parameter_groups(0.1)
+    assert all(parameter.grad is not None for group in groups for parameter in group["params"])
+    assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in method.parameters()}
+    assert method.eval().predict(batch()["image"]).shape == (2, 19, 32, 32)
+    other = METHODS[name](create_network(**network.config), arguments("--method", name, *TINY_METHODS[name]))
+    other.load_state_dict(method.state_dict())
+    assert torch.equal(other.eval().predict(batch()["image"]), method.predict(batch()["image"]))
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ([], "baseline"),
+        (["--wt_layer", *"0 0 4 4 4 0 0".split()], "baseline"),
+        (ISW_CODES, "isw"),
+        ([*ISW_CODES, "--method", "baseline"], "baseline"),
+        ([*ISW_CODES, "--method", "diia"], "diia"),
+        (["--method", "blindnet"], "blindnet"),
+        (["--jit_only", "--wt_layer", *"0 0 1 1 1 0 0".split()], "blindnet"),
+        (["--use_sdcl"], "blindnet"),
+        (["--dataset", "gtav_jitter"], "blindnet"),
+    ],
+)
+def test_method_follows_from_the_flags(flags: list[str], name: str) -> None:
+    assert method_named(arguments(*flags)) == name
+
+
+def test_an_unknown_method_is_refused() -> None:
+    with pytest.raises(UserError, match="--method magic"):
+        method_named(arguments("--method", "magic"))
+
+
+@pytest.mark.parametrize("flags", [["--use_ca"], ["--jit_only"], ["--dataset", "gtav_jitter"]])
+def test_flags_of_another_method_are_refused(flags: list[str]) -> None:
+    with pytest.raises(UserError, match="--method isw: .* of the method blindnet"):
+        method_named(arguments(*ISW_CODES, "--method", "isw", *flags))

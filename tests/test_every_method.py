@@ -1,0 +1,76 @@
+"""What every registered method can do in the programs: train, resume exactly, run on two processes, infer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from comparison import differing
+from PIL import Image
+from processes import two_processes
+from programs import TINY_METHODS, train_arguments
+
+import infer
+import train
+import valid
+from methods import METHODS
+from utils.checkpoint import load_checkpoint
+
+CODES = {"isw": "--wt_layer 0 0 2 2 2 0 0".split()}
+
+
+def flags(name: str) -> list[str]:
+    return ["--method", name, *CODES.get(name, []), *TINY_METHODS[name]]
+
+
+@pytest.fixture(scope="module", params=list(METHODS))
+def run(request: pytest.FixtureRequest, toycity: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run folder of a whole run of one method; its name is the method's."""
+    ckpt = tmp_path_factory.mktemp("run")
+    arguments = train_arguments(toycity, ckpt, *flags(request.param), "--val_dataset", "mapillary")
+    assert train.main([*arguments, "--exp", request.param]) == 0
+    return ckpt / "default" / request.param
+
+
+def test_a_killed_run_resumes_to_the_same_bits(
+    run: Path, toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying_step(run: train.Run, *args: object) -> None:
+        if run.iteration == 4:
+            raise KeyboardInterrupt
+        whole_step(run, *args)
+
+    whole_step = train.Run.step
+    arguments = train_arguments(toycity, tmp_path, *flags(run.name), "--val_dataset", "mapillary")
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Run, "step", dying_step)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(arguments)
+    assert train.main([*arguments, "--resume", "auto"]) == 0
+    whole, resumed = (load_checkpoint(f / "last.pth") for f in (run, tmp_path / "default" / "tiny"))
+    for part in ("model", "optimizer", "iteration", "best"):
+        assert differing(whole[part], resumed[part]) == []
+
+
+def test_its_checkpoint_scores_and_segments(run: Path, toycity: Path, tmp_path: Path) -> None:
+    snapshot = ["--snapshot", str(run / "best.pth")]
+    data = ["--data_root", str(toycity), "--num_workers", "0", "--evaluation_height", "64"]
+    output = ["--output", str(tmp_path / "scores.json")]
+    assert valid.main([*snapshot, "--val_dataset", "mapillary", *data, *output]) == 0
+    ours, theirs = (path.read_text() for path in (tmp_path / "scores.json", run / "results.json"))
+    assert ours[ours.index('"mapillary"') :][:40] == theirs[theirs.index('"mapillary"') :][:40]
+    picture = tmp_path / "street.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (45, 70, 3), dtype=np.uint8)).save(picture)
+    words = ["--input", str(picture), "--output", str(tmp_path / "out"), "--save", "trainids"]
+    assert infer.main([*snapshot, *words, "--inference_mode", "sliding", "--crop_size", "48"]) == 0
+    with Image.open(tmp_path / "out" / "trainids" / "street.png") as result:
+        assert result.size == (70, 45)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_two_processes_train_it(name: str, project: Path, toycity: Path, tmp_path: Path) -> None:
+    arguments = train_arguments(toycity, tmp_path, *flags(name), "--max_iter", "2", "--eval_every", "2")
+    two_processes(project, "train.py", *arguments)
+    checkpoint = load_checkpoint(tmp_path / "default" / "tiny" / "last.pth")
+    assert (checkpoint["iteration"], checkpoint["pictures_per_step"]) == (2, 4)

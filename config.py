@@ -13,7 +13,7 @@ from pathlib import Path
 
 from datasets.catalog import PROTOCOLS
 from datasets.labels import NUM_CLASSES
-from methods import METHODS
+from methods import METHODS, flags_of_others
 from utils.errors import UserError
 from utils.family_flags import IGNORED, add_family_arguments, apply_family_arguments
 from utils.training_flags import add_loss_arguments, add_training_arguments
@@ -236,6 +236,15 @@ def training_parser(description: str | None = None) -> argparse.ArgumentParser:
         method.add_arguments(parser.add_argument_group(f"method {name}"))
     add_family_arguments(parser)
     return parser
+
+
+def method_notices(args: argparse.Namespace) -> list[str]:
+    """One line for each given flag of a method that ``--method`` does not heed."""
+    return [
+        f"--{flag}: has no effect with --method {args.method}"
+        for flag, default in flags_of_others(args.method).items()
+        if getattr(args, flag) not in (default, TOYCITY_DEFAULTS.get(flag, default))
+    ]
 
 
 def training_flags(program: str, words: Sequence[str]) -> list[str]:

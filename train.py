@@ -73,7 +73,7 @@ class Run:
         self.scaler = torch.amp.GradScaler(device.type, enabled=args.amp == "fp16")
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
         folder.open(vars(args), resume=resume_file is not None)
-        for line in family_notices(args):
+        for line in [*family_notices(args), *config.method_notices(args)]:
             folder.log(line)
         self.iteration, self.selection = 0, Selection(args.selection, args.dataset, args.val_dataset)
         if checkpoint is not None:
@@ -117,8 +117,8 @@ class Run:
         saved = [name for name in self.selection.best if self.folder.weights(name).exists()]
         self.selection.resume(checkpoint["best"], saved)
 
-    def save(self, path: Path) -> None:
-        """Write everything a resume or ``infer.py`` needs; one process does."""
+    def save(self, weights: str) -> None:
+        """Write everything a resume or ``infer.py`` needs, called ``weights``; one process does."""
         if distributed.is_main():
             content = {
                 "network": self.architecture,
@@ -131,8 +131,9 @@ class Run:
                 "best": {name: vars(best) for name, best in self.selection.best.items()},
                 "arguments": self.folder.plain(vars(self.args)),
                 "commit": commit(),
+                "selection": self.selection.rule_of(weights),
             }
-            save_checkpoint(path, content)
+            save_checkpoint(self.folder.weights(weights), content)
         distributed.barrier()
 
     def step(self, batches: Iterator[dict[str, dict[str, Any]]], meter: Meter) -> None:
@@ -195,7 +196,7 @@ class Run:
             self.folder.log(self.selection.line(name, score, self.iteration))
             self.folder.scalars({f"{name}/mean_iu": score.miou}, self.iteration)
         for name in self.selection.consider(scores, self.iteration):
-            self.save(self.folder.weights(name))
+            self.save(name)
 
     def draw(self, name: str, pictures: Mapping[Any, Image.Image]) -> None:
         """Write pictures to ``<name><key>.png`` in the run folder."""
@@ -240,7 +241,7 @@ class Run:
         if evaluation:
             self.select()
         if last or self.iteration % args.save_every == 0:
-            self.save(self.folder.last)
+            self.save(LAST)
 
     def share_buffers(self) -> None:
         """Give all processes rank 0's BN statistics: without synchronised BN each has its own."""
@@ -272,10 +273,19 @@ class Run:
             score, weights = selection.known(name), selection.weights_of(name)
             if score is None and weights != loaded:
                 path, loaded = self.folder.weights(weights), weights
+                if not path.exists():
+                    raise UserError(
+                        f"{path}: is missing, and the run is over; score it with the --selection and "
+                        "--val_dataset that it was trained with"
+                    )
                 load_state(self.method, load_checkpoint(path)["model"], path)
             scores[name] = score or self.score(name)
         how = {
-            name: {"selection": selection.words(name), "iteration": selection.iteration(name, self.iteration)}
+            name: {
+                "selection": selection.rule_of(selection.weights_of(name)),
+                "iteration": selection.iteration(name, self.iteration),
+                "checkpoint": str(self.folder.weights(selection.weights_of(name))),
+            }
             for name in scores
         }
         self.folder.log(f"{self.domains.protocol_words}, commit {commit()}")
@@ -283,8 +293,7 @@ class Run:
         self.folder.log(domain_table(scores, words))
         if distributed.is_main():
             first = self.args.dataset[0]
-            path = self.folder.weights(selection.weights_of(first))
-            content = self.domains.results(scores, str(path), split="val", **how[first])
+            content = self.domains.results(scores, split="val", **how[first])
             for name, domain in content["domains"].items():
                 domain |= how[name]
             write_json(self.folder.results_file, content)
@@ -299,8 +308,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Random initial weights: the same on every process and in every run with this seed.
     torch.manual_seed(args.seed)
     args.method = method_named(args)
+    method = METHODS[args.method]
+    args.gblur = method.gaussian_blur if args.gblur is None else args.gblur
     stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in)
-    network = create_network(**{**METHODS[args.method].architecture, **stated})
+    network = create_network(**{**method.architecture, **stated})
     args.wt_layer = network.config["wt_layer"]
     exp = args.exp or f"{args.method}-{network.config['backbone']}"
     run = Run(args, device, RunFolder(args.ckpt, args.date, exp, args.tb_path), network)

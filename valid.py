@@ -85,9 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         for name, score in scores.items():
             print(f"\n{name}\n{class_table(score, domains.class_names)}")
-        print(f"\n{snapshot}, {args.split} split, {domains.protocol_words}, commit {commit()}")
+        selection = checkpoint.get("selection")
+        chosen = f" ({selection})" if selection else ""
+        print(f"\n{snapshot}{chosen}, {args.split} split, {domains.protocol_words}, commit {commit()}")
         print(domain_table(scores), flush=True)
-        content = domains.results(scores, snapshot, split=args.split, iteration=checkpoint.get("iteration"))
+        content = domains.results(
+            scores, snapshot, split=args.split, iteration=checkpoint.get("iteration"), selection=selection
+        )
         written.append(content)
         if args.output:
             write_json(Path(args.output), written if len(args.snapshot) > 1 else content)

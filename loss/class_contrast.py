@@ -129,7 +129,8 @@ def class_contrast(
             to ``key``.
         is_active: bool scalar; without it the loss is 0, with zero gradients.
         temperature: similarities are divided by it.
-        negatives: ``other_class``: keys of the picture's other blocks; ``all``: all keys of the picture.
+        negatives: ``other_class``: keys of the picture's other blocks, of which those that only fill up may
+            hold the pixel's own class; ``all``: all keys of the picture.
     """
     blocks, per_block = query.shape[1:3]
     with torch.autocast(query.device.type, enabled=False):

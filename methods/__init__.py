@@ -12,13 +12,16 @@ from methods.isw import InstanceSelectiveWhitening
 from utils.errors import UserError
 
 METHODS: dict[str, type[Method]] = {
-    "baseline": Baseline,
-    "isw": InstanceSelectiveWhitening,
-    "blindnet": BlindNet,
-    "diia": DomainInvariantAggregation,
+    method.name: method
+    for method in (
+        Baseline,
+        InstanceSelectiveWhitening,
+        BlindNet,
+        DomainInvariantAggregation,
+    )
 }
 
-__all__ = ["METHODS", "Method", "Progress", "method_named"]
+__all__ = ["METHODS", "Method", "Progress", "flags_of_others", "method_named"]
 
 
 def method_named(arguments: argparse.Namespace) -> str:
@@ -38,3 +41,19 @@ def method_named(arguments: argparse.Namespace) -> str:
         if flags:
             raise UserError(f"--method {name}: --{flags[0]} is of the method {other}; drop one of them")
     return name
+
+
+def flags_of_others(name: str) -> dict[str, object]:
+    """Flag -> default of the flags that other methods than ``name`` declare and it does not heed."""
+    heeded = {
+        flag for method in METHODS[name].__mro__ if method in METHODS.values() for flag in declared(method)
+    }
+    others = {flag: default for method in METHODS.values() for flag, default in declared(method).items()}
+    return {flag: default for flag, default in others.items() if flag not in heeded}
+
+
+def declared(method: type[Method]) -> dict[str, object]:
+    """Flag -> default of what a method declares itself."""
+    parser = argparse.ArgumentParser(add_help=False)
+    method.add_arguments(parser.add_argument_group())
+    return vars(parser.parse_args([]))

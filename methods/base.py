@@ -46,18 +46,22 @@ class Method(nn.Module, ABC):
     """A published training recipe. Subclasses set the class attributes and override what they change.
 
     Attributes:
+        name: what ``--method`` calls it.
         views: which views of a sample the method needs (see ``transforms.pipeline``).
         domains: ``("source",)``, or ``("source", "target")`` for adaptation; one forward and backward for
             each.
         architecture: the arguments of ``network.create_network`` it was published with; flags replace them.
         own_flags: switches that mean this method and no other.
+        gaussian_blur: whether "image" is blurred; ``--gblur`` and ``--no_gblur`` replace it.
         color_jitter: its strength of ``transforms.pipeline.TrainTransform``; ``--color_jitter`` replaces it.
     """
 
+    name: ClassVar[str]
     views: ClassVar[tuple[str, ...]] = ("image",)
     domains: ClassVar[tuple[str, ...]] = ("source",)
     architecture: ClassVar[Mapping[str, Any]] = {}
     own_flags: ClassVar[tuple[str, ...]] = ()
+    gaussian_blur: ClassVar[bool] = False
     color_jitter: ClassVar[tuple[float, ...]] = WEAK_JITTER
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:

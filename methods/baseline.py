@@ -13,6 +13,8 @@ from methods.base import Method, Progress
 class Baseline(Method):
     """Cross entropy on the main output, and 0.4 times on the auxiliary one."""
 
+    name = "baseline"
+
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
         losses, _ = self.supervised(batch, progress)
         return losses

@@ -8,8 +8,8 @@ matching and cross-covariance at the normalised sites, class-wise and disentangl
 pixels.
 
 Published numbers were made with all sampled keys of a picture as negatives, the positive among them: the
-released code meant to leave a pixel's own class out, as the paper says, which is the default here
-(``--cwcl_negatives all --cwcl_fill any`` gives the former).
+released code meant to leave out those sampled for the pixel's own class, as the paper says, which is the
+default here (``--cwcl_negatives all --cwcl_fill any`` gives the former).
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class BlindNet(Method):
         projections: one head per embedded feature map (layer4 and what the head offers), for training alone.
     """
 
+    name = "blindnet"
     views = ("image", "image_jittered")
+    gaussian_blur = True
     architecture = {"wt_layer": (0, 0, 1, 1, 1, 0, 0)}
     own_flags = ("jit_only", *LOSSES)
 
@@ -71,6 +73,8 @@ class BlindNet(Method):
                 "--method blindnet: covariance alignment needs a site with code 1, e.g. --wt_layer "
                 "0 0 1 1 1 0 0; without sites use --use_cwcl --use_sdcl"
             )
+        if "w3" in self.weights and self.classes < 2:
+            raise UserError(f"--contrast_max_classes {self.classes}: a contrast needs 2 classes or more")
         contrasted = {"layer4": network.backbone.channels["layer4"], **network.head.embedding_channels}
         self.embedded = list(contrasted) if {"w3", "w4"} & self.weights.keys() else []
         self.projections = nn.ModuleList(ProjectionHead(contrasted[name]) for name in self.embedded)
@@ -103,8 +107,8 @@ class BlindNet(Method):
             "--cwcl_negatives",
             choices=NEGATIVES,
             default="other_class",
-            help="CWCL: other_class = sampled pixels of other classes, as in the paper; all = all of the "
-            "picture, the positive too, as in the released code",
+            help="CWCL: other_class = pixels sampled for other classes and to fill up, as meant; all = all "
+            "of the picture, the positive too, as in the released code",
         )
         parser.add_argument(
             "--cwcl_fill",
@@ -176,11 +180,9 @@ class BlindNet(Method):
             confusions = sample_confusions(label, predicted, jittered, classes, self.patch, generator)
             query_pixels += [confusions.anchors, confusions.negatives.flatten()]
             key_pixels.append(confusions.anchors)
-        queries, keys = (
-            list(projection(take_pixels(view, torch.cat(pixels))).split([len(p) for p in pixels]))
-            for view, pixels in ((query, query_pixels), (key.detach(), key_pixels))
-        )
-        keys = [embedding.detach() for embedding in keys]
+        queries = embed(projection, query, query_pixels)
+        with torch.no_grad():
+            keys = embed(projection, key, key_pixels)
         if "w3" in self.weights:
             pair = [rows.pop(0).unflatten(0, blocks.pixels.shape) for rows in (queries, keys)]
             terms["class_contrast", "w3"] = class_contrast(
@@ -191,3 +193,9 @@ class BlindNet(Method):
                 queries[0], keys[0], queries[1], confusions, self.temperature
             )
         return terms
+
+
+def embed(projection: ProjectionHead, features: Tensor, pixels: Sequence[Tensor]) -> list[Tensor]:
+    """Embeddings of several lists of a map's pixels (``loss.pixel_sampling``), projected all at once."""
+    rows = projection(take_pixels(features, torch.cat(list(pixels))))
+    return list(rows.split([len(numbers) for numbers in pixels]))

@@ -36,7 +36,10 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
     prediction's own layout; ``edge``: mean absolute difference between the predicted edges and the picture's.
     """
 
+    name = "diia"
     views = ("image", "image_plain")
+    gaussian_blur = True
+    needs_sites = False
     architecture = {"head": "aggregation", "wt_layer": (0, 0, 2, 2, 2, 0, 0)}
     color_jitter = (0.8, 0.8, 0.8, 0.3)
 
@@ -85,5 +88,6 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
             "edge": (parts["edges"].float() - edge_map(batch["image_plain"], self.edge_target)).abs().mean(),
         }
         losses = {name: self.weights[name] * term for name, term in terms.items()}
-        losses["whitening"] = self.weight * self.whitening(parts, progress)
+        if self.sites:
+            losses["whitening"] = self.weight * self.whitening(parts, progress)
         return losses

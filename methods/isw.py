@@ -38,7 +38,9 @@ IW, ISW = 1, 2
 class InstanceSelectiveWhitening(Method):
     """Segmentation loss + ``--wt_reg_weight`` x the mean whitening loss of the sites with code 1 or 2."""
 
+    name = "isw"
     codes = frozenset({IW, ISW})
+    needs_sites = True
 
     @classmethod
     def is_meant_by(cls, arguments: argparse.Namespace) -> bool:
@@ -53,9 +55,10 @@ class InstanceSelectiveWhitening(Method):
         self.trials: int = arguments.trials
         self.dynamic: bool = arguments.dynamic
         self.sites = {site: code for site, code in network.sites.items() if code in self.codes}
-        if not self.sites:
+        if self.needs_sites and not self.sites:
             raise UserError(
-                "--method isw: needs a site with code 1 (IW, IRW) or 2 (ISW), e.g. --wt_layer 0 0 2 2 2 0 0"
+                f"--method {self.name}: needs a site with code 1 (IW, IRW) or 2 (ISW), "
+                "e.g. --wt_layer 0 0 2 2 2 0 0"
             )
         if self.selective and self.relax_denom == 0 and self.clusters < 2:
             raise UserError(

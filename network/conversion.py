@@ -53,7 +53,7 @@ def export(ours: Path, theirs: Path) -> None:
         raise UserError(f"{theirs}: cannot be written ({error}); choose another place") from None
     left = (key.partition(".")[0] for key in checkpoint["model"] if not key.startswith(NETWORK_PREFIX))
     without = ", ".join([*dict.fromkeys(left), "the run"])
-    print(f"{theirs}: {len(state)} entries of the network; such a file has no place for {without}")
+    print(f"{theirs}: {len(state)} entries of the network; left out: {without}")
 
 
 def _family_arch(config: Mapping[str, Any], path: Path) -> str:

@@ -83,8 +83,10 @@ def family_checkpoint(content: Any, path: Path | str, stated: Mapping[str, Any])
     }
     if distributed.is_main():
         codes = " ".join(map(str, wt_layer))
+        entries = family_entries(content)
+        kind = "BlindNet" if projections(entries) else FAMILY_OF_HEAD[config["head"]]
         print(
-            f"{path}: {FAMILY_OF_HEAD[config['head']]} checkpoint, {name}, "
+            f"{path}: {kind} checkpoint, {name}, "
             f"output stride {output_stride} ({stride_origin}), --wt_layer {codes} ({code_origin})",
             flush=True,
         )

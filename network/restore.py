@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from network.factory import create_network
 from network.legacy import family_checkpoint, starting_weights
 from network.segmentor import SegmentationNet
-from utils.checkpoint import is_own, load_state, network_state, read_file
+from utils import distributed
+from utils.checkpoint import NETWORK_PREFIX, is_own, load_state, network_state, read_file
 from utils.errors import UserError
-from utils.legacy import PROJECTIONS_PREFIX, family_command
+from utils.legacy import family_command
 
 
 def load_network(
@@ -47,9 +48,8 @@ def load_network(
 def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> None:
     """Load the weights a run starts from into ``method``, which holds its network as ``network``.
 
-    A file of the RobustNet family, as it is or imported, holds the network, and BlindNet's files its
-    projection heads, which a method that has ``projections`` takes too; the rest of ``method`` is left as it
-    is. With ``partial`` only the entries that fit are taken.
+    The network's entries must all fit, or with ``partial`` those that do are taken. What a file holds beside
+    the network (masks, projection heads) is taken as far as ``method`` has it, whatever method wrote it.
 
     Raises:
         UserError: unreadable checkpoint, another network, or keys that do not fit (without ``partial``).
@@ -57,16 +57,36 @@ def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> No
     content = read_file(path)
     if not partial:
         refuse_another_network(content, method.network.config, path)
-    if is_own(content) and "method" in content:
-        load_state(method, content["model"], path, partial)
-        return
     if not is_own(content):
         content = {"model": starting_weights(content, path, method.network.config["wt_layer"])}
     load_state(method.network, network_state(content), path, partial)
-    prefix = PROJECTIONS_PREFIX
-    heads = {k.removeprefix(prefix): v for k, v in content["model"].items() if k.startswith(prefix)}
-    if heads and any(key.startswith(prefix) for key in method.state_dict()):
-        load_state(method.projections, heads, path, partial)
+    load_further(method, content["model"], path, partial)
+
+
+def load_further(
+    method: nn.Module, model: Mapping[str, Tensor], path: Path | str, partial: bool = False
+) -> None:
+    """Load what ``model`` holds beside the network and ``method`` has too; say so if that is not all.
+
+    Raises:
+        UserError: an entry of both has another shape (without ``partial``).
+    """
+    theirs = {key: value for key, value in model.items() if not key.startswith(NETWORK_PREFIX)}
+    own = {key: value for key, value in method.state_dict().items() if not key.startswith(NETWORK_PREFIX)}
+    fitting = {key: value for key, value in theirs.items() if key in own and own[key].shape == value.shape}
+    misshapen = sorted((theirs.keys() & own.keys()) - fitting.keys())
+    if misshapen and not partial:
+        raise UserError(
+            f"{path}: {len(misshapen)} misshapen entries beside the network (first: {misshapen[0]}); use its "
+            "own flags, or --partial_load to take what fits"
+        )
+    method.load_state_dict(fitting, strict=False)
+    if distributed.is_main() and not fitting.keys() == theirs.keys() == own.keys():
+        print(
+            f"{path}: of what is beside the network, took {len(fitting)} of its {len(theirs)} entries; "
+            f"{len(own) - len(fitting)} of this method start anew",
+            flush=True,
+        )
 
 
 def refuse_another_network(content: Mapping[str, Any], config: Mapping[str, Any], path: Path | str) -> None:

@@ -91,7 +91,8 @@ def test_a_killed_run_resumes_to_the_same_bits(
     for part in ("model", "optimizer", "iteration", "best"):
         assert differing(whole[part], resumed[part]) == []
     results = [json.loads((f / "results.json").read_text())["domains"] for f in (isw_run, folder)]
-    assert results[0] == results[1]
+    for name, domain in results[0].items():
+        assert {**domain, "checkpoint": ""} == {**results[1][name], "checkpoint": ""}
 
 
 def test_resuming_a_finished_run_only_scores_it(isw_run: Path, toycity: Path) -> None:
@@ -160,7 +161,7 @@ def test_oracle_selection_keeps_the_best_per_domain_and_says_so(
     for name in ("cityscapes", "synthia"):
         weights = load_checkpoint(folder / f"best_{name}.pth")
         assert results[name]["iteration"] == weights["iteration"]
-        assert results[name]["selection"] == "oracle: best on its own val"
+        assert results[name]["selection"] == f"oracle: best on {name} val"
         lines = [line for line in evaluated if f": {name} " in line]
         assert len(lines) == 3
         assert all("oracle" in line for line in lines)
@@ -168,7 +169,7 @@ def test_oracle_selection_keeps_the_best_per_domain_and_says_so(
         assert results[name]["miou"] == pytest.approx(best / 100, abs=1e-4)
     assert results["gtav"]["selection"] == "best source val"
     table = printed[printed.index("weights") :]
-    assert table.count("oracle: best on its own val") == 2
+    assert table.count("oracle: best on") == 2
 
 
 def test_a_diverged_run_ends_with_an_error(toycity: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ iteration  optimiser steps done; the learning rate, the epoch and the place in i
 best       best source-val mIoU so far, and its iteration
 arguments  the run's command-line arguments
 commit     the code's commit
+selection  the rule by which these weights were chosen (``utils.selection``)
 ========== =========================================================================================
 
 A file imported from the RobustNet family holds format, network, model and arguments: weights alone.

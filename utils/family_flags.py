@@ -58,7 +58,12 @@ def apply_family_arguments(args: argparse.Namespace) -> None:
     Raises:
         UserError: flags that contradict each other.
     """
-    if any(name.endswith(TWO_VIEWS) for name in args.dataset):
+    in_two_views = [name for name in args.dataset if name.endswith(TWO_VIEWS)]
+    if in_two_views and args.method not in (None, "blindnet"):
+        raise UserError(
+            f"--dataset {in_two_views[0]}: means the method blindnet, not {args.method}; drop {TWO_VIEWS}"
+        )
+    if in_two_views:
         args.dataset = [name.removesuffix(TWO_VIEWS) for name in args.dataset]
         args.jit_only = True
     if args.fp16 and args.amp == "bf16":
@@ -104,6 +109,8 @@ def family_notices(args: argparse.Namespace) -> list[str]:
         lines.append("--rlx_off_iter: has no effect without --jointwtborder")
     if args.visualize_feature and not {1, 2} & set(args.wt_layer or ()):
         lines.append("--visualize_feature: has no effect without a site of code 1 or 2 in --wt_layer")
+    if args.selection == "oracle" and not set(args.val_dataset) - set(args.dataset):
+        lines.append("--selection oracle: has no effect without an unseen domain in --val_dataset")
     if len(args.dataset) == 1:
         given = [name for name in ("step_per_domain", "image_uniform_sampling") if vars(args)[name]]
         lines += [f"--{name}: has no effect with one source domain" for name in given]

@@ -69,11 +69,12 @@ class Selection:
         """The score of the final weights on ``domain``, if an evaluation of this process has seen it."""
         return self._scores.get(self.weights_of(domain), {}).get(domain)
 
-    def words(self, domain: str) -> str:
-        """The rule that chose the weights for ``domain``, for people."""
-        if domain in self.of_domain:
-            return "oracle: best on its own val"
-        return "last iteration" if self.rule == "last" else "best source val"
+    def rule_of(self, weights: str) -> str:
+        """The rule by which the weights called so were chosen, for people."""
+        for domain, own in self.of_domain.items():
+            if own == weights:
+                return f"oracle: best on {domain} val"
+        return "last iteration" if weights == LAST else "best source val"
 
     def iteration(self, domain: str, last: int) -> int:
         """The iteration of the weights for ``domain``, in a run whose last one is ``last``."""

@@ -89,7 +89,13 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=("BRIGHTNESS", "CONTRAST", "SATURATION", "HUE"),
         help="how much (default: as the method was published, 0.4 0.4 0.4 0.1 for most)",
     )
-    data.add_argument("--gblur", action="store_true", help="Gaussian blur on every crop")
+    data.add_argument(
+        "--gblur",
+        action="store_true",
+        default=None,
+        help="Gaussian blur on every crop (default: as the method, blindnet and diia do)",
+    )
+    data.add_argument("--no_gblur", dest="gblur", action="store_false", help="do not")
     data.add_argument("--bblur", action="store_true", help="bilateral blur on every crop, instead of --gblur")
     data.add_argument(
         "--dump_augmentation_images",

@@ -38,7 +38,9 @@ class TimmBackbone(Backbone):
         super().__init__(name)
         if any(wt_layer):
             codes = " ".join(map(str, wt_layer))
-            raise UserError(f"--wt_layer {codes}: {name} has no sites; only 0 0 0 0 0 0 0 works with it")
+            raise UserError(
+                f"--wt_layer {codes} (as given, or the method's): {name} has no sites; give 0 0 0 0 0 0 0"
+            )
         self.output_stride = output_stride
         self.model = self.create()
         settings = self.model.pretrained_cfg

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from loss.precision import at_least_float32
 from network.initialisation import initialise_head
 
 NORM_EPSILON = 1e-7
@@ -32,7 +33,7 @@ class ProjectionHead(nn.Sequential):
 
 def unit_length(rows: Tensor) -> Tensor:
     """Rows divided by their Euclidean length; a row of zeros stays one, without a gradient."""
-    rows = rows.float() if rows.dtype.itemsize < 4 else rows
+    rows = at_least_float32(rows)
     length = rows.norm(dim=-1, keepdim=True)
     # Divided by the small constant alone, a row of zeros would pass on 10^7 times its gradient.
     return rows / (length.masked_fill(length == 0, torch.inf) + NORM_EPSILON)

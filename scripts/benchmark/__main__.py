@@ -14,7 +14,7 @@ import torch
 
 from scripts.benchmark import losses
 from scripts.benchmark.timing import Row, table
-from utils.errors import run_program
+from utils.errors import UserError, run_program
 from utils.files import check_writable
 from utils.scores import commit, write_json
 
@@ -32,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--channels_last", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(arguments)
+    for name, least in (("repeats", 1), ("pictures", 2)):
+        if getattr(args, name) < least:
+            raise UserError(f"--{name} {getattr(args, name)}: must be at least {least}")
     if args.json:
         check_writable(args.json, "--json")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -7,6 +7,7 @@ import torch
 from examples import batch
 from programs import TINY_METHODS, arguments
 
+import config
 from methods import METHODS, Method, Progress, method_named
 from network import create_network
 from utils.errors import UserError
@@ -56,7 +57,31 @@ def test_an_unknown_method_is_refused() -> None:
         method_named(arguments("--method", "magic"))
 
 
-@pytest.mark.parametrize("flags", [["--use_ca"], ["--jit_only"], ["--dataset", "gtav_jitter"]])
-def test_flags_of_another_method_are_refused(flags: list[str]) -> None:
-    with pytest.raises(UserError, match="--method isw: .* of the method blindnet"):
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--use_ca"], "--method isw: --use_ca is of the method blindnet"),
+        (["--jit_only"], "--method isw: --jit_only is of the method blindnet"),
+        (["--dataset", "gtav_jitter"], "--dataset gtav_jitter: means the method blindnet, not isw"),
+    ],
+)
+def test_flags_of_another_method_are_refused(flags: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         method_named(arguments(*ISW_CODES, "--method", "isw", *flags))
+
+
+@pytest.mark.parametrize(
+    ("flags", "unheeded"),
+    [
+        (["--method", "diia", "--w1", "0.3", "--trials", "3"], ["--w1"]),
+        (
+            ["--method", "baseline", "--cwcl_negatives", "all", "--clusters", "7"],
+            ["--clusters", "--cwcl_negatives"],
+        ),
+        ([*ISW_CODES, "--method", "isw", "--diia_main_weight", "3", "--dynamic"], ["--diia_main_weight"]),
+        (["--method", "blindnet", "--nce_T", "0.1"], []),
+    ],
+)
+def test_flags_without_effect_are_named(flags: list[str], unheeded: list[str]) -> None:
+    lines = config.method_notices(arguments(*flags))
+    assert [line.partition(":")[0] for line in lines] == unheeded

@@ -208,7 +208,7 @@ def test_there_and_back_is_exact(
     ours, theirs, back = (tmp_path / f"{name}.pth" for name in ("ours", "theirs", "back"))
     before = own_checkpoint(ours, **architecture)
     assert convert(["export", str(ours), str(theirs)]) == 0
-    assert "no place for mask_site2, the run" in capsys.readouterr().out
+    assert "left out: mask_site2, the run" in capsys.readouterr().out
     exported = torch.load(theirs, weights_only=True)
     assert {"epoch", "mean_iu"} <= exported.keys()
     assert all(key.startswith("module.") for key in exported["state_dict"])
@@ -230,7 +230,7 @@ def test_the_projection_heads_of_blindnet_stay_behind(
     heads = {f"projections.{number}.0.weight": torch.ones(1) for number in range(3)}
     save_checkpoint(ours, {**content, "model": content["model"] | heads})
     assert convert(["export", str(ours), str(theirs)]) == 0
-    assert "no place for mask_site2, projections, the run" in capsys.readouterr().out
+    assert "left out: mask_site2, projections, the run" in capsys.readouterr().out
     assert len(torch.load(theirs, weights_only=True)["state_dict"]) == len(network_state(content))
 
 

@@ -42,9 +42,9 @@ def test_oracle_keeps_the_best_of_every_unseen_domain_and_says_so() -> None:
     assert selection.weights_of("cityscapes") == "best_cityscapes"
     assert selection.known("cityscapes").miou == pytest.approx(0.3)
     assert (selection.iteration("cityscapes", 20), selection.iteration("gtav", 20)) == (10, 20)
-    assert "oracle" in selection.words("cityscapes")
+    assert "oracle" in selection.rule_of("best_cityscapes")
     assert "oracle" in selection.line("cityscapes", score(0.3), 10)
-    assert selection.words("gtav") == "best source val"
+    assert selection.rule_of(selection.weights_of("gtav")) == "best source val"
     assert "oracle" not in selection.line("gtav", score(0.3), 10)
 
 
@@ -53,7 +53,7 @@ def test_last_rule_takes_the_last_whatever_it_scores() -> None:
     considered(selection, {"gtav": 0.4}, {"gtav": 0.1})
     assert selection.known("gtav").miou == pytest.approx(0.1)
     assert selection.iteration("gtav", last=20) == 20
-    assert selection.words("gtav") == "last iteration"
+    assert selection.rule_of(selection.weights_of("gtav")) == "last iteration"
 
 
 def test_a_resumed_run_goes_on_with_the_weights_that_are_there() -> None:

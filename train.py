@@ -273,7 +273,7 @@ class Run:
             score, weights = selection.known(name), selection.weights_of(name)
             if score is None and weights != loaded:
                 path, loaded = self.folder.weights(weights), weights
-                if not path.exists():
+                if not selection.has_chosen(weights):
                     raise UserError(
                         f"{path}: is missing, and the run is over; score it with the --selection and "
                         "--val_dataset that it was trained with"

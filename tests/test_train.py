@@ -315,3 +315,9 @@ def test_without_data_arguments_the_toy_city_is_made(tmp_path: Path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         train.main(["--ckpt", str(tmp_path / "logs")])
     assert made == [tmp_path / "city"]
+
+
+def test_a_finished_run_cannot_change_its_selection(isw_run: Path, toycity: Path) -> None:
+    arguments = train_arguments(toycity, isw_run.parents[1], *ISW, "--val_dataset", "cityscapes")
+    with pytest.raises(UserError, match="best_cityscapes.pth: is missing, and the run is over"):
+        train.main([*arguments, "--resume", "auto", "--selection", "oracle"])

@@ -69,6 +69,10 @@ class Selection:
         """The score of the final weights on ``domain``, if an evaluation of this process has seen it."""
         return self._scores.get(self.weights_of(domain), {}).get(domain)
 
+    def has_chosen(self, weights: str) -> bool:
+        """Whether any evaluation, of this process or before, has chosen weights called so."""
+        return weights == LAST or self.best[weights].miou != Best.miou
+
     def rule_of(self, weights: str) -> str:
         """The rule by which the weights called so were chosen, for people."""
         for domain, own in self.of_domain.items():

@@ -6,9 +6,11 @@ import pytest
 import torch
 from examples import batch
 from programs import arguments
+from torch import Tensor
 from torch.nn import functional as F
 
 from loss.edges import edge_map
+from loss.segmentation import nearest_label
 from methods import Progress
 from methods.diia import WEIGHTS, DomainInvariantAggregation
 from network import create_network
@@ -24,6 +26,10 @@ def diia(*flags: str, **architecture: object) -> DomainInvariantAggregation:
     return DomainInvariantAggregation(create_network(**settings), arguments(*words)).train()
 
 
+def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    return F.cross_entropy(logits, label, ignore_index=255)
+
+
 def losses_of(method: DomainInvariantAggregation) -> dict[str, float]:
     torch.manual_seed(1)
     return {name: float(loss.detach()) for name, loss in method(batch(64), "source", START).items()}
@@ -35,6 +41,25 @@ def test_every_term_has_a_weight_of_its_own(name: str) -> None:
     changed = losses_of(diia(f"--diia_{name}_weight", str(3 * WEIGHTS[name])))
     for term, loss in published.items():
         assert changed[term] == pytest.approx(3 * loss if term == name else loss, rel=1e-5)
+
+
+def test_every_branch_learns_what_it_is_for() -> None:
+    """The layout branch the coarse prediction's own layout, the others the label."""
+    method, pictures, outputs = diia("--diia_layout_switch", "0"), batch(64), []
+    method.network.register_forward_hook(lambda _, given, output: outputs.append(output))
+    label = pictures["label"]
+    with torch.no_grad():
+        losses = method(pictures, "source", START)
+    parts, aux_logits = outputs[0].features, outputs[0].aux_logits
+    expected = {
+        "main": 0.5 * cross_entropy(parts["coarse_logits"], label),
+        "aux": 0.1 * cross_entropy(aux_logits, nearest_label(label, aux_logits.shape[2:])),
+        "final": cross_entropy(parts["final_logits"], label),
+        "edge_segmentation": 0.1 * cross_entropy(parts["edge_logits"], label),
+        "layout": 0.1 * cross_entropy(parts["layout_logits"], parts["layout"]),
+    }
+    for name, loss in expected.items():
+        torch.testing.assert_close(losses[name], loss)
 
 
 def test_a_large_layout_loss_counts_a_hundredth() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.catalog import PROTOCOLS
-from datasets.labels import NUM_CLASSES
+from datasets.labels import NETWORK_CLASS_SETS, NUM_CLASSES
 from methods import METHODS, flags_of_others
 from utils.errors import UserError
 from utils.family_flags import IGNORED, add_family_arguments, apply_family_arguments
@@ -27,6 +27,7 @@ DATASET_ROOTS: dict[str, str] = {
     "mapillary": "",
     "kitti": "",
     "camvid": "",
+    "nthu": "",
 }
 
 # The embedded data set: made here on first use, with the command line's default sizes.
@@ -70,7 +71,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         choices=PROTOCOLS,
         default="robustnet",
         help="size of the scored pictures: robustnet = as in published tables (Mapillary: 1536 centre crop), "
-        "full = whole pictures",
+        "full = whole pictures, maxsquare = 1024x512 (width x height) whatever the data set",
     )
     group.add_argument(
         "--absent_classes",
@@ -83,7 +84,8 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         "--evaluation_height",
         type=int,
         default=None,
-        help="height that a protocol's resize and crop use instead of its own (for miniature data)",
+        help="height that a protocol's resize and crop use instead of its own (for miniature data); "
+        "maxsquare is twice as wide",
     )
 
 
@@ -129,6 +131,12 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "--image_in",
         action="store_true",
         help="normalise every picture by its own mean and deviation, not by ImageNet's",
+    )
+    group.add_argument(
+        "--num_classes",
+        type=int,
+        choices=tuple(NETWORK_CLASS_SETS),
+        help="classes the network tells apart (default 19): 16 = SYNTHIA's, 13 = those of NTHU's cities",
     )
     group.add_argument("--partial_load", action="store_true", help="take from --snapshot what fits")
 
@@ -262,6 +270,11 @@ def training_flags(program: str, words: Sequence[str]) -> list[str]:
 def check_loss_arguments(args: argparse.Namespace) -> None:
     """Raise a UserError for loss flags that do not go together; train ids become a list of numbers."""
     args.strict_bdr_cls = train_ids("--strict_bdr_cls", args.strict_bdr_cls)
+    if args.num_classes not in (None, NUM_CLASSES) and (args.cls_wt_loss or args.strict_bdr_cls):
+        raise UserError(
+            f"--num_classes {args.num_classes}: goes with neither --cls_wt_loss nor --strict_bdr_cls, "
+            f"which are for all {NUM_CLASSES} classes"
+        )
     if args.img_wt_loss and args.jointwtborder:
         raise UserError("--img_wt_loss and --jointwtborder are both main losses: give one of them")
     if args.lr_schedule == "scl-poly" and not (args.jointwtborder and args.rlx_off_iter >= 0):

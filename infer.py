@@ -6,8 +6,8 @@
 
 Writes OUTPUT/<kind>/<same relative name>.png, for a video OUTPUT/<kind>/<its name>/000001.png and so on,
 and for --val_dataset OUTPUT/<data set>/<kind>/<name>.png.
-Kinds: trainids (0..18), labelids (Cityscapes' ids, for its server), color, overlay (color over the picture),
-confidence (grey, white is certain).
+Kinds: trainids (0..18, of a network with fewer classes too), labelids (Cityscapes' ids, for its server),
+color, overlay (color over the picture), confidence (grey, white is certain).
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 import config
 from datasets.domains import split_pictures
-from datasets.labels import LABEL_ID_OF_TRAIN_ID, NUM_CLASSES, PALETTE
+from datasets.labels import LABEL_ID_OF_TRAIN_ID, NETWORK_CLASS_SETS, PALETTE
 from datasets.reading import read_image
 from network import stated_architecture
 from network.restore import load_network
@@ -182,12 +184,30 @@ def prediction_function(network: SegmentationNet, args: argparse.Namespace, devi
     return predict
 
 
-def write(folder: ResultFolder, picture: Picture, prediction: Prediction) -> None:
+def train_ids_of(num_classes: int, kinds: Iterable[str], snapshot: str) -> np.ndarray:
+    """The train id of every class of a network, uint8 (256,); the class itself if nothing says which it is.
+
+    Raises:
+        UserError: ``kinds`` of results that such a network cannot have.
+    """
+    if num_classes in NETWORK_CLASS_SETS:
+        return NETWORK_CLASS_SETS[num_classes].train_id_of_class
+    if not KINDS_OF_ANY_CLASSES.issuperset(kinds):
+        raise UserError(
+            f"{snapshot}: has {num_classes} classes, no colours for them; --save trainids confidence"
+        )
+    return np.arange(256, dtype=np.uint8)
+
+
+def write(
+    folder: ResultFolder, train_id_of_class: np.ndarray, picture: Picture, prediction: Prediction
+) -> None:
     """Draw and write the results of one picture."""
-    colours = colour_picture(prediction.train_ids, PALETTE)
+    train_ids = train_id_of_class[prediction.classes]
+    colours = colour_picture(train_ids, PALETTE)
     makers: dict[str, Callable[[], Image.Image]] = {
-        "trainids": lambda: Image.fromarray(prediction.train_ids),
-        "labelids": lambda: Image.fromarray(LABEL_ID_OF_TRAIN_ID[prediction.train_ids]),
+        "trainids": lambda: Image.fromarray(train_ids),
+        "labelids": lambda: Image.fromarray(LABEL_ID_OF_TRAIN_ID[train_ids]),
         "color": lambda: colours,
         "overlay": lambda: overlay_picture(picture.image, colours),
         "confidence": lambda: confidence_picture(prediction.confidence),
@@ -198,10 +218,10 @@ def write(folder: ResultFolder, picture: Picture, prediction: Prediction) -> Non
 def segment(
     pictures: Iterable[Picture | UserError | None],
     predict: Callable[[Picture], Prediction],
-    folder: ResultFolder,
+    write: Callable[[Picture, Prediction], None],
     report: Callable[[UserError], None],
 ) -> int:
-    """Segment ``pictures``, write the results, report what goes wrong; returns how many were written."""
+    """Segment ``pictures``, ``write`` the results, report what goes wrong; returns how many were written."""
     written = 0
     waiting: deque[Future[None]] = deque()
     with ThreadPoolExecutor(2) as writers:
@@ -210,7 +230,7 @@ def segment(
                 report(picture)
             elif picture is not None:
                 try:
-                    waiting.append(writers.submit(write, folder, picture, predict(picture)))
+                    waiting.append(writers.submit(write, picture, predict(picture)))
                     written += 1
                 except UserError as error:
                     report(error)
@@ -235,13 +255,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.without_effect:
         print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
     work = find_work(args)
-    stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in)
+    stated = stated_architecture(
+        args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in, args.num_classes
+    )
     network, _ = load_network(args.snapshot, stated, args.partial_load)
-    classes = network.config["num_classes"]
-    if classes != NUM_CLASSES and not KINDS_OF_ANY_CLASSES.issuperset(args.save):
-        raise UserError(
-            f"{args.snapshot}: has {classes} classes, no colours for them; --save trainids confidence"
-        )
+    train_id_of_class = train_ids_of(network.config["num_classes"], args.save, args.snapshot)
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # Searching the fastest algorithms pays where the same size comes again and again.
@@ -270,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pictures = read_pictures(sources, windows, folder.has if args.resume else lambda name: False)
         total = None if any(source.is_video for source in sources) else len(sources)
         with progress_bar(read_ahead(pictures), total=total, unit="picture") as progress:
-            written += segment(progress, predict_one, folder, report)
+            written += segment(progress, predict_one, partial(write, folder, train_id_of_class), report)
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
     kinds = ", ".join(dict.fromkeys(args.save))

@@ -23,7 +23,6 @@ from PIL import Image
 
 import config
 from datasets.domains import Domains
-from datasets.labels import PALETTE
 from methods import METHODS, Progress, method_named
 from methods.build import build_method, build_optimizer, wrap
 from methods.inspection import covariance_pictures
@@ -61,7 +60,8 @@ class Run:
         folder.refuse_another_run(resume_file, args.overwrite)
         checkpoint = self.read_checkpoint(resume_file) if resume_file is not None else None
         self.method = build_method(args, network, fresh=resume_file is None)
-        self.domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
+        num_classes = self.architecture["num_classes"]
+        self.domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
         self.loaders = self.domains.training_loaders(args, self.method.views, self.method.color_jitter)
         self.validation = {
             name: self.domains.evaluation_loader(name)
@@ -209,7 +209,8 @@ class Run:
         args, steps_per_epoch = self.args, self.loaders.steps_per_epoch
         if args.dump_augmentation_images:
             for domain, batch in next(iter(self.loaders.batches(0))).items():
-                self.draw(f"crops/{domain}", crop_pictures(batch, self.method.views, PALETTE))
+                palette = self.domains.classes.palette
+                self.draw(f"crops/{domain}", crop_pictures(batch, self.method.views, palette))
         self.model.train()
         self.method.before_training(args.max_iter / steps_per_epoch)
         meter = Meter()
@@ -310,7 +311,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.method = method_named(args)
     method = METHODS[args.method]
     args.gblur = method.gaussian_blur if args.gblur is None else args.gblur
-    stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in)
+    stated = stated_architecture(
+        args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in, args.num_classes
+    )
     network = create_network(**{**method.architecture, **stated})
     args.wt_layer = network.config["wt_layer"]
     exp = args.exp or f"{args.method}-{network.config['backbone']}"

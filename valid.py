@@ -17,6 +17,7 @@ import torch
 import config
 from datasets.catalog import CATALOG
 from datasets.domains import Domains
+from datasets.loaders import Loader
 from network import stated_architecture
 from network.restore import load_network
 from utils import distributed
@@ -59,17 +60,28 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
+def open_data(args: argparse.Namespace, num_classes: int) -> tuple[Domains, dict[str, Loader]]:
+    """The data that networks of ``num_classes`` are scored on: labels in their classes."""
+    domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
+    return domains, {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     device = distributed.setup(args.local_rank)
     if args.without_effect and distributed.is_main():
         print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
-    stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in)
-    domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
-    loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
+    stated = stated_architecture(
+        args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in, args.num_classes
+    )
+    data: dict[int, tuple[Domains, dict[str, Loader]]] = {}
     written = []
     for snapshot in args.snapshot:
         network, checkpoint = load_network(snapshot, stated, args.partial_load)
+        classes = network.config["num_classes"]
+        if classes not in data:
+            data[classes] = open_data(args, classes)
+        domains, loaders = data[classes]
         network.to(
             device, memory_format=torch.channels_last if args.channels_last else torch.contiguous_format
         )
@@ -84,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not distributed.is_main():
             continue
         for name, score in scores.items():
-            print(f"\n{name}\n{class_table(score, domains.class_names)}")
+            print(f"\n{name}\n{class_table(score, domains.classes.class_names)}")
         selection = checkpoint.get("selection")
         chosen = f" ({selection})" if selection else ""
         print(f"\n{snapshot}{chosen}, {args.split} split, {domains.protocol_words}, commit {commit()}")

@@ -13,8 +13,12 @@ from datasets.split_lists import SPLIT_DATA
 from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
 
-PROTOCOLS = ("robustnet", "full")
-"""``robustnet``: pictures at the sizes published numbers were scored at; ``full``: whole pictures."""
+PROTOCOLS = ("robustnet", "full", "maxsquare")
+"""``robustnet``: pictures at the sizes that RobustNet's numbers were scored at; ``full``: whole pictures;
+``maxsquare``: every data set at 1024 x 512 (width x height), as maximum squares' and SNR's numbers.
+"""
+
+MAXSQUARE_HEIGHT = 512
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,11 @@ class Layout:
     The label of ``<pictures>/<name><picture suffix>`` is ``<labels>/<name><label_suffix>``; ``<name>`` may
     contain folders (cities). With ``listed``, the folder holds the pictures of all splits, as the vendor's
     archives do, and this file names those of the split (see :mod:`datasets.split_lists`); such a layout
-    counts only where no split has a folder of its own.
+    counts only where no split has a folder of its own. ``labels`` is None where there are none.
     """
 
     pictures: str
-    labels: str
+    labels: str | None
     picture_suffixes: tuple[str, ...] = PICTURE_SUFFIXES
     label_suffix: str = ".png"
     listed: Path | None = None
@@ -47,6 +51,11 @@ class Split:
     layouts: tuple[Layout, ...]
     only: str = ""
     without: str = ""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether its pictures have labels."""
+        return all(layout.labels is not None for layout in self.layouts)
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,8 @@ class DatasetSpec:
     """The division that is used; 0 is the official one."""
     nearby_frames: tuple[Layout, ...] = ()
     """Where labelled frames of its training sequences are that belong to no split."""
+    further_root_names: tuple[str, ...] = ()
+    """Other names that its folder under ``--data_root`` may have."""
 
     @property
     def environment_variable(self) -> str:
@@ -114,10 +125,13 @@ def evaluation_transform(
     """How pictures of ``dataset`` are resized and cropped before they are scored under ``protocol``.
 
     ``height`` replaces the protocol's resize height and crop (Mapillary's 1536) where it has one, for
-    miniatures.
+    miniatures; ``maxsquare`` then resizes to twice as wide.
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"--protocol {protocol}: known are {', '.join(PROTOCOLS)}")
+    if protocol == "maxsquare":
+        rows = height or MAXSQUARE_HEIGHT
+        return EvaluationTransform(size=(rows, 2 * rows))
     transform = dataset.evaluation.get(protocol, EvaluationTransform())
     return replace(transform, height=height, crop=height) if height and transform.height else transform
 
@@ -200,6 +214,19 @@ def _camvid(name: str, **splits: tuple[str, str]) -> DatasetSpec:
     )
 
 
+def _nthu(city: str) -> DatasetSpec:
+    """One city of NTHU's cross-city data: nobody labelled what is trained on, and its test part is val."""
+    test = Split((Layout(f"{city}/Images/Test", f"{city}/Labels/Test", label_suffix="_eval.png"),))
+    return DatasetSpec(
+        f"nthu_{city.lower()}",
+        "nthu",
+        {"train": Split((Layout(f"{city}/Images/Train", None),)), "val": test, "test": test},
+        labels.CITYSCAPES_IDS,
+        (labels.SYNTHIA_13,),
+        further_root_names=("NTHU_Datasets",),
+    )
+
+
 # Pictures of the official training part whose label has another size; nobody can train on them.
 _GTAV_MISMATCHED = r"(12160|12166|12167|12191|12192|12193|12195|1220[2-8]|19993)$"
 
@@ -272,5 +299,6 @@ CATALOG: dict[str, DatasetSpec] = {
         _camvid("camvid_seq05", val=("test", "Seq05VD_"), test=("test", "Seq05VD_")),
         # One domain without a split of its own: trained on only as unlabelled pictures.
         _camvid("camvid_dusk", train=("train", _DUSK), val=("train", _DUSK)),
+        *(_nthu(city) for city in ("Rome", "Rio", "Tokyo", "Taipei")),
     )
 }

@@ -1,6 +1,6 @@
 """Check data sets on this machine before training on them: ``python -m datasets.check --dataset gtav``.
 
-For every split: each picture has a label of its own size, and the label holds only values of its coding.
+For every split that has labels: each picture has one of its own size, with only values of its coding.
 Ends with a table of pixels per class, or with the first thing that is wrong (exit code 1).
 """
 
@@ -48,22 +48,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Sub-domains need not have every split; those asked for by default are checked where they exist.
         present = [split for split in options.split if split in dataset.splits]
         for split in present or options.split:
-            pairs = list_pairs(dataset, split, root)
-            sizes = Counter(check_sizes(pairs))
-            if options.pictures:
-                threaded_map(lambda pair: read_image(pair.image).size, pairs, "pictures", options.threads)
-            described = f"{dataset.name} {split}"
-            counts = threaded_map(
-                lambda pair, dataset=dataset: np.bincount(
-                    read_label(pair.label, dataset.coding).ravel(), minlength=256
-                ),
-                pairs,
-                f"labels of {described}",
-                options.threads,
-            )
-            print(f"{described}: {len(pairs)} pairs in {root}")
-            print("  sizes: " + ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes.most_common(5)))
-            print(class_table(np.stack(counts), dataset), flush=True)
+            check_split(dataset, split, root, options.pictures, options.threads)
+
+
+def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, threads: int | None) -> None:
+    """Check one split and print what it holds; ``pictures`` says whether every picture is decoded."""
+    labelled = dataset.split(split).labelled
+    pairs = list_pairs(dataset, split, root, labelled)
+    sizes = Counter(check_sizes(pairs))
+    if pictures:
+        threaded_map(lambda pair: read_image(pair.image).size, pairs, "pictures", threads)
+    described = f"{dataset.name} {split}"
+    print(f"{described}: {len(pairs)} {'pairs' if labelled else 'pictures without labels'} in {root}")
+    print("  sizes: " + ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes.most_common(5)), flush=True)
+    if labelled:
+        counts = threaded_map(
+            lambda pair: np.bincount(read_label(pair.label, dataset.coding).ravel(), minlength=256),
+            pairs,
+            f"labels of {described}",
+            threads,
+        )
+        print(class_table(np.stack(counts), dataset), flush=True)
 
 
 def class_table(counts: np.ndarray, dataset: DatasetSpec) -> str:

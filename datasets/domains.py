@@ -17,7 +17,7 @@ from datasets import toycity
 from datasets.additional import additional_pictures
 from datasets.catalog import DatasetSpec, evaluation_transform, spec
 from datasets.class_uniform import TileCentroids, epoch_draws, scan
-from datasets.labels import CITYSCAPES_19, NUM_CLASSES, TRAIN_ID_NAMES
+from datasets.labels import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
 from datasets.loaders import Loader, TrainingSampler, evaluation_loader, share_loader, training_loader
 from datasets.pairing import check_sizes, list_pairs
 from datasets.roots import resolve_root
@@ -38,12 +38,19 @@ _COVARIANCE_PICTURES = 3
 
 
 class Domains:
-    """Opens splits of catalogued data sets, and scores networks on them."""
+    """Opens splits of catalogued data sets, and scores networks of one number of classes on them."""
 
-    class_names = TRAIN_ID_NAMES
-
-    def __init__(self, args: argparse.Namespace, configured: Mapping[str, str], toycity_root: Path) -> None:
-        """``args`` carries the flags of ``config.add_data_arguments``."""
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        configured: Mapping[str, str],
+        toycity_root: Path,
+        num_classes: int = NUM_CLASSES,
+    ) -> None:
+        """``args`` carries the flags of ``config.add_data_arguments``; labels come in the classes of a
+        network of ``num_classes``.
+        """
+        self.classes: ClassSet = class_set_of(num_classes)
         self.data_root: str | None = args.data_root
         self.protocol: str = args.protocol
         self.absent_classes: str = args.absent_classes
@@ -68,7 +75,8 @@ class Domains:
         """How scores are made, for people."""
         height = f" at height {self.evaluation_height}" if self.evaluation_height else ""
         division = f", division {self.cv} of {' '.join(self.divided)}" if self.cv else ""
-        return f"protocol {self.protocol}{height}, absent classes: {self.absent_classes}{division}"
+        classes = "" if self.classes == CITYSCAPES_19 else f", networks of {self.classes.name}"
+        return f"protocol {self.protocol}{height}, absent classes: {self.absent_classes}{division}{classes}"
 
     def spec(self, name: str) -> DatasetSpec:
         """The data set called ``name``, divided into splits as the flags say."""
@@ -86,12 +94,13 @@ class Domains:
             UserError: naming the setting, folder or file that is wrong.
         """
         dataset = self.spec(name)
-        opened = SegmentationSet(dataset, split, self._root(dataset), transform, seed, labelled)
+        root = self._root(dataset)
+        opened = SegmentationSet(dataset, split, root, transform, seed, labelled, self.classes)
         if labelled and (name, split) not in self._sizes:
             self._sizes[name, split] = check_sizes(opened.pairs)
         sizes = self._sizes.get((name, split), [])
-        evaluated = isinstance(transform, EvaluationTransform)
-        if evaluated and self.batch_size > 1 and len(set(sizes)) > 1 and transform.crop is None:
+        keeps_size = isinstance(transform, EvaluationTransform) and not (transform.crop or transform.size)
+        if keeps_size and self.batch_size > 1 and len(set(sizes)) > 1:
             raise UserError(f"--bs_mult_val {self.batch_size}: the pictures of {name} differ in size; use 1")
         return opened
 
@@ -120,22 +129,38 @@ class Domains:
         ``loader`` is :meth:`evaluation_loader`'s for the domain ``name``; ``sources`` are the domains that
         the network was trained on.
         """
-        matrix = evaluate(predict, loader, NUM_CLASSES, device, amp, title=name)
-        main, *subsets = spec(name).class_sets
-        if main == CITYSCAPES_19:
-            # A source's own smaller class sets (SYNTHIA's 16 and 13) are what its networks are compared on.
-            sets = [each for source in sources for each in spec(source).class_sets[1:]]
-            subsets = list(dict.fromkeys([*subsets, *sets]))
-        scores = class_scores(matrix.numpy(), main.train_ids, main.merge, self.absent_classes == "zero")
-        means = subset_means(scores, {len(subset.train_ids): subset.train_ids for subset in subsets})
+        classes = self.classes
+        matrix = evaluate(predict, loader, len(classes.train_ids), device, amp, title=name)
+        main, *subsets = self._class_sets(name, sources)
+        scores = class_scores(
+            matrix.numpy(),
+            classes.classes_of(main),
+            classes.merged_classes(main),
+            self.absent_classes == "zero",
+        )
+        means = subset_means(scores, {len(each.train_ids): classes.classes_of(each) for each in subsets})
         return DomainScore(scores, int(matrix.pictures), means)
+
+    def _class_sets(self, name: str, sources: Sequence[str]) -> list[ClassSet]:
+        """What a network is scored on: the domain's classes, and smaller sets with a mean of their own."""
+        main, *subsets = spec(name).class_sets
+        if main != CITYSCAPES_19:
+            return [main, *subsets]
+        if self.classes == CITYSCAPES_19:
+            # A source's own smaller class sets (SYNTHIA's 16 and 13) are what its networks are compared on.
+            subsets += [each for source in sources for each in spec(source).class_sets[1:]]
+        else:
+            subsets += NETWORK_CLASS_SETS.values()
+        smaller = (each for each in subsets if len(each.train_ids) < len(self.classes.train_ids))
+        return [main, *dict.fromkeys(smaller)]
 
     def results(self, scores: Mapping[str, DomainScore], checkpoint: str, **extra: Any) -> dict[str, Any]:
         """The content of ``results.json``: scores with everything that says how they were made."""
         how = {"evaluation_height": self.evaluation_height, "absent_classes": self.absent_classes}
         if self.cv:
             how["cv"] = self.cv
-        return results(scores, self.class_names, self.protocol, checkpoint, **how, **extra)
+        how["num_classes"] = len(self.classes.train_ids)
+        return results(scores, self.classes.class_names, self.protocol, checkpoint, **how, **extra)
 
     def check_labels(self, loaders: Iterable[Loader], args: argparse.Namespace) -> None:
         """Read every label of evaluation loaders once, so that a bad value is found before training."""
@@ -236,8 +261,9 @@ class TrainingLoaders:
 
     @staticmethod
     def _warn_of_missing_classes(source: SegmentationSet, centroids: TileCentroids) -> None:
-        expected = source.spec.class_sets[0].train_ids
-        missing = [TRAIN_ID_NAMES[c] for c in expected if centroids.pixels[c] == 0]
+        expected = source.classes.classes_of(source.spec.class_sets[0])
+        names, train_ids = source.classes.class_names, source.classes.train_ids
+        missing = [names[c] for c in expected if centroids.pixels[train_ids[c]] == 0]
         if missing and distributed.is_main():
             print(f"{source.spec.name}: no training pixel of {', '.join(missing)}", flush=True)
 

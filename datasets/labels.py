@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -213,17 +213,65 @@ CAMVID = LabelCoding(
 
 @dataclass(frozen=True)
 class ClassSet:
-    """Which train ids a mean is taken over, and which of them count as another one first.
+    """Train ids that a mean is taken over, or that a network tells apart.
 
-    ``merge`` maps a train id to the one it is scored as, in truth and prediction alike.
+    Class ``k`` of a network that has just these classes is ``train_ids[k]``. ``merge`` maps a train id to the
+    one it is scored as, in truth and prediction alike.
     """
 
     name: str
     train_ids: tuple[int, ...]
     merge: Mapping[int, int] = field(default_factory=dict, hash=False)
 
+    @cached_property
+    def class_of_train_id(self) -> np.ndarray:
+        """The network's class of every train id, uint8 (256,); ``IGNORE_LABEL`` where it has none."""
+        table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
+        table[list(self.train_ids)] = np.arange(len(self.train_ids))
+        return table
+
+    @cached_property
+    def train_id_of_class(self) -> np.ndarray:
+        """The train id of every class of the network, uint8 (256,); ``IGNORE_LABEL`` beyond the last."""
+        table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
+        table[: len(self.train_ids)] = self.train_ids
+        return table
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class."""
+        return tuple(TRAIN_ID_NAMES[train_id] for train_id in self.train_ids)
+
+    @property
+    def palette(self) -> np.ndarray:
+        """Colour of each class, uint8 (classes, 3) RGB."""
+        return PALETTE[list(self.train_ids)]
+
+    def classes_of(self, other: ClassSet) -> list[int]:
+        """The network's classes whose train ids are in ``other``."""
+        return [number for number, train_id in enumerate(self.train_ids) if train_id in other.train_ids]
+
+    def merged_classes(self, other: ClassSet) -> dict[int, int]:
+        """``other.merge`` in the network's classes, where it has both."""
+        return {
+            self.train_ids.index(source): self.train_ids.index(target)
+            for source, target in other.merge.items()
+            if source in self.train_ids and target in self.train_ids
+        }
+
 
 CITYSCAPES_19 = ClassSet("19 classes", tuple(range(NUM_CLASSES)))
 SYNTHIA_16 = ClassSet("16 classes", tuple(t for t in range(NUM_CLASSES) if t not in (9, 14, 16)))
 SYNTHIA_13 = ClassSet("13 classes", tuple(t for t in SYNTHIA_16.train_ids if t not in (3, 4, 5)))
 CAMVID_11 = ClassSet("11 classes", tuple(sorted(CAMVID.classes)), merge={12: 18})
+
+NETWORK_CLASS_SETS = {len(each.train_ids): each for each in (CITYSCAPES_19, SYNTHIA_16, SYNTHIA_13)}
+"""The classes of a network, by their number, most first."""
+
+
+def class_set_of(num_classes: int) -> ClassSet:
+    """The classes of a network with ``num_classes`` outputs; :class:`UserError` listing the known numbers."""
+    if num_classes not in NETWORK_CLASS_SETS:
+        known = ", ".join(map(str, NETWORK_CLASS_SETS))
+        raise UserError(f"a network of {num_classes} classes: nothing says which they are; known are {known}")
+    return NETWORK_CLASS_SETS[num_classes]

@@ -28,8 +28,8 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
     """All pairs of one split, or of train and val together ("trainval"), sorted by name.
 
     A label without a picture is left out; ``labelled=False`` does not look at labels at all (``label`` is
-    None). Raises :class:`UserError` naming the folder that is missing or empty, or the picture without a
-    label.
+    None). Raises :class:`UserError` naming the folder that is missing or empty, the picture without a label,
+    or the split that has none at all.
     """
     if split == "trainval":
         both = (pair for each in ("train", "val") for pair in list_pairs(spec, each, root, labelled))
@@ -38,6 +38,11 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
     if spec.city_folds and spec.fold and split in ("train", "val"):
         return _fold_by_city(spec, split, root, labelled)
     files = spec.split(split)
+    if labelled and not files.labelled:
+        raise UserError(
+            f"{spec.name} {split}: this split has no labels; take it as unlabelled target pictures, or "
+            "another split"
+        )
     layout = _find_layout(spec, files, Path(root), labelled)
     folder = Path(root) / layout.pictures
     if layout.listed:

@@ -11,16 +11,17 @@ from utils.errors import UserError
 
 
 def resolve_root(spec: DatasetSpec, data_root: str | None, configured: Mapping[str, str]) -> Path:
-    """The folder of ``spec``: ``data_root``/<name in any case>, else its environment variable, else config.
+    """The folder of ``spec``: ``data_root``/<a name of it, in any case>, else its environment variable, else
+    config.
 
     Raises :class:`UserError` naming all three settings when none is set, or the one that points nowhere.
     """
     if data_root:
         if not Path(data_root).is_dir():
             raise UserError(f"--data_root {data_root}: no such folder")
-        found = _subfolder(Path(data_root), spec.root_name)
-        if found:
-            return found
+        for name in (spec.root_name, *spec.further_root_names):
+            if found := _subfolder(Path(data_root), name):
+                return found
     variable = spec.environment_variable
     for setting, value in (
         (f"environment variable {variable}", os.environ.get(variable, "")),

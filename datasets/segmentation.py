@@ -6,12 +6,14 @@ import copy
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
 from datasets.catalog import DatasetSpec
+from datasets.labels import CITYSCAPES_19, ClassSet
 from datasets.pairing import Pair, list_pairs
 from datasets.reading import read_image, read_label
 from utils.errors import UserError
@@ -51,7 +53,8 @@ class SegmentationSet(Dataset):
     """One split of one data set.
 
     A sample is what ``transform`` returns (see :mod:`transforms.pipeline`) plus ``name`` (str) and
-    ``index`` (int). It is a pure function of (``seed``, draw): the same on any worker, rank, or after any
+    ``index`` (int). Its label is in the classes of a network that has just ``classes``, ``IGNORE_LABEL``
+    where it has none. It is a pure function of (``seed``, draw): the same on any worker, rank, or after any
     resume. With ``labelled=False`` label files are neither looked for nor read. Raises :class:`UserError`
     naming the file or folder at fault.
     """
@@ -64,8 +67,10 @@ class SegmentationSet(Dataset):
         transform: Transform,
         seed: int = 0,
         labelled: bool = True,
+        classes: ClassSet = CITYSCAPES_19,
     ) -> None:
         self.spec = spec
+        self.classes = classes
         self.split = split
         self.root = Path(root)
         self.transform = transform
@@ -97,6 +102,8 @@ class SegmentationSet(Dataset):
                 f"{pair.image} is {image.width}x{image.height} but its label {pair.label} is "
                 f"{label.shape[1]}x{label.shape[0]}; remove the pair"
             )
+        if label is not None:
+            label = cv2.LUT(label, self.classes.class_of_train_id)
         rng = generator(self.seed, draw.epoch, draw.position, _SOURCES * draw.source)
         return {**self.transform(image, label, draw.centroid, rng), "name": pair.name, "index": draw.index}
 

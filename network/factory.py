@@ -78,6 +78,7 @@ def stated_architecture(
     output_stride: int | None,
     wt_layer: Sequence[int] | None,
     image_in: bool = False,
+    num_classes: int | None = None,
 ) -> dict[str, Any]:
     """The arguments of :func:`create_network` that the flags of the same names state; the others are
     absent.
@@ -88,6 +89,7 @@ def stated_architecture(
         "output_stride": output_stride,
         "wt_layer": wt_layer and list(wt_layer),
         "per_image_input": image_in or None,
+        "num_classes": num_classes,
     }
     return {**stated, **{name: value for name, value in flags.items() if value is not None}}
 

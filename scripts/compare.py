@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import config
 from datasets.domains import Domains
-from datasets.labels import PALETTE
+from datasets.labels import PALETTE, class_set_of
 from network.restore import load_network
 from utils.errors import UserError, run_program
 from utils.files import atomic_write, check_writable
@@ -103,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             row = [Image.fromarray(image.permute(1, 2, 0).numpy()), colour_picture(label, PALETTE)]
             for network in networks.values():
                 prediction = network.predict(image[None].to(device)).argmax(1)[0].byte().cpu().numpy()
-                row.append(colour_picture(prediction, PALETTE))
+                classes = class_set_of(network.config["num_classes"])
+                row.append(colour_picture(prediction, classes.palette))
             rows.append(row)
         with atomic_write(args.output / f"{domain}.png") as temporary:
             panel(rows, ["picture", "truth", *networks]).save(temporary)

@@ -45,6 +45,16 @@ def toycity(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def nthu_toycity(toycity: Path) -> Path:
+    """The same root, with the four cross-city domains in it too: their training pictures have no labels."""
+    from datasets.toycity import ALL_DOMAINS, DOMAINS, generate
+
+    cities = ALL_DOMAINS[len(DOMAINS) :]
+    generate(toycity, cities, train=TINY_TRAIN, val=TINY_VAL, size=TINY_SIZE, seed=0, processes=1)
+    return toycity
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The reference data beside the project (parity numbers, real pictures), or skip."""
     folder = ROOT.parent / "shared"

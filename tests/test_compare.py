@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 from programs import train_arguments
 
 import train
+from datasets.labels import PALETTE
+from network import SegmentationNet
 from scripts import compare
 from utils.errors import UserError
 
@@ -31,6 +35,24 @@ def test_runs_side_by_side(toycity: Path, tmp_path: Path, capsys: pytest.Capture
     assert sorted(path.name for path in output.iterdir()) == ["gtav.png", "mapillary.png"]
     # Two rows of picture, truth and two predictions, 64 x 128 each.
     assert Image.open(output / "gtav.png").size == (4 * 128 + 5 * 4, 2 * 64 + 3 * 4 + 24)
+
+
+def test_predictions_of_fewer_classes_have_the_colours_of_their_train_ids(
+    toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ["--max_iter", "1", "--num_classes", "13", "--val_dataset", "cityscapes"]
+    assert train.main(train_arguments(toycity, tmp_path, *flags)) == 0
+    # Class 12 of 13 is the bicycle.
+    bicycle = torch.nn.functional.one_hot(torch.full((1, 64, 128), 12), 13).permute(0, 3, 1, 2)
+    monkeypatch.setattr(SegmentationNet, "predict", lambda network, image: bicycle)
+    output = tmp_path / "pictures"
+    arguments = [str(tmp_path / "default" / "tiny"), "--output", str(output), "--data_root", str(toycity)]
+    assert compare.main([*arguments, "--pictures", "1", "--evaluation_height", "64"]) == 0
+    sheet = np.asarray(Image.open(output / "cityscapes.png"))
+    truth, prediction = (sheet[-64 - 4 : -4, left : left + 128] for left in (2 * 4 + 128, 3 * 4 + 2 * 128))
+    assert (prediction == PALETTE[18]).all()
+    # The truth keeps all classes, such as the pole.
+    assert (truth == PALETTE[5]).all(-1).any()
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import infer
-from datasets.labels import LABEL_ID_OF_TRAIN_ID, PALETTE
+from datasets.labels import LABEL_ID_OF_TRAIN_ID, PALETTE, class_set_of
 from network import create_network
 from network.restore import load_network
 from utils.checkpoint import save_checkpoint
@@ -409,6 +409,28 @@ def test_other_numbers_of_classes_have_no_colours(run: Run, tmp_path: Path) -> N
         run("--snapshot", snapshot)
     assert run("--snapshot", snapshot, "--save", "trainids", "confidence") == 0
     assert np.asarray(Image.open(tmp_path / "out/trainids/a.png")).max() < 5
+
+
+@pytest.mark.parametrize("num_classes", [16, 13])
+def test_results_of_fewer_classes_are_in_train_ids(run: Run, tmp_path: Path, num_classes: int) -> None:
+    image = street()
+    save(image, tmp_path / "in/a.png")
+    snapshot = write_checkpoint(tmp_path / "fewer.pth", num_classes=num_classes)
+    assert run("--snapshot", snapshot, "--num_classes", num_classes, "--save", *infer.KINDS) == 0
+    network, _ = load_network(snapshot)
+    with torch.inference_mode():
+        logits = network.predict(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None])[0]
+    expected = np.array(class_set_of(num_classes).train_ids)[logits.argmax(0)]
+    found = {
+        kind: np.asarray(Image.open(tmp_path / "out" / kind / "a.png"))
+        for kind in ("trainids", "labelids", "color")
+    }
+    assert expected.max() >= num_classes  # Otherwise classes and train ids might be the same here.
+    np.testing.assert_array_equal(found["trainids"], expected)
+    np.testing.assert_array_equal(found["labelids"], LABEL_ID_OF_TRAIN_ID[expected])
+    np.testing.assert_array_equal(found["color"], PALETTE[expected])
+    with pytest.raises(UserError, match=f"num_classes {num_classes}, the flags say 19"):
+        run("--snapshot", snapshot, "--num_classes", 19)
 
 
 def test_mixed_precision_and_memory_layout(run: Run, tmp_path: Path) -> None:

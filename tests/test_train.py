@@ -205,6 +205,7 @@ def test_snapshot_starts_from_weights_at_step_0(isw_run: Path, toycity: Path, tm
     [
         (["--lr", "nan"], "--lr nan"),
         (["--bs_mult", "0"], "--bs_mult 0"),
+        (["--num_classes", "16", "--cls_wt_loss"], "--num_classes 16: goes with neither"),
         (["--class_uniform_pct", "1.5"], "--class_uniform_pct 1.5"),
         (["--scale_min", "3"], "--scale_max 2.0"),
         (["--wt_layer", "1", "0", "0", "0", "0", "0", "0"], "--wt_layer.*no site 0"),

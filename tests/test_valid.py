@@ -108,3 +108,28 @@ def test_unknown_data_is_named(toycity: Path, snapshot: Path) -> None:
         run(toycity, snapshot, "--val_dataset", "atlantis")
     with pytest.raises(UserError, match="no split 'test'"):
         run(toycity, snapshot, "--val_dataset", "cityscapes", "--split", "test")
+
+
+def test_networks_of_different_numbers_of_classes(
+    nthu_toycity: Path, snapshot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--dataset", "synthia", "--num_classes", "16", "--max_iter", "1", "--val_dataset", "nthu_rio"]
+    flags += ["--dump_augmentation_images", "--protocol", "maxsquare"]
+    assert train.main(train_arguments(nthu_toycity, tmp_path, *flags)) == 0
+    fewer, output = tmp_path / "default" / "tiny" / "best.pth", tmp_path / "both.json"
+    trained = json.loads(fewer.with_name("results.json").read_text())
+    assert (trained["num_classes"], trained["protocol"]) == (16, "maxsquare")
+    assert list((fewer.parent / "crops").iterdir())
+    capsys.readouterr()
+    names = ["cityscapes", "synthia", "nthu_rio"]
+    arguments = ["--snapshot", str(snapshot), str(fewer), "--data_root", str(nthu_toycity)]
+    arguments += ["--num_workers", "0", "--protocol", "maxsquare", "--evaluation_height", "64"]
+    assert valid.main([*arguments, "--val_dataset", *names, "--output", str(output)]) == 0
+    nineteen, sixteen = json.loads(output.read_text())
+    assert (nineteen["num_classes"], sixteen["num_classes"]) == (19, 16)
+    assert [len(result["domains"]["cityscapes"]["iou"]) for result in (nineteen, sixteen)] == [19, 16]
+    assert "miou13" not in nineteen["domains"]["cityscapes"]
+    assert "miou13" in sixteen["domains"]["cityscapes"]
+    assert trained["domains"]["nthu_rio"] == sixteen["domains"]["nthu_rio"]
+    assert trained["domains"]["synthia"] == sixteen["domains"]["synthia"]
+    assert "networks of 16 classes" in capsys.readouterr().out

@@ -67,11 +67,11 @@ class Windows:
 class Prediction:
     """What the network says about one picture.
 
-    ``train_ids`` uint8 H x W; ``confidence``, if asked for, float32 H x W in [0, 1]: the probability of the
-    chosen class.
+    ``classes`` uint8 H x W: the number of the chosen one; ``confidence``, if asked for, float32 H x W in
+    [0, 1]: its probability.
     """
 
-    train_ids: np.ndarray
+    classes: np.ndarray
     confidence: np.ndarray | None
 
 
@@ -212,10 +212,10 @@ def predict_picture(
             total[:, rows, columns] += scores
     assert total is not None  # Windows has at least one scale, and every scale at least one tile.
     total /= len(windows.scales) * (2 if windows.flip else 1)
-    best, train_ids = total.max(0)
+    best, classes = total.max(0)
     if not with_confidence:
-        return Prediction(train_ids.byte().cpu().numpy(), None)
+        return Prediction(classes.byte().cpu().numpy(), None)
     if windows.mode != "pooling":
         # Softmax of the largest score, in place: a second score volume may not fit on the device.
         best = total.sub_(best).exp_().sum(0).reciprocal_()
-    return Prediction(train_ids.byte().cpu().numpy(), best.cpu().numpy())
+    return Prediction(classes.byte().cpu().numpy(), best.cpu().numpy())

@@ -1,6 +1,8 @@
-"""Toycity: procedural street scenes in five looks, written as miniature data sets in their native layouts."""
+"""Toycity: procedural street scenes in five looks, written as miniature data sets in their native layouts;
+and on demand the four cities of cross-city adaptation.
+"""
 
-from datasets.toycity.domains import DOMAINS
+from datasets.toycity.domains import ALL_DOMAINS, DOMAINS
 from datasets.toycity.generation import generate
 
-__all__ = ["DOMAINS", "generate"]
+__all__ = ["ALL_DOMAINS", "DOMAINS", "generate"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.toycity.contact_sheet import write_contact_sheet
-from datasets.toycity.domains import DOMAINS
+from datasets.toycity.domains import ALL_DOMAINS, DOMAINS
 from datasets.toycity.generation import generate
 from utils.errors import UserError, run_program
 
@@ -33,7 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--domains", nargs="+", default=list(DOMAINS), metavar="NAME", help=", ".join(DOMAINS)
+        "--domains",
+        nargs="+",
+        default=list(DOMAINS),
+        metavar="NAME",
+        help=f"of {', '.join(ALL_DOMAINS)} (default: the first {len(DOMAINS)})",
     )
     parser.add_argument("--processes", type=int, help="worker processes; the files do not depend on it")
     parser.add_argument(

@@ -18,6 +18,7 @@ from utils.files import atomic_write
 _GAP = 6
 _CELL = (150, 300)
 _SHOWN = {"gtav": (16, 15), "cityscapes": (4, 9), "synthia": (6, 2), "bdd100k": (4, 2), "mapillary": (10, 2)}
+_SHOWN |= {"nthu_rome": (0, 3), "nthu_rio": (0, 3), "nthu_tokyo": (0, 3), "nthu_taipei": (0, 3)}
 """Two training pictures of each domain that show what it is about."""
 
 

@@ -4,37 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
+from datasets.toycity.cities import CITIES, city_look
 from datasets.toycity.looks import Colour, Lens, Look, Place, dull, night, overcast, rainy, sunny
-
-_VIVID = (
-    (196, 30, 34),
-    (24, 60, 168),
-    (235, 235, 238),
-    (28, 30, 34),
-    (238, 178, 20),
-    (170, 174, 180),
-    (16, 122, 96),
-)
-_SOBER = (
-    (34, 36, 40),
-    (92, 96, 100),
-    (150, 154, 158),
-    (206, 208, 210),
-    (38, 52, 86),
-    (104, 30, 34),
-    (60, 66, 62),
-)
-_TOYLIKE = ((240, 60, 60), (60, 110, 240), (250, 250, 250), (60, 64, 80), (250, 210, 60), (90, 200, 120))
-_CLEAR_LEAVES = (((22, 58, 14), (112, 160, 48)), ((30, 66, 22), (94, 138, 52)), ((16, 50, 22), (82, 140, 60)))
-_DULL_LEAVES = (((28, 40, 24), (86, 102, 62)), ((34, 42, 26), (98, 104, 66)))
-_AUTUMN_LEAVES = (
-    ((92, 40, 12), (214, 130, 40)),
-    ((106, 74, 14), (222, 178, 60)),
-    ((60, 62, 20), (150, 140, 58)),
-)
+from datasets.toycity.palettes import AUTUMN_LEAVES, CLEAR_LEAVES, DULL_LEAVES, SOBER, TOYLIKE, VIVID
 
 
 def _gtav(rng: np.random.Generator, index: int, size: tuple[int, int]) -> Look:
@@ -56,8 +32,8 @@ def _gtav(rng: np.random.Generator, index: int, size: tuple[int, int]) -> Look:
             (224, 168, 140),
         ),
         walls=((214, 206, 192), (176, 128, 104), (198, 186, 150)),
-        vehicles=_VIVID,
-        leaves=_CLEAR_LEAVES,
+        vehicles=VIVID,
+        leaves=CLEAR_LEAVES,
         heights=(6.0, 24.0),
         pitched=0.12,
         palms=0.4,
@@ -89,8 +65,8 @@ def _cityscapes(rng: np.random.Generator, index: int, size: tuple[int, int]) -> 
             (126, 108, 98),
         ),
         walls=((132, 132, 126), (120, 100, 86), (150, 148, 140)),
-        vehicles=_SOBER,
-        leaves=_DULL_LEAVES,
+        vehicles=SOBER,
+        leaves=DULL_LEAVES,
         heights=(9.0, 19.0),
         pitched=0.6,
         bare=0.15,
@@ -139,7 +115,7 @@ def _synthia(rng: np.random.Generator, index: int, size: tuple[int, int]) -> Loo
             (160, 206, 170), (210, 110, 100),
         ),
         walls=((226, 190, 160), (170, 170, 196)),
-        vehicles=_TOYLIKE,
+        vehicles=TOYLIKE,
         leaves=(((44, 122, 44), (110, 196, 80)), ((30, 104, 60), (90, 180, 110))),
         heights=(7.0, 22.0),
         pitched=0.45,
@@ -181,8 +157,8 @@ def _bdd100k(rng: np.random.Generator, index: int, size: tuple[int, int]) -> Loo
             (158, 108, 84), (184, 170, 150), (136, 130, 126), (200, 190, 174), (146, 92, 78), (120, 128, 138),
         ),
         walls=((160, 156, 148), (136, 112, 98)),
-        vehicles=_SOBER + _VIVID[:3],
-        leaves=(*_CLEAR_LEAVES[1:], _DULL_LEAVES[0]),
+        vehicles=SOBER + VIVID[:3],
+        leaves=(*CLEAR_LEAVES[1:], DULL_LEAVES[0]),
         heights=(6.0, 30.0),
         pitched=0.15,
         bare=0.2,
@@ -217,7 +193,7 @@ def _mapillary(rng: np.random.Generator, index: int, size: tuple[int, int]) -> L
     weather = ("sunny", "dull", "sunny", "snow", "dull")[index % 5]
     light = {"sunny": sunny, "dull": dull, "snow": overcast}[weather](rng)
     light = replace(light, shadow=light.shadow * 0.85, haze_density=float(rng.uniform(0.003, 0.01)))
-    leaves = (_CLEAR_LEAVES, _AUTUMN_LEAVES, _DULL_LEAVES)[int(rng.integers(3))]
+    leaves = (CLEAR_LEAVES, AUTUMN_LEAVES, DULL_LEAVES)[int(rng.integers(3))]
     snow = weather == "snow"
     place = Place(
         lanes=(1, 1, 2),
@@ -232,8 +208,8 @@ def _mapillary(rng: np.random.Generator, index: int, size: tuple[int, int]) -> L
             (120, 140, 150), (202, 130, 106),
         ),
         walls=((176, 168, 154), (150, 116, 96), (196, 190, 184)),
-        vehicles=_SOBER + _VIVID,
-        leaves=_DULL_LEAVES if snow else leaves,
+        vehicles=SOBER + VIVID,
+        leaves=DULL_LEAVES if snow else leaves,
         heights=(5.0, 18.0),
         pitched=0.4,
         palms=0.1,
@@ -270,6 +246,12 @@ _MAKERS: dict[str, Callable[[np.random.Generator, int, tuple[int, int]], Look]] 
 }
 
 DOMAINS: tuple[str, ...] = tuple(_MAKERS)
+"""The domains of the toy city."""
+
+_MAKERS |= {f"nthu_{name}": partial(city_look, city) for name, city in CITIES.items()}
+
+ALL_DOMAINS: tuple[str, ...] = tuple(_MAKERS)
+"""Those, and domains that are made only when they are named. A domain's place here is part of its seed."""
 
 
 def draw_look(domain: str, rng: np.random.Generator, index: int, size: tuple[int, int]) -> Look:

@@ -17,8 +17,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from datasets.toycity.domains import DOMAINS, draw_look
-from datasets.toycity.layouts import SPLITS, write_extras, write_pair
+from datasets.toycity.domains import ALL_DOMAINS, DOMAINS, draw_look
+from datasets.toycity.layouts import LAYOUTS, SPLITS, write_extras, write_pair
 from datasets.toycity.scene import render
 from utils.errors import UserError
 from utils.seeding import generator
@@ -50,6 +50,8 @@ def generate(
 ) -> None:
     """Make the toy data sets ``root``/<domain>, each in its native layout, unless they are there already.
 
+    Those of the four cities are in ``root``/nthu/<city>.
+
     ``train`` and ``val`` count pictures per domain, ``size`` is (height, width) in pixels. Picture i depends
     on (seed, domain, split, i) alone: neither on the number of pictures nor on ``processes`` (default: one
     per available core when there is enough to do). A domain appears under its name only when it is complete;
@@ -63,7 +65,8 @@ def generate(
     if train < 1 or val < 1 or seed < 0:
         raise UserError("--train and --val must be at least 1, and --seed at least 0")
     wanted = {domain: _manifest(domain, train, val, size, seed) for domain in domains}
-    missing = [domain for domain in wanted if not _is_complete(root / domain, wanted[domain])]
+    targets = {domain: root / LAYOUTS[domain].folder for domain in domains}
+    missing = [domain for domain in wanted if not _is_complete(targets[domain], wanted[domain])]
     if not missing:
         return
     try:
@@ -82,7 +85,7 @@ def generate(
             for domain in missing:
                 write_extras(domain, folders[domain])
                 (folders[domain] / MANIFEST).write_text(json.dumps(wanted[domain], indent=1) + "\n")
-                _publish(folders[domain], root / domain, wanted[domain])
+                _publish(folders[domain], targets[domain], wanted[domain])
     except OSError as error:
         raise UserError(
             f"cannot write the toy city to {root}: {error.strerror or error}; choose another --root"
@@ -91,10 +94,10 @@ def generate(
 
 def check_request(domains: Iterable[str], size: tuple[int, int]) -> None:
     """Raise :class:`UserError` for a domain that does not exist or a picture that is too small."""
-    unknown = [domain for domain in domains if domain not in DOMAINS]
+    unknown = [domain for domain in domains if domain not in ALL_DOMAINS]
     if unknown:
         raise UserError(
-            f"--domains: no toy domain is called {unknown[0]!r}; choose from {', '.join(DOMAINS)}"
+            f"--domains: no toy domain is called {unknown[0]!r}; choose from {', '.join(ALL_DOMAINS)}"
         )
     if size[0] < SMALLEST[0] or size[1] < SMALLEST[1]:
         smallest = "x".join(map(str, SMALLEST))
@@ -152,10 +155,11 @@ def _remove_abandoned(root: Path) -> None:
 
 def _publish(folder: Path, target: Path, manifest: dict[str, Any]) -> None:
     """Rename a finished folder to its name, unless another process finished the same meanwhile."""
+    target.parent.mkdir(exist_ok=True)
     if target.exists():
         if _is_complete(target, manifest):
             return
-        outdated = Path(tempfile.mkdtemp(prefix=f"{_PART}old-", dir=target.parent))
+        outdated = Path(tempfile.mkdtemp(prefix=f"{_PART}old-", dir=folder.parent))
         target.replace(outdated / target.name)
         shutil.rmtree(outdated)
     folder.replace(target)
@@ -182,7 +186,7 @@ def picture(
     domain: str, split: int, index: int, size: tuple[int, int], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Picture ``index`` of split 0 (train) or 1 (val) and its raster of codes: see :func:`scene.render`."""
-    rng = generator(seed, DOMAINS.index(domain), split, index)
+    rng = generator(seed, ALL_DOMAINS.index(domain), split, index)
     return render(draw_look(domain, rng, index, size), index, rng)
 
 

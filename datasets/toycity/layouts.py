@@ -26,11 +26,13 @@ _JPEG_QUALITY = 92
 class Layout:
     """Where a domain keeps a picture and its label, and which native id stands for each paint code.
 
-    ``splits`` names the folders of train and val. ``image`` and ``label`` are path templates with the fields
-    ``split``, ``city`` and ``number``; pictures take turns over ``cities``. ``finer`` maps paint codes beyond
-    the train ids to native ids; those it does not name count as the class they belong to.
+    ``folder`` is the domain's own below the root, ``splits`` names the folders of train and val. ``image``
+    and ``label`` are path templates with the fields ``split``, ``city`` and ``number``; pictures take turns
+    over ``cities``. ``finer`` maps paint codes beyond the train ids to native ids; those it does not name
+    count as the class they belong to. ``labelled`` says which of train and val have labels.
     """
 
+    folder: str
     coding: LabelCoding
     splits: tuple[str, str]
     image: str
@@ -38,9 +40,10 @@ class Layout:
     finer: Mapping[Code, int]
     cities: tuple[tuple[str, ...], tuple[str, ...]] = (("",), ("",))
     first: int = 0
+    labelled: tuple[bool, bool] = (True, True)
 
     def paths(self, split: int, index: int) -> tuple[str, str]:
-        """Relative paths of picture ``index`` and its label."""
+        """Relative paths of picture ``index`` and of the label it has if its split is ``labelled``."""
         cities = self.cities[split]
         fields = {
             "split": self.splits[split],
@@ -59,8 +62,23 @@ class Layout:
 
 _CITYSCAPES_VOID = {Code.EGO_VEHICLE: 1, Code.STATIC: 4}
 
+
+def _nthu(city: str) -> Layout:
+    """One city of the cross-city data, whose training pictures nobody labelled."""
+    return Layout(
+        f"nthu/{city}",
+        CITYSCAPES_IDS,
+        ("Train", "Test"),
+        "Images/{split}/pano_{number:05d}.jpg",
+        "Labels/{split}/pano_{number:05d}_eval.png",
+        _CITYSCAPES_VOID,
+        labelled=(False, True),
+    )
+
+
 LAYOUTS: dict[str, Layout] = {
     "cityscapes": Layout(
+        "cityscapes",
         CITYSCAPES_IDS,
         ("train", "val"),
         "leftImg8bit_trainvaltest/leftImg8bit/{split}/{city}/{city}_{number:06d}_000019_leftImg8bit.png",
@@ -69,6 +87,7 @@ LAYOUTS: dict[str, Layout] = {
         (("northfield", "oldbridge", "westhaven"), ("easton", "lakeside")),
     ),
     "gtav": Layout(
+        "gtav",
         GTAV,
         ("train", "valid"),
         "images/{split}/{city}/{number:05d}.png",
@@ -78,6 +97,7 @@ LAYOUTS: dict[str, Layout] = {
         first=1,
     ),
     "synthia": Layout(
+        "synthia",
         SYNTHIA,
         ("train", "val"),
         "RGB/{split}/{number:07d}.png",
@@ -85,6 +105,7 @@ LAYOUTS: dict[str, Layout] = {
         {Code.LANE_MARKING: 22, Code.CROSSWALK: 22, Code.STATIC: 0, Code.EGO_VEHICLE: 0},
     ),
     "bdd100k": Layout(
+        "bdd100k",
         TRAIN_IDS,
         ("train", "val"),
         "images/{split}/{number:08x}-toycity.jpg",
@@ -92,6 +113,7 @@ LAYOUTS: dict[str, Layout] = {
         {Code.STATIC: 255, Code.EGO_VEHICLE: 255},
     ),
     "mapillary": Layout(
+        "mapillary",
         MAPILLARY,
         ("training", "validation"),
         "{split}/images/toycity_{number:06d}.jpg",
@@ -107,6 +129,7 @@ LAYOUTS: dict[str, Layout] = {
             Code.EGO_VEHICLE: 64,
         },
     ),
+    **{f"nthu_{city.lower()}": _nthu(city) for city in ("Rome", "Rio", "Tokyo", "Taipei")},
 }
 
 
@@ -124,12 +147,16 @@ def native_label(domain: str, raster: np.ndarray) -> np.ndarray:
 def write_pair(
     domain: str, root: Path, split: int, index: int, image: np.ndarray, raster: np.ndarray
 ) -> None:
-    """Write a picture, uint8 (H, W, 3) RGB, and the label of its raster of codes in the domain's layout."""
-    image_path, label_path = (root / name for name in LAYOUTS[domain].paths(split, index))
-    for path in (image_path, label_path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    image_path.write_bytes(_encoded(image_path.suffix, bgr))
+    """Write a picture, uint8 (H, W, 3) RGB, in the domain's layout, and the label of its raster of codes,
+    unless the split has none.
+    """
+    layout = LAYOUTS[domain]
+    image_path, label_path = (root / name for name in layout.paths(split, index))
+    image_path.parent.mkdir(parents=True, exist_ok=True)
+    image_path.write_bytes(_encoded(image_path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR)))
+    if not layout.labelled[split]:
+        return
+    label_path.parent.mkdir(parents=True, exist_ok=True)
     label = native_label(domain, raster)
     if domain == "gtav":
         label_path.write_bytes(_palette_png(label, LABEL_COLOURS))

@@ -25,9 +25,11 @@ def test_names_variables_and_pickling() -> None:
     assert set(CATALOG) == {
         *("cityscapes", "gtav", "synthia", "bdd100k", "mapillary", "kitti"),
         *("camvid", "camvid_day", "camvid_seq05", "camvid_dusk"),
+        *("nthu_rome", "nthu_rio", "nthu_tokyo", "nthu_taipei"),
     }
     assert spec("cityscapes").environment_variable == "CITYSCAPES_DIR"
     assert spec("camvid_dusk").environment_variable == "CAMVID_DIR"
+    assert spec("nthu_rio").environment_variable == "NTHU_DIR"
     for each in CATALOG.values():
         assert pickle.loads(pickle.dumps(each)).name == each.name
 
@@ -75,6 +77,10 @@ def make_pair(picture: Path, label: Path) -> None:
         ("kitti", "train", "training/image_2/000000_10.png", "training/semantic/000000_10.png"),
         ("camvid", "test", "test/Seq05VD_f0.png", "testannot/Seq05VD_f0.png"),
         ("camvid_dusk", "val", "train/0001TP_1.jpg", "trainannot/0001TP_1.png"),
+        ("nthu_rome", "val", "Rome/Images/Test/pano_1.jpg", "Rome/Labels/Test/pano_1_eval.png"),
+        ("nthu_rio", "test", "Rio/Images/Test/pano_1.png", "Rio/Labels/Test/pano_1_eval.png"),
+        ("nthu_tokyo", "val", "Tokyo/Images/Test/pano_1.jpg", "Tokyo/Labels/Test/pano_1_eval.png"),
+        ("nthu_taipei", "val", "Taipei/Images/Test/pano_1.jpg", "Taipei/Labels/Test/pano_1_eval.png"),
     ],
 )
 def test_native_layouts(tmp_path: Path, name: str, split: str, picture: str, label: str) -> None:
@@ -136,3 +142,18 @@ def test_evaluation_sizes() -> None:
     )
     with pytest.raises(UserError, match="--protocol robust: known are robustnet, full"):
         evaluation_transform(mapillary, "robust")
+
+
+@pytest.mark.parametrize("name", ["cityscapes", "kitti", "mapillary", "nthu_rome"])
+def test_maxsquare_scores_everything_at_one_size(name: str) -> None:
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (60, 90, 3), dtype=np.uint8))
+    label = rng.integers(0, 19, (60, 90), dtype=np.uint8)
+    sample = evaluation_transform(spec(name), "maxsquare")(picture, label)
+    assert sample["image"].shape == (3, 512, 1024)
+    expected = np.asarray(Image.fromarray(label).resize((1024, 512), Image.Resampling.NEAREST))
+    assert (sample["label"].numpy() == expected).all()
+    small = evaluation_transform(spec(name), "maxsquare", height=32)(picture, label)
+    resized = np.asarray(picture.resize((64, 32), Image.Resampling.BICUBIC))
+    assert (small["image"].permute(1, 2, 0).numpy() == resized).all()
+    assert small["label"].shape == (32, 64)

@@ -45,3 +45,11 @@ def test_a_split_the_data_set_lacks(tmp_path: Path) -> None:
     (tmp_path / "camvid").mkdir()
     with pytest.raises(UserError, match="camvid_seq05 has no split 'train'"):
         main(["--dataset", "camvid_seq05", "--split", "train", "--data_root", str(tmp_path)])
+
+
+def test_a_split_without_labels(nthu_toycity: Path, capsys: pytest.CaptureFixture) -> None:
+    main(["--dataset", "nthu_tokyo", "--data_root", str(nthu_toycity), "--pictures"])
+    output = capsys.readouterr().out
+    assert "nthu_tokyo train: 6 pictures without labels" in output
+    assert "nthu_tokyo val: 3 pairs" in output
+    assert output.count("motorcycle") == 1

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from programs import train_arguments
 
 import config
 import train
 from datasets.domains import Domains, default_workers
+from datasets.labels import TRAIN_ID_NAMES, class_set_of
+from transforms.pipeline import TrainTransform
 from utils.errors import UserError
+from utils.scores import DomainScore
 
 
 def arguments(toycity: Path, tmp_path: Path, *more: str) -> argparse.Namespace:
@@ -104,6 +108,8 @@ def test_batches_of_pictures_of_several_sizes_are_refused(toycity: Path, tmp_pat
     with pytest.raises(UserError, match="--bs_mult_val 2"):
         domains_of(args).evaluation_loader("mapillary")
     assert domains_of(args).evaluation_loader("gtav").batch_size == 2
+    args.protocol = "maxsquare"
+    assert next(iter(domains_of(args).evaluation_loader("mapillary")))["image"].shape == (2, 3, 64, 128)
 
 
 def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,3 +117,125 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_workers() == 8
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert default_workers() == 4
+
+
+def test_unlabelled_training_pictures_need_no_label_files(toycity: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(toycity / "cityscapes", tmp_path / "data" / "cityscapes")
+    shutil.rmtree(root / "gtFine_trainvaltest" / "gtFine" / "train")
+    domains = domains_of(arguments(tmp_path / "data", tmp_path))
+    opened = domains.open("cityscapes", "train", TrainTransform(32), labelled=False)
+    samples = [opened[index] for index in range(len(opened))]
+    assert len(samples) == 6
+    assert all(set(sample) == {"image", "name", "index"} for sample in samples)
+    with pytest.raises(UserError, match="should hold the labels"):
+        domains.open("cityscapes", "train", TrainTransform(32))
+
+
+def test_cities_without_training_labels(nthu_toycity: Path, tmp_path: Path) -> None:
+    domains = domains_of(arguments(nthu_toycity, tmp_path))
+    for city in ("rome", "rio", "tokyo", "taipei"):
+        assert set(domains.open(f"nthu_{city}", "train", TrainTransform(32), labelled=False)[0]) == {
+            *("image", "name", "index")
+        }
+        with pytest.raises(UserError, match=f"nthu_{city} train: this split has no labels"):
+            domains.open(f"nthu_{city}", "train", TrainTransform(32))
+        assert len(domains.evaluation_loader(f"nthu_{city}").dataset) == 3
+
+
+@pytest.mark.parametrize("num_classes", [16, 13])
+def test_fewer_classes_are_sampled_class_by_class(toycity: Path, tmp_path: Path, num_classes: int) -> None:
+    def labels_of(num_classes: int) -> torch.Tensor:
+        args = arguments(toycity, tmp_path, "--class_uniform_pct", "1", "--maxSkip", "0")
+        domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
+        batches = domains.training_loaders(args, ("image",)).batches(0)
+        return torch.cat([batch["source"]["label"] for batch in batches])
+
+    train_ids, labels = labels_of(19), labels_of(num_classes)
+    table = torch.from_numpy(class_set_of(num_classes).class_of_train_id).long()
+    assert labels.unique().tolist() == table[train_ids].unique().tolist()
+    assert torch.equal(labels, table[train_ids])
+
+
+def scored(
+    toycity: Path, tmp_path: Path, name: str, num_classes: int, mistaken: str, sources: tuple[str, ...] = ()
+) -> tuple[DomainScore, dict[str, float]]:
+    """Score and IoU by class name of a network of ``num_classes`` that calls ``mistaken`` car and is right
+    otherwise.
+    """
+    args = arguments(toycity, tmp_path)
+    domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
+    loader = domains.evaluation_loader(name)
+    truths = iter([sample["label"] for sample in loader.dataset])
+    names = domains.classes.class_names
+
+    def predict(_: torch.Tensor) -> torch.Tensor:
+        answer = next(truths).clone()
+        answer[(answer == names.index(mistaken)) | (answer == 255)] = names.index("car")
+        return torch.nn.functional.one_hot(answer, num_classes).permute(2, 0, 1)[None].float()
+
+    score = domains.score(name, predict, loader, torch.device("cpu"), sources=sources)
+    content = domains.results({name: score}, "checkpoint")
+    assert content["num_classes"] == num_classes
+    return score, content["domains"][name]["iou"]
+
+
+@pytest.mark.parametrize("num_classes", [19, 16, 13])
+def test_scores_are_of_the_classes_of_the_network(toycity: Path, tmp_path: Path, num_classes: int) -> None:
+    score, iou = scored(toycity, tmp_path, "cityscapes", num_classes, mistaken="bicycle")
+    assert list(iou) == [TRAIN_ID_NAMES[t] for t in class_set_of(num_classes).train_ids]
+    assert score.miou == pytest.approx(np.mean(list(iou.values())))
+    assert iou.pop("bicycle") == 0
+    assert 0 < iou.pop("car") < 1
+    assert set(iou.values()) == {1}
+
+
+def test_means_over_smaller_class_sets(toycity: Path, tmp_path: Path) -> None:
+    """Those of SYNTHIA for a network of 19 classes that it trained; for one of 16 always the 13."""
+
+    def means(num_classes: int, name: str, *sources: str, mistaken: str = "wall") -> dict[int, float]:
+        return scored(toycity, tmp_path, name, num_classes, mistaken, sources)[0].subset_miou
+
+    assert means(19, "cityscapes") == {}
+    assert list(means(19, "cityscapes", "synthia")) == list(means(19, "synthia")) == [16, 13]
+    for name, sources in (("cityscapes", ()), ("cityscapes", ("synthia",)), ("synthia", ("synthia",))):
+        score, iou = scored(toycity, tmp_path, name, 16, "wall", sources)
+        assert list(score.subset_miou) == [13]
+        # Without wall, fence and pole what is left is right, but for the car that walls are called.
+        assert score.subset_miou[13] == pytest.approx((12 + iou["car"]) / 13)
+        assert score.miou == pytest.approx((14 + iou["car"]) / 16)
+    assert means(13, "cityscapes", "synthia", mistaken="bicycle") == {}
+
+
+def test_smaller_domains_are_scored_on_what_network_and_domain_share(
+    nthu_toycity: Path, tmp_path: Path
+) -> None:
+    for num_classes in (19, 16, 13):
+        score, iou = scored(nthu_toycity, tmp_path, "nthu_rome", num_classes, mistaken="bicycle")
+        present = {name for name, value in iou.items() if value is not None}
+        assert present <= {TRAIN_ID_NAMES[t] for t in class_set_of(13).train_ids}
+        assert iou["bicycle"] == 0
+        assert score.subset_miou == {}
+
+
+def test_protocol_words_say_how_many_classes(toycity: Path, tmp_path: Path) -> None:
+    args = arguments(toycity, tmp_path)
+    words = [Domains(args, {}, config.TOYCITY_ROOT, number).protocol_words for number in (19, 16)]
+    assert words[1] == f"{words[0]}, networks of 16 classes"
+
+
+def test_only_classes_of_the_network_are_missed(
+    toycity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(toycity / "gtav", root / "gtav")
+    for path in (root / "gtav" / "labels" / "train").rglob("*.png"):
+        with Image.open(path) as label:
+            pixels, palette = np.array(label), label.getpalette()
+        pixels[np.isin(pixels, (22, 26))] = 0  # terrain, which only networks of 19 classes know, and car
+        emptied = Image.fromarray(pixels)
+        emptied.putpalette(palette)
+        emptied.save(path)
+    for number, missed in ((19, "terrain, car"), (16, "car")):
+        args = arguments(root, tmp_path / str(number))
+        Domains(args, {}, config.TOYCITY_ROOT, number).training_loaders(args, ("image",))
+        assert f"gtav: no training pixel of {missed}\n" in capsys.readouterr().out

@@ -87,3 +87,12 @@ def test_sizes_differ(root: Path) -> None:
         UserError, match=r"00002\.png is 60x40 but its label .*labels/train/00002\.png is 20x10"
     ):
         check_sizes(list_pairs(GTAV, "train", root))
+
+
+def test_a_split_that_nobody_labelled(nthu_toycity: Path) -> None:
+    rome, root = spec("nthu_rome"), nthu_toycity / "nthu"
+    for split in ("train", "trainval"):
+        with pytest.raises(UserError, match="nthu_rome train: this split has no labels"):
+            list_pairs(rome, split, root)
+    assert [pair.label for pair in list_pairs(rome, "train", root, labelled=False)] == [None] * 6
+    assert all(pair.label.is_file() for pair in list_pairs(rome, "val", root))

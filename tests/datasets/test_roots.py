@@ -48,3 +48,15 @@ def test_errors_name_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("GTAV_DIR", "/nowhere")
     with pytest.raises(UserError, match="environment variable GTAV_DIR is /nowhere: no such folder"):
         resolve_root(spec("gtav"), None, {})
+
+
+def test_the_four_cities_share_a_folder_of_either_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_variable, vendors = folder(tmp_path / "variable"), folder(tmp_path / "all" / "NTHU_Datasets")
+    monkeypatch.setenv("NTHU_DIR", str(in_variable))
+    cities = [spec(f"nthu_{city}") for city in ("rome", "rio", "tokyo", "taipei")]
+    assert {resolve_root(city, str(tmp_path / "all"), {}) for city in cities} == {vendors}
+    ours = folder(tmp_path / "all" / "nthu")
+    assert {resolve_root(city, str(tmp_path / "all"), {}) for city in cities} == {ours}
+    assert {resolve_root(city, None, {}) for city in cities} == {in_variable}

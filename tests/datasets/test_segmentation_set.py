@@ -11,6 +11,7 @@ from PIL import Image
 
 from datasets.catalog import spec
 from datasets.class_uniform import epoch_draws
+from datasets.labels import class_set_of
 from datasets.loaders import TrainingSampler, evaluation_loader, training_loader
 from datasets.segmentation import Draw, SegmentationSet
 from transforms.pipeline import CovarianceTransform, EvaluationTransform, TrainTransform
@@ -30,6 +31,19 @@ def test_evaluation_sample(root: Path, random_labels) -> None:
     assert (sample["image"].dtype, tuple(sample["image"].shape)) == (torch.uint8, (3, 40, 60))
     assert sample["label"].dtype == torch.int64
     assert (sample["label"].numpy() == random_labels(6)[2]).all()
+
+
+def test_labels_are_in_the_classes_of_the_network(root: Path, random_labels) -> None:
+    classes = class_set_of(13)
+    dataset = SegmentationSet(spec("gtav"), "train", root, EvaluationTransform(), classes=classes)
+    label, train_ids = dataset[2]["label"].numpy(), random_labels(6)[2]
+    known = np.isin(train_ids, classes.train_ids)
+    assert known.any()
+    assert not known.all()
+    assert (np.array(classes.train_ids)[label[known]] == train_ids[known]).all()
+    assert (label[~known] == 255).all()
+    # Sampling by class looks at all of them, whatever the network tells apart.
+    assert (dataset.read_label(2) == train_ids).all()
 
 
 def test_draws_decide_the_sample(root: Path) -> None:

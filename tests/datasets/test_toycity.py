@@ -14,7 +14,7 @@ from PIL import Image
 from datasets.catalog import spec
 from datasets.labels import IGNORE_LABEL, LABEL_COLOURS, NUM_CLASSES
 from datasets.pairing import list_pairs
-from datasets.toycity import DOMAINS, generate, generation
+from datasets.toycity import ALL_DOMAINS, DOMAINS, generate, generation
 from datasets.toycity.__main__ import main, parse_size
 from datasets.toycity.camera import Camera
 from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP
@@ -35,7 +35,7 @@ def train_ids(raster: np.ndarray) -> np.ndarray:
     return CLASS_OF_CODE[raster & (INSTANCE_STEP - 1)]
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("domain", ALL_DOMAINS)
 def test_every_class_is_frequent_in_every_domain(domain: str) -> None:
     pictures = 18
     seen = np.zeros(256, dtype=int)
@@ -48,7 +48,7 @@ def test_every_class_is_frequent_in_every_domain(domain: str) -> None:
     assert seen[IGNORE_LABEL] > 0
 
 
-@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("domain", ALL_DOMAINS)
 def test_native_coding_decodes_to_what_was_painted(domain: str) -> None:
     _, raster = generation.picture(domain, 0, 1, SIZE, 0)
     decoded = LAYOUTS[domain].coding.decode(native_label(domain, raster))
@@ -97,6 +97,34 @@ def test_mapillary_uses_its_many_to_one_ids_and_varied_sizes(toycity: Path) -> N
     assert any(height > width for height, width in shapes)
 
 
+def test_the_four_cities_are_one_data_set_without_training_labels(nthu_toycity: Path) -> None:
+    root = nthu_toycity / "nthu"
+    cities = ("Rio", "Rome", "Taipei", "Tokyo")
+    assert sorted(path.name for path in root.iterdir()) == list(cities)
+    means = []
+    for city in cities:
+        files = sorted(name for name in hashes(root / city) if not name.startswith("Images/Train/pano_"))
+        tests = [f"pano_{number:05d}" for number in range(3)]
+        images = [f"Images/Test/{name}.jpg" for name in tests]
+        assert files == [*images, *(f"Labels/Test/{name}_eval.png" for name in tests)]
+        pictures = [np.array(Image.open(path)) for path in (root / city / "Images/Train").iterdir()]
+        assert len(pictures) == 6
+        means.append(np.mean(pictures, axis=(0, 1, 2)))
+    # Every city has colours of its own.
+    for number, mean in enumerate(means):
+        assert all(np.abs(mean - other).max() > 2 for other in means[:number])
+
+
+def test_a_changed_request_replaces_one_city_and_leaves_the_others(tmp_path: Path) -> None:
+    request = {"train": 1, "val": 1, "size": (32, 64)}
+    generate(tmp_path, domains=("nthu_rome", "nthu_rio"), **request)
+    rio = (tmp_path / "nthu/Rio" / generation.MANIFEST).stat().st_mtime_ns
+    generate(tmp_path, domains=("nthu_rome",), **{**request, "train": 2})
+    assert len(list((tmp_path / "nthu/Rome/Images/Train").iterdir())) == 2
+    assert (tmp_path / "nthu/Rio" / generation.MANIFEST).stat().st_mtime_ns == rio
+    assert [path.name for path in tmp_path.iterdir()] == ["nthu"]
+
+
 def test_same_seed_same_bytes_on_any_number_of_processes(tmp_path: Path, toycity: Path) -> None:
     # Fewer pictures than the shared city, yet the same ones.
     generate(tmp_path, train=3, val=1, size=SIZE, processes=2)
@@ -112,7 +140,7 @@ def test_another_seed_gives_other_pictures() -> None:
 
 
 def test_the_smallest_size_works() -> None:
-    for domain in DOMAINS:
+    for domain in ALL_DOMAINS:
         _, raster = generation.picture(domain, 0, 2, (32, 64), 0)
         assert len(np.unique(train_ids(raster))) > 5
 
@@ -179,6 +207,10 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "bdd100k" in capsys.readouterr().out
     assert (tmp_path / "bdd100k/images/train").is_dir()
     assert parse_size("256X512") == (256, 512)
+
+
+def test_every_domain_is_on_a_contact_sheet() -> None:
+    assert contact_sheet(ALL_DOMAINS, (32, 64), 0).shape[1] > contact_sheet(DOMAINS, (32, 64), 0).shape[1]
 
 
 def test_contact_sheet_has_a_column_per_domain() -> None:

@@ -143,7 +143,7 @@ def test_equals_the_published_procedure_step_by_step(
     prediction = predict(neighbourly, image, windows)
     probabilities = expected if mode == "pooling" else expected.softmax(0)
     np.testing.assert_allclose(prediction.confidence, probabilities.max(0).values, atol=1e-4)
-    chosen = probabilities.gather(0, torch.from_numpy(prediction.train_ids).long()[None])[0]
+    chosen = probabilities.gather(0, torch.from_numpy(prediction.classes).long()[None])[0]
     np.testing.assert_allclose(chosen, probabilities.max(0).values, atol=1e-4)
 
 
@@ -154,7 +154,7 @@ def test_tiles_do_not_change_a_pixelwise_network(width: int, height: int, crop: 
     whole = predict(pixelwise, image, Windows())
     sliding = predict(pixelwise, image, Windows("sliding", crop, 1 / 3, flip=flip, tile_batch=7))
     np.testing.assert_allclose(sliding.confidence, whole.confidence, atol=1e-4)
-    assert whole.train_ids.shape == sliding.train_ids.shape == (height, width)
+    assert whole.classes.shape == sliding.classes.shape == (height, width)
 
 
 def test_mirroring_makes_the_answer_symmetric() -> None:
@@ -177,7 +177,7 @@ def test_batches_hold_so_many_tiles_and_change_nothing(tile_batch: int) -> None:
     assert sum(sizes) == 4 * 3
     assert max(sizes) == min(tile_batch, 12)
     single = predict(neighbourly, image, Windows("sliding", 20, 0.5, tile_batch=1))
-    np.testing.assert_array_equal(prediction.train_ids, single.train_ids)
+    np.testing.assert_array_equal(prediction.classes, single.classes)
 
 
 def test_half_precision_logits_are_averaged_in_single_precision() -> None:
@@ -196,7 +196,7 @@ def test_confidence_only_on_request() -> None:
 @pytest.mark.parametrize("scale", [0.01, 0.3, 3.0])
 def test_a_picture_of_one_pixel(scale: float) -> None:
     prediction = predict(pixelwise, picture(1, 1), Windows("sliding", 8, scales=(scale,), flip=True))
-    assert prediction.train_ids.shape == (1, 1)
+    assert prediction.classes.shape == (1, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+"""Style normalisation and restitution (SNR, Jin et al., TMM 2021), after a stage of a backbone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from network.norm.instance_whitening import InstanceNormalisation
+
+
+class Restitution(NamedTuple):
+    """A stage's features after normalisation, each B x channels x H x W.
+
+    Attributes:
+        restituted: F+, what the next stage takes.
+        contaminated: F-, for the dual restitution loss.
+        normalised: F~, likewise.
+    """
+
+    restituted: Tensor
+    contaminated: Tensor
+    normalised: Tensor
+
+
+class StyleRestitution(nn.Module):
+    """Removes style by instance normalisation, then restores the part of it that tells classes apart.
+
+    F~ = IN(F), residual R = F - F~, channel gate a = gate(R); F+ = F~ + a R, F- = F~ + (1 - a) R. No ReLU
+    follows, so F+ may be negative. The same in training and evaluation.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        self.norm = InstanceNormalisation(channels, affine=True)
+        self.gate = ChannelGate(channels, reduction)
+
+    def forward(self, x: Tensor) -> Restitution:
+        normalised = self.norm(x)
+        residual = x - normalised
+        useful = self.gate(residual) * residual
+        return Restitution(normalised + useful, normalised + (residual - useful), normalised)
+
+
+class ChannelGate(nn.Module):
+    """A share, 0 to 1, for every channel of every picture: B x channels x H x W -> B x channels x 1 x 1.
+
+    Global average, 1x1 convolution to channels / ``reduction`` (1 at least), ReLU, 1x1 convolution, sigmoid
+    (squeeze and excitation, Hu et al., CVPR 2018). Weights start at N(0, 0.01), so that all shares are near
+    one half; biases at torch's default.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 1)
+        self.fc1 = nn.Conv2d(channels, hidden, 1)
+        self.fc2 = nn.Conv2d(hidden, channels, 1)
+        for layer in (self.fc1, self.fc2):
+            nn.init.normal_(layer.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.fc2(torch.relu(self.fc1(x.mean((2, 3), keepdim=True)))))

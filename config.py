@@ -14,6 +14,9 @@ from pathlib import Path
 from datasets.catalog import PROTOCOLS
 from datasets.labels import NETWORK_CLASS_SETS, NUM_CLASSES
 from methods import METHODS, flags_of_others
+from methods.restitution import RestitutionLoss
+from network.head import HEADS
+from network.head.deeplabv2 import BRANCHES
 from utils.errors import UserError
 from utils.family_flags import IGNORED, add_family_arguments, apply_family_arguments
 from utils.training_flags import add_loss_arguments, add_training_arguments
@@ -32,6 +35,9 @@ DATASET_ROOTS: dict[str, str] = {
 
 # The embedded data set: made here on first use, with the command line's default sizes.
 TOYCITY_ROOT = Path("data/toycity")
+
+# What a method that adapts to a target domain gets there.
+TOYCITY_TARGET = ["cityscapes"]
 
 # What replaces the programs' defaults when no data set is named and toycity is used, so that a laptop can
 # follow.
@@ -111,10 +117,23 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Which network."""
     group = parser.add_argument_group("network")
     group.add_argument(
-        "--arch", help="a family name, e.g. network.deepv3.DeepR50V3PlusD (default), or --backbone"
+        "--arch",
+        help="a published name, e.g. network.deepv3.DeepR50V3PlusD (default), deeplabv2_multi, "
+        "deeplabv2_multi_snr, or --backbone",
     )
     group.add_argument(
         "--backbone", help="a backbone by name, e.g. resnet50, mobilenet_v2, timm:convnext_tiny"
+    )
+    group.add_argument(
+        "--head",
+        choices=sorted(HEADS),
+        help="what segments the backbone's features (default: --arch's or the method's, else deeplabv3plus)",
+    )
+    group.add_argument(
+        "--deeplabv2_head",
+        choices=BRANCHES,
+        help="head deeplabv2: sum all four atrous branches (default), or two of them, as the code released "
+        "with AdaptSegNet, MaxSquare and SNR does",
     )
     group.add_argument(
         "--output_stride", type=int, choices=(4, 8, 16, 32), help="with --backbone (default 16)"
@@ -128,9 +147,17 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "1 IW/IRW, 2 ISW, 3 instance norm, 4 instance norm with affine (IBN), 5 switchable whitening",
     )
     group.add_argument(
+        "--snr_stages",
+        type=int,
+        nargs="*",
+        choices=(1, 2, 3, 4),
+        metavar="STAGE",
+        help="style normalisation and restitution (SNR) after these of layer1..4; published: 1 2 3",
+    )
+    group.add_argument(
         "--image_in",
         action="store_true",
-        help="normalise every picture by its own mean and deviation, not by ImageNet's",
+        help="normalise every picture by its own mean and deviation, not by those of all pictures",
     )
     group.add_argument(
         "--num_classes",
@@ -139,6 +166,57 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         help="classes the network tells apart (default 19): 16 = SYNTHIA's, 13 = those of NTHU's cities",
     )
     group.add_argument("--partial_load", action="store_true", help="take from --snapshot what fits")
+
+
+def add_network_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the parts of a network are trained."""
+    group = parser.add_argument_group("training of the network")
+    group.add_argument(
+        "--backbone_lr_mult",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="learning rate of the backbone relative to --lr; 3.0 comes near to what the released code of "
+        "MaxSquare and SNR amounts to",
+    )
+    group.add_argument(
+        "--no_train_snr",
+        dest="train_snr",
+        action="store_false",
+        help="leave the SNR modules of --snr_stages as they start, as the released code did",
+    )
+    RestitutionLoss.add_arguments(group)
+
+
+class Scales(argparse.Action):
+    """Numbers in words of one or several with commas between, as one list."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[list[float]],
+        option: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, [scale for word in values for scale in word])
+
+
+def scale_list(word: str) -> list[float]:
+    """A word of ``--scales``: a number, or several with commas between."""
+    return [float(number) for number in word.split(",")]
+
+
+def add_averaging_arguments(group: argparse._ActionsContainer) -> None:
+    """Over which versions of a picture the network's answers are averaged."""
+    group.add_argument(
+        "--scales",
+        type=scale_list,
+        nargs="+",
+        action=Scales,
+        default=[1.0],
+        help="average over these sizes: 0.5 1.0 2.0 or 0.5,1.0,2.0 (default 1.0)",
+    )
+    group.add_argument("--flip", action="store_true", help="average with the mirrored picture")
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
@@ -189,18 +267,18 @@ FREE_ON_RESUME |= {"fp16", "test_mode", "restore_optimizer", "jit_only", *IGNORE
 
 POSITIVE = (
     "max_iter",
+    "iter_stop",
     "bs_mult",
     "bs_mult_val",
     "accumulate",
-    "crop_size",
     "class_uniform_tile",
     "scale_min",
 )
 POSITIVE += ("pre_size", "scale_max", "save_every", "log_every", "covstat_images", "evaluation_height")
-POSITIVE += ("nce_T", "contrast_max_classes", "contrast_max_views", "num_patch")
+POSITIVE += ("backbone_lr_mult", "nce_T", "contrast_max_classes", "contrast_max_views", "num_patch")
 NOT_NEGATIVE = ("lr", "poly_exp", "momentum", "weight_decay", "rrotate", "color_aug", "seed")
 NOT_NEGATIVE += ("cv", "maxSkip", "eval_every", "max_cu_epoch", "num_workers", "cov_stat_epoch")
-NOT_NEGATIVE += ("wt_bound", "rescale", "repoly", "w1", "w2", "w3", "w4", "diia_layout_switch")
+NOT_NEGATIVE += ("wt_bound", "rescale", "repoly", "w1", "w2", "w3", "w4", "diia_layout_switch", "lambda_target")
 
 
 def check_ranges(args: argparse.Namespace) -> None:
@@ -238,6 +316,7 @@ def training_parser(description: str | None = None) -> argparse.ArgumentParser:
     add_loss_arguments(parser)
     add_data_arguments(parser)
     add_network_arguments(parser)
+    add_network_training_arguments(parser)
     add_device_arguments(parser)
     add_process_arguments(parser)
     for name, method in METHODS.items():
@@ -281,6 +360,29 @@ def check_loss_arguments(args: argparse.Namespace) -> None:
         raise UserError("--lr_schedule scl-poly: needs --jointwtborder and --rlx_off_iter, where it restarts")
 
 
+def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> None:
+    """Check, in place, that there is a target data set just if ``domains`` of the method have a target.
+
+    Raises:
+        UserError: it is missing, nobody would use it, or it is named twice.
+    """
+    if "target" in domains and args.target_dataset is None:
+        if not (args.data_root and Path(args.data_root).resolve() == TOYCITY_ROOT.resolve()):
+            raise UserError(
+                f"--method {args.method}: adapts to unlabelled pictures; name them with --target_dataset"
+            )
+        args.target_dataset = [*TOYCITY_TARGET]
+    targets = args.target_dataset or []
+    if targets and "target" not in domains:
+        raise UserError(
+            f"--target_dataset {' '.join(targets)}: the method {args.method} uses no target domain; drop the "
+            "flag or choose another --method"
+        )
+    repeated = [name for name in targets if targets.count(name) > 1]
+    if repeated:
+        raise UserError(f"--target_dataset {' '.join(targets)}: names {repeated[0]} more than once")
+
+
 def parse_training_arguments(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 ) -> argparse.Namespace:
@@ -294,6 +396,8 @@ def parse_training_arguments(
         if args.data_root and Path(args.data_root).resolve() != TOYCITY_ROOT.resolve():
             raise UserError(f"--data_root {args.data_root}: say with --dataset what to train on")
         parser.set_defaults(data_root=str(TOYCITY_ROOT), **TOYCITY_DEFAULTS)
+        if args.backbone:
+            parser.set_defaults(arch=None)
         args = parser.parse_args(arguments)
     if args.arch is None and args.backbone is None:
         args.arch = "network.deepv3.DeepR50V3PlusD"

@@ -88,17 +88,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=1 / 3,
         help="sliding: share of a tile covered twice (default 1/3)",
     )
+    config.add_averaging_arguments(group)
     group.add_argument(
-        "--scales",
-        type=scale_list,
-        nargs="+",
-        default=[[1.0]],
-        help="average over these sizes: 0.5 1.0 2.0 or 0.5,1.0,2.0 (default 1.0)",
+        "--single_scale", action="store_const", dest="scales", const=[1.0], help="the same as --scales 1.0"
     )
-    group.add_argument(
-        "--single_scale", action="store_const", dest="scales", const=[[1.0]], help="the same as --scales 1.0"
-    )
-    group.add_argument("--flip", action="store_true", help="average with the mirrored picture")
     group.add_argument("--no_flip", action="store_false", dest="flip", help="do not (default)")
     group.add_argument(
         "--tile_batch", type=int, default=4, help="tiles of crop_size in one forward (default 4)"
@@ -112,13 +105,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     config.add_process_arguments(parser)
     args, further = parser.parse_known_args(arguments)
     args.without_effect = config.training_flags(parser.prog, further)
-    args.scales = [scale for scales in args.scales for scale in scales]
     return args
-
-
-def scale_list(word: str) -> list[float]:
-    """A word of ``--scales``: a number, or several with commas between."""
-    return [float(number) for number in word.split(",")]
 
 
 def find_work(args: argparse.Namespace) -> list[tuple[ResultFolder, list[Source]]]:
@@ -255,9 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.without_effect:
         print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
     work = find_work(args)
-    stated = stated_architecture(
-        args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in, args.num_classes
-    )
+    stated = stated_architecture(vars(args))
     network, _ = load_network(args.snapshot, stated, args.partial_load)
     train_id_of_class = train_ids_of(network.config["num_classes"], args.save, args.snapshot)
 

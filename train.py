@@ -23,11 +23,13 @@ from PIL import Image
 
 import config
 from datasets.domains import Domains
+from datasets.training import TrainingLoaders
 from methods import METHODS, Progress, method_named
 from methods.build import build_method, build_optimizer, wrap
 from methods.inspection import covariance_pictures
 from network import SegmentationNet, create_network, stated_architecture
 from network.cost import describe
+from transforms.geometric import as_size
 from utils import distributed
 from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
 from utils.errors import UserError, run_program
@@ -62,7 +64,9 @@ class Run:
         self.method = build_method(args, network, fresh=resume_file is None)
         num_classes = self.architecture["num_classes"]
         self.domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
-        self.loaders = self.domains.training_loaders(args, self.method.views, self.method.color_jitter)
+        self.loaders = TrainingLoaders(
+            self.domains, args, self.method.views, self.method.color_jitter, self.method.domains
+        )
         self.validation = {
             name: self.domains.evaluation_loader(name)
             for name in dict.fromkeys([*args.dataset, *args.val_dataset])
@@ -83,8 +87,15 @@ class Run:
     @property
     def pictures_per_step(self) -> int:
         """Pictures of all processes and domains that make one iteration."""
-        items = self.args.bs_mult * self.args.accumulate * distributed.world_size()
-        return items * (1 if self.args.image_uniform_sampling else len(self.args.dataset))
+        args, sources = self.args, len(self.args.dataset)
+        items = args.bs_mult * args.accumulate * distributed.world_size()
+        target = bool(args.target_dataset) * (sources if args.step_per_domain else 1)
+        return items * ((1 if args.image_uniform_sampling else sources) + target)
+
+    @property
+    def last_iteration(self) -> int:
+        """How many iterations the run has."""
+        return min(self.args.max_iter, self.args.iter_stop or self.args.max_iter)
 
     @property
     def progress(self) -> Progress:
@@ -160,14 +171,19 @@ class Run:
             meter.data_seconds += time.perf_counter() - waited
             # After the loader, which draws from torch's generator itself whenever it starts an epoch.
             seed_step(args.seed, distributed.rank(), number * args.accumulate + part)
-            for domain, batch in batch_per_domain.items():
-                final = part == args.accumulate - 1 and domain == self.method.domains[-1]
+            for domain in self.method.domains:
+                # DDP exchanges gradients during a backward that reaches every parameter; with several
+                # domains none does, so they are exchanged afterwards.
+                final = part == args.accumulate - 1 and len(self.method.domains) == 1
+                batch = batch_per_domain[domain]
                 with self.model.no_sync() if distributed.world_size() > 1 and not final else nullcontext():
                     with autocast(args.amp, self.device):
                         losses = self.model(to_device(batch, self.device), domain, self.progress)
                     self.scaler.scale(sum(losses.values()) / args.accumulate).backward()
                 shares = args.accumulate * self.loaders.parts
                 meter.add({name: loss / shares for name, loss in losses.items()})
+        if len(self.method.domains) > 1:
+            distributed.average_gradients(self.method.parameters())
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
@@ -204,21 +220,21 @@ class Run:
             self.folder.picture(f"{name}{key}.png", picture)
 
     def train(self) -> None:
-        """Epoch after epoch to ``--max_iter``, from wherever the run stands."""
-        self.folder.log(f"{self.args.method}, {describe(self.architecture, self.args.crop_size)}")
-        args, steps_per_epoch = self.args, self.loaders.steps_per_epoch
+        """Epoch after epoch to the last iteration, from wherever the run stands."""
+        self.folder.log(f"{self.args.method}, {describe(self.architecture, *as_size(self.args.crop_size))}")
+        args, steps_per_epoch, end = self.args, self.loaders.steps_per_epoch, self.last_iteration
         if args.dump_augmentation_images:
             for domain, batch in next(iter(self.loaders.batches(0))).items():
                 palette = self.domains.classes.palette
                 self.draw(f"crops/{domain}", crop_pictures(batch, self.method.views, palette))
         self.model.train()
-        self.method.before_training(args.max_iter / steps_per_epoch)
+        self.method.before_training(end / steps_per_epoch)
         meter = Meter()
-        bar = progress_bar(total=args.max_iter, initial=self.iteration, unit="step")
-        while self.iteration < args.max_iter:
+        bar = progress_bar(total=end, initial=self.iteration, unit="step")
+        while self.iteration < end:
             epoch, first_step = divmod(self.iteration, steps_per_epoch)
             batches = self.loaders.batches(epoch, first_batch=first_step * args.accumulate)
-            for _ in range(first_step, min(steps_per_epoch, first_step + args.max_iter - self.iteration)):
+            for _ in range(first_step, min(steps_per_epoch, first_step + end - self.iteration)):
                 self.step(batches, meter)
                 self.iteration += 1
                 bar.update()
@@ -233,7 +249,7 @@ class Run:
         """What is due after a step: the method's epoch end, an evaluation, a checkpoint."""
         args = self.args
         end_of_epoch = self.iteration % self.loaders.steps_per_epoch == 0
-        last = self.iteration == args.max_iter
+        last = self.iteration == self.last_iteration
         evaluation = last or (args.eval_every and self.iteration % args.eval_every == 0)
         if end_of_epoch or evaluation:
             self.share_buffers()
@@ -263,7 +279,7 @@ class Run:
             self.iteration,
         )
         words = ", ".join(f"{name.removeprefix('loss/')} {value:.4g}" for name, value in values.items())
-        place = f"[epoch {self.progress.epoch}] [iter {self.iteration} / {self.args.max_iter}]"
+        place = f"[epoch {self.progress.epoch}] [iter {self.iteration} / {self.last_iteration}]"
         self.folder.log(f"{place} {words}", echo=bar.disable)
         bar.set_postfix_str(words, refresh=False)
 
@@ -311,9 +327,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.method = method_named(args)
     method = METHODS[args.method]
     args.gblur = method.gaussian_blur if args.gblur is None else args.gblur
-    stated = stated_architecture(
-        args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in, args.num_classes
-    )
+    config.apply_target_arguments(args, method.domains)
+    stated = stated_architecture(vars(args))
     network = create_network(**{**method.architecture, **stated})
     args.wt_layer = network.config["wt_layer"]
     exp = args.exp or f"{args.method}-{network.config['backbone']}"

@@ -25,6 +25,7 @@ from utils.errors import run_program
 from utils.family_flags import dataset_name
 from utils.files import check_writable
 from utils.scores import class_table, commit, domain_table, write_json
+from utils.sliding_window import Windows
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -41,6 +42,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--output", help="write the scores to this JSON file (a list, for several checkpoints)"
     )
+    config.add_averaging_arguments(parser.add_argument_group("averages of probabilities"))
     config.add_data_arguments(parser)
     config.add_network_arguments(parser)
     config.add_device_arguments(parser)
@@ -62,7 +64,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def open_data(args: argparse.Namespace, num_classes: int) -> tuple[Domains, dict[str, Loader]]:
     """The data that networks of ``num_classes`` are scored on: labels in their classes."""
-    domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
+    windows = Windows("pooling", scales=tuple(args.scales), flip=args.flip)
+    domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes, windows)
     return domains, {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
 
 
@@ -71,9 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device = distributed.setup(args.local_rank)
     if args.without_effect and distributed.is_main():
         print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
-    stated = stated_architecture(
-        args.arch, args.backbone, args.output_stride, args.wt_layer, args.image_in, args.num_classes
-    )
+    stated = stated_architecture(vars(args))
     data: dict[int, tuple[Domains, dict[str, Loader]]] = {}
     written = []
     for snapshot in args.snapshot:

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from config import DATASET_ROOTS, add_division_arguments
-from datasets.catalog import CATALOG, DatasetSpec, spec
+from datasets.catalog import CATALOG, DatasetSpec
+from datasets.domains import divided_spec
 from datasets.labels import IGNORE_LABEL, TRAIN_ID_NAMES
 from datasets.pairing import check_sizes, list_pairs
 from datasets.parallel import threaded_map
 from datasets.reading import read_image, read_label
 from datasets.roots import resolve_root
-from datasets.split_lists import divided_by
 from utils.errors import run_program
 
 
@@ -40,10 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
     for name in options.dataset:
-        dataset = spec(name)
-        if options.gtav_split and name == "gtav":
-            dataset = divided_by(dataset, Path(options.gtav_split))
-        dataset = dataset.cross_validation(options.cv)
+        dataset = divided_spec(name, options.cv, options.gtav_split)
         root = resolve_root(dataset, options.data_root, DATASET_ROOTS)
         # Sub-domains need not have every split; those asked for by default are checked where they exist.
         present = [split for split in options.split if split in dataset.splits]

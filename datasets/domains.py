@@ -6,35 +6,29 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
 import torch
 
 from datasets import toycity
-from datasets.additional import additional_pictures
 from datasets.catalog import DatasetSpec, evaluation_transform, spec
-from datasets.class_uniform import TileCentroids, epoch_draws, scan
+from datasets.class_uniform import scan
 from datasets.labels import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
-from datasets.loaders import Loader, TrainingSampler, evaluation_loader, share_loader, training_loader
+from datasets.loaders import Loader, evaluation_loader
 from datasets.pairing import check_sizes, list_pairs
 from datasets.roots import resolve_root
-from datasets.segmentation import Draw, SegmentationSet, Transform
-from datasets.sources import EpochDraws, Sources, domain_uniform, image_uniform
+from datasets.segmentation import SegmentationSet, Transform
 from datasets.split_lists import divided_by
-from transforms.pipeline import WEAK_JITTER, CovarianceTransform, EvaluationTransform, TrainTransform
+from transforms.pipeline import EvaluationTransform
 from utils import distributed
 from utils.errors import UserError
 from utils.evaluation import evaluate
 from utils.metrics import class_scores
 from utils.pictures import Source
 from utils.scores import DomainScore, results, subset_means
-from utils.seeding import generator
-
-# Keys of the generator that chooses the pictures of a round of covariance statistics.
-_COVARIANCE_PICTURES = 3
+from utils.sliding_window import Windows, averaged
 
 
 class Domains:
@@ -46,10 +40,12 @@ class Domains:
         configured: Mapping[str, str],
         toycity_root: Path,
         num_classes: int = NUM_CLASSES,
+        windows: Windows | None = None,
     ) -> None:
         """``args`` carries the flags of ``config.add_data_arguments``; labels come in the classes of a
-        network of ``num_classes``.
+        network of ``num_classes``. Scores are of what it says of ``windows``, by default the picture alone.
         """
+        self.windows = windows or Windows("pooling")
         self.classes: ClassSet = class_set_of(num_classes)
         self.data_root: str | None = args.data_root
         self.protocol: str = args.protocol
@@ -76,7 +72,11 @@ class Domains:
         height = f" at height {self.evaluation_height}" if self.evaluation_height else ""
         division = f", division {self.cv} of {' '.join(self.divided)}" if self.cv else ""
         classes = "" if self.classes == CITYSCAPES_19 else f", networks of {self.classes.name}"
-        return f"protocol {self.protocol}{height}, absent classes: {self.absent_classes}{division}{classes}"
+        averaged = f", {self.windows.words}" if self.windows.words else ""
+        return (
+            f"protocol {self.protocol}{height}{averaged}, absent classes: {self.absent_classes}"
+            f"{division}{classes}"
+        )
 
     def spec(self, name: str) -> DatasetSpec:
         """The data set called ``name``, divided into splits as the flags say."""
@@ -124,12 +124,14 @@ class Domains:
         amp: str = "off",
         sources: Sequence[str] = (),
     ) -> DomainScore:
-        """Score ``predict`` (see ``utils.evaluation``) on the pictures of a split, of all processes together.
+        """Score ``predict`` (see ``utils.evaluation``) on the pictures of a split, of all processes together:
+        its answers averaged over the scales and mirroring of ``windows``.
 
         ``loader`` is :meth:`evaluation_loader`'s for the domain ``name``; ``sources`` are the domains that
         the network was trained on.
         """
         classes = self.classes
+        predict = averaged(predict, self.windows)
         matrix = evaluate(predict, loader, len(classes.train_ids), device, amp, title=name)
         main, *subsets = self._class_sets(name, sources)
         scores = class_scores(
@@ -156,7 +158,12 @@ class Domains:
 
     def results(self, scores: Mapping[str, DomainScore], checkpoint: str, **extra: Any) -> dict[str, Any]:
         """The content of ``results.json``: scores with everything that says how they were made."""
-        how = {"evaluation_height": self.evaluation_height, "absent_classes": self.absent_classes}
+        how = {
+            "evaluation_height": self.evaluation_height,
+            "scales": list(self.windows.scales),
+            "flip": self.windows.flip,
+            "absent_classes": self.absent_classes,
+        }
         if self.cv:
             how["cv"] = self.cv
         how["num_classes"] = len(self.classes.train_ids)
@@ -167,132 +174,6 @@ class Domains:
         with distributed.main_process_first():
             for loader in loaders:
                 scan(loader.dataset, args.class_uniform_tile, cache_folder(args))
-
-    def training_loaders(
-        self,
-        args: argparse.Namespace,
-        views: tuple[str, ...],
-        color_jitter: Sequence[float] = WEAK_JITTER,
-    ) -> TrainingLoaders:
-        """The source domains for ``train.py``'s arguments; the rest as the method declares it."""
-        return TrainingLoaders(self, args, views, args.color_jitter or color_jitter)
-
-
-class TrainingLoaders:
-    """The training data of one run, epoch by epoch."""
-
-    def __init__(
-        self,
-        domains: Domains,
-        args: argparse.Namespace,
-        views: tuple[str, ...],
-        color_jitter: Sequence[float],
-    ) -> None:
-        transform = TrainTransform(
-            args.crop_size,
-            args.scale_min,
-            args.scale_max,
-            args.color_aug,
-            args.gblur,
-            args.bblur,
-            args.rrotate,
-            args.crop_nopad,
-            views,
-            pre_size=args.pre_size,
-            color_jitter=color_jitter,
-        )
-        self.domains = domains
-        self.seed: int = args.seed
-        self.covariance_images: int = args.covstat_images
-        sources = [domains.open(name, args.city_mode, transform, args.seed) for name in args.dataset]
-        if args.city_mode == "trainval" and distributed.is_main():
-            print(
-                f"--city_mode trainval: the val pictures of {' '.join(args.dataset)} are trained on too, "
-                "so their scores say nothing about unseen pictures",
-                flush=True,
-            )
-        self.covariance_sets = [
-            domains.open(name, "train", CovarianceTransform(), args.seed, labelled=False)
-            for name in args.covstat_val_dataset or args.dataset
-        ]
-        # The scan reads every label once and keeps the result, so a bad label value is found here, not hours
-        # later.
-        draws = [self._draws_of_epoch(source, args) for source in sources]
-        compose = image_uniform if args.image_uniform_sampling else domain_uniform
-        self.sampler = TrainingSampler(
-            partial(compose, draws, args.seed),
-            args.bs_mult,
-            distributed.rank(),
-            distributed.world_size(),
-            args.seed,
-        )
-        if len(self.sampler) < args.accumulate:
-            raise UserError(
-                f"--accumulate {args.accumulate}: an epoch has only {len(self.sampler)} batches of --bs_mult"
-            )
-        self.steps_per_epoch = len(self.sampler) // args.accumulate
-        self.parts = len(sources) if args.step_per_domain else 1
-        self.loader = training_loader(Sources(sources), self.sampler, domains.workers)
-
-    def _draws_of_epoch(self, source: SegmentationSet, args: argparse.Namespace) -> EpochDraws:
-        """What is drawn of one source domain in an epoch, by class where the flags say so."""
-
-        def scan_first(dataset: SegmentationSet) -> TileCentroids:
-            with distributed.main_process_first():
-                return scan(dataset, args.class_uniform_tile, cache_folder(args))
-
-        def open_split(split: str) -> SegmentationSet:
-            return self.domains.open(source.spec.name, split, source.transform, args.seed)
-
-        pictures, centroids = len(source), scan_first(source)
-        self._warn_of_missing_classes(source, centroids)
-        additional = additional_pictures(
-            source, centroids, args.maxSkip, args.coarse_boost_classes, open_split, scan_first
-        )
-        return partial(
-            epoch_draws,
-            pictures,
-            seed=args.seed,
-            centroids=centroids,
-            fraction=args.class_uniform_pct,
-            max_cu_epoch=args.max_cu_epoch,
-            additional=additional,
-        )
-
-    @staticmethod
-    def _warn_of_missing_classes(source: SegmentationSet, centroids: TileCentroids) -> None:
-        expected = source.classes.classes_of(source.spec.class_sets[0])
-        names, train_ids = source.classes.class_names, source.classes.train_ids
-        missing = [names[c] for c in expected if centroids.pixels[train_ids[c]] == 0]
-        if missing and distributed.is_main():
-            print(f"{source.spec.name}: no training pixel of {', '.join(missing)}", flush=True)
-
-    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[dict[str, dict[str, Any]]]:
-        """This process's batches of one epoch from number ``first_batch`` on, by domain.
-
-        With ``--step_per_domain`` every batch comes in parts, one per source domain.
-        """
-        self.sampler.set_position(epoch, first_batch)
-        for batch in self.loader:
-            for part in range(self.parts):
-                yield {"source": {name: _part(values, part, self.parts) for name, values in batch.items()}}
-
-    def covariance_pairs(self, trial: int) -> Iterator[Loader]:
-        """Per statistics data set, this process's share of one round: whole pictures and their jittered
-        views.
-        """
-        for opened in self.covariance_sets:
-            rng = generator(self.seed, trial, 0, _COVARIANCE_PICTURES)
-            chosen = rng.permutation(len(opened))[: self.covariance_images].tolist()
-            draws = [Draw(index, trial, place) for place, index in enumerate(chosen)]
-            rank, processes = distributed.rank(), distributed.world_size()
-            yield share_loader(opened, draws, self.domains.workers, rank, processes)
-
-
-def _part(values: Any, part: int, parts: int) -> Any:
-    """The ``part``-th of ``parts`` equal parts of a batch's tensor or list."""
-    size = len(values) // parts
-    return values[part * size : (part + 1) * size]
 
 
 def divided_spec(name: str, cv: int, gtav_split: str | None) -> DatasetSpec:

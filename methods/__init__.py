@@ -9,6 +9,8 @@ from methods.baseline import Baseline
 from methods.blindnet import BlindNet
 from methods.diia import DomainInvariantAggregation
 from methods.isw import InstanceSelectiveWhitening
+from methods.maxsquare import MaxSquare
+from methods.snr import StyleNormalisationRestitution
 from utils.errors import UserError
 
 METHODS: dict[str, type[Method]] = {
@@ -18,6 +20,8 @@ METHODS: dict[str, type[Method]] = {
         InstanceSelectiveWhitening,
         BlindNet,
         DomainInvariantAggregation,
+        StyleNormalisationRestitution,
+        MaxSquare,
     )
 }
 

@@ -16,10 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from loss.criterion import SegmentationCriterion
-from network import SegmentationNet
+from network import SegmentationNet, SegmentationOutput
 from transforms.pipeline import WEAK_JITTER
-
-AUXILIARY_WEIGHT = 0.4
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,11 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.network = network
         self.criterion = SegmentationCriterion(arguments)
+        stated = arguments.aux_weight
+        self.auxiliary_weight: float = network.head.auxiliary_weight if stated is None else stated
+        if self.auxiliary_weight == 0:
+            network.auxiliary.requires_grad_(False)
+        self.backbone_lr_mult: float = arguments.backbone_lr_mult
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -91,8 +94,17 @@ class Method(nn.Module, ABC):
         """
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """Parameter groups for the optimiser; ``lr`` of a group is scaled by the schedule."""
-        return [{"params": [p for p in self.parameters() if p.requires_grad], "lr": learning_rate}]
+        """Parameter groups for the optimiser, one for each learning rate, which the schedule scales.
+
+        The network says how fast its parts learn; all else that is trained does so at ``learning_rate``.
+        """
+        parts = self.network.parameter_groups(self.backbone_lr_mult)
+        factors = {parameter: factor for parameters, factor in parts for parameter in parameters}
+        groups: dict[float, list[nn.Parameter]] = {}
+        for parameter in self.parameters():
+            if parameter.requires_grad:
+                groups.setdefault(factors.get(parameter, 1.0), []).append(parameter)
+        return [{"params": group, "lr": factor * learning_rate} for factor, group in groups.items()]
 
     def before_training(self, epochs: float) -> None:
         """Called once on every process before the first step; the run will last ``epochs`` epochs."""
@@ -114,8 +126,13 @@ class Method(nn.Module, ABC):
         """Forward a labelled batch: the segmentation loss terms every method shares, and the network's
         features.
         """
-        output = self.network(self.network.input_spec.prepare(batch["image"]))
+        prepared = self.network.input_spec.prepare(batch["image"])
+        output = self.network(prepared, auxiliary=self.auxiliary_weight > 0)
         losses = {"main": self.criterion(output.logits, batch["label"], progress.iteration)}
-        if output.aux_logits is not None:
-            losses["aux"] = AUXILIARY_WEIGHT * self.criterion.auxiliary(output.aux_logits, batch["label"])
-        return losses, output.features
+        return {**losses, **self.auxiliary_loss(output, batch["label"])}, output.features
+
+    def auxiliary_loss(self, output: SegmentationOutput, label: Tensor) -> dict[str, Tensor]:
+        """The weighted loss term of the auxiliary output; none of a network without."""
+        if output.aux_logits is None:
+            return {}
+        return {"aux": self.auxiliary_weight * self.criterion.auxiliary(output.aux_logits, label)}

@@ -25,7 +25,7 @@ from loss.covariance_alignment import covariance_matching, cross_covariance
 from loss.disentanglement import disentanglement, sample_confusions
 from loss.pixel_sampling import take_pixels
 from loss.segmentation import nearest_label
-from methods.base import AUXILIARY_WEIGHT, Method, Progress
+from methods.base import Method, Progress
 from network import SegmentationNet
 from network.head.projection import ProjectionHead
 from network.sites import WHITENED_CODES
@@ -120,13 +120,10 @@ class BlindNet(Method):
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
         prepare, label = self.network.input_spec.prepare, batch["label"]
-        original = self.network(prepare(batch["image"]))
+        original = self.network(prepare(batch["image"]), auxiliary=self.auxiliary_weight > 0)
         jittered = self.network(prepare(batch["image_jittered"]), auxiliary=False)
         main = [self.criterion(output.logits, label, progress.iteration) for output in (original, jittered)]
-        losses = {
-            "main": sum(main) / 2,
-            "aux": AUXILIARY_WEIGHT * self.criterion.auxiliary(original.aux_logits, label),
-        }
+        losses = {"main": sum(main) / 2, **self.auxiliary_loss(original, label)}
         key, query = original.features, jittered.features
         terms = {**self.alignment(key, query), **self.contrast(key, query, label)}
         return {**losses, **{name: self.weights[weight] * term for (name, weight), term in terms.items()}}

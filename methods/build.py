@@ -19,7 +19,11 @@ def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool
     """The method around its network, on the CPU, starting weights loaded if ``fresh``."""
     if fresh and args.pretrained and not args.snapshot:
         load_imagenet_weights(network, args.backbone_weights)
-    network.backbone.requires_grad_(not args.freeze_trunk)
+    # Only ever frozen here: what a network holds still by itself stays so.
+    if args.freeze_trunk:
+        network.backbone.requires_grad_(False)
+    if not args.train_snr:
+        network.backbone.restitutions.requires_grad_(False)
     if args.freeze_trunk and set(network.sites.values()) & {1, 2}:
         raise UserError(
             "--freeze_trunk: whitening (codes 1, 2 of --wt_layer) trains the trunk; drop one of them"
@@ -48,8 +52,12 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
     many = distributed.world_size() > 1
     synchronised = many and device.type == "cuda"
     separate = args.step_per_domain or args.image_uniform_sampling
-    if args.bs_mult * (1 if separate else len(args.dataset)) == 1 and not synchronised:
-        raise UserError("--bs_mult 1: BatchNorm needs 2 pictures per process and batch, or several GPUs")
+    smallest = method.network.head.smallest_batch
+    if args.bs_mult * (1 if separate else len(args.dataset)) < smallest and not synchronised:
+        raise UserError(
+            f"--bs_mult {args.bs_mult}: BatchNorm needs {smallest} pictures per process and batch, or "
+            "several GPUs"
+        )
     if synchronised:
         nn.SyncBatchNorm.convert_sync_batchnorm(method)
     method.to(device)

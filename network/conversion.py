@@ -1,4 +1,4 @@
-"""Files of the RobustNet family to ours, and back."""
+"""Files of the RobustNet family, and of AdaptSegNet, MaxSquare and SNR, to ours, and back."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from network.factory import ARCHITECTURES, FAMILY_PREFIX, stated_architecture
+from network.head.deeplabv2 import BRANCHES
 from network.legacy import family_lacks
+from network.legacy_deeplabv2 import released_content
 from network.restore import load_network
 from utils.checkpoint import NETWORK_PREFIX, load_checkpoint, network_state, save_checkpoint
 from utils.errors import UserError
@@ -26,26 +29,17 @@ FAMILY_HEADS = {
 
 
 def export(ours: Path, theirs: Path) -> None:
-    """Write the network of our checkpoint ``ours`` as a file that the family's programs load.
+    """Write the network of our checkpoint ``ours`` as a file that the programs it was published with load.
 
     Raises:
-        UserError: not a checkpoint of ours, or the family has no such network.
+        UserError: not a checkpoint of ours, or no published program has such a network.
     """
     checkpoint = load_checkpoint(ours)
-    config = checkpoint["network"]
-    words = ["train.py", "--arch", _family_arch(config, ours), "--wt_layer", *map(str, config["wt_layer"])]
-    if sources := checkpoint.get("arguments", {}).get("dataset"):
-        words += ["--dataset", *sources]
-    if config.get("per_image_input"):
-        words.append("--image_in")
-    state = network_state(checkpoint)
-    # The family's loader demands an epoch and a score.
-    content = {
-        "state_dict": {f"{DISTRIBUTED_PREFIX}{key}": value for key, value in to_family(state).items()},
-        "epoch": 0,
-        "mean_iu": 0,
-        "command": shlex.join(words),
-    }
+    config, state = checkpoint["network"], network_state(checkpoint)
+    if config["head"] == "deeplabv2":
+        content = released_content(state, config, ours)
+    else:
+        content = _family_content(state, config, checkpoint, ours)
     try:
         with atomic_write(theirs) as temporary:
             torch.save(content, temporary)
@@ -56,9 +50,29 @@ def export(ours: Path, theirs: Path) -> None:
     print(f"{theirs}: {len(state)} entries of the network; left out: {without}")
 
 
+def _family_content(
+    state: Mapping[str, Tensor], config: Mapping[str, Any], checkpoint: Mapping[str, Any], path: Path
+) -> dict[str, Any]:
+    """What RobustNet's programs would have written."""
+    words = ["train.py", "--arch", _family_arch(config, path), "--wt_layer", *map(str, config["wt_layer"])]
+    if sources := checkpoint.get("arguments", {}).get("dataset"):
+        words += ["--dataset", *sources]
+    if config.get("per_image_input"):
+        words.append("--image_in")
+    # The family's loader demands an epoch and a score.
+    return {
+        "state_dict": {f"{DISTRIBUTED_PREFIX}{key}": value for key, value in to_family(state).items()},
+        "epoch": 0,
+        "mean_iu": 0,
+        "command": shlex.join(words),
+    }
+
+
 def _family_arch(config: Mapping[str, Any], path: Path) -> str:
     """The family's name of the network; a UserError if it has none that computes the same."""
     backbone, output_stride = config["backbone"], config["output_stride"]
+    if config.get("snr_stages"):
+        raise UserError(f"{path}: has SNR, which the family has only with the head deeplabv2")
     lacking = [site for site, code in enumerate(config["wt_layer"]) if family_lacks(backbone, site, code)]
     if lacking:
         code = config["wt_layer"][lacking[0]]
@@ -88,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     importing.add_argument("--arch", help="the family's name of its network, if its file does not tell")
     importing.add_argument("--backbone", help="or its backbone, with --output_stride")
     importing.add_argument("--output_stride", type=int, help="input pixels per pixel of its last stage")
+    importing.add_argument("--deeplabv2_head", choices=BRANCHES, help="if it was not trained as released")
     importing.add_argument("--wt_layer", type=int, nargs=7, help="its codes, if its file does not tell")
     for direction, (source, target) in ((exporting, ("ours", "theirs")), (importing, ("theirs", "ours"))):
         direction.add_argument("source", type=Path, metavar=source)
@@ -96,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.direction == "export":
         export(args.source, args.target)
         return 0
-    stated = stated_architecture(args.arch, args.backbone, args.output_stride, args.wt_layer)
+    stated = stated_architecture(vars(args))
     network, checkpoint = load_network(args.source, stated)
     if "format" in checkpoint:
         raise UserError(f"{args.source}: is an UrbanDG checkpoint already")

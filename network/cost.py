@@ -11,10 +11,10 @@ import torch
 from network.factory import create_network
 
 
-def describe(config: Mapping[str, Any], side: int) -> str:
-    """One line: backbone, parameters, and operations for a square picture of ``side`` pixels."""
-    parameters, operations = network_cost(config, side, side)
-    size = f"{parameters / 1e6:.1f} M parameters, {operations / 1e9:.1f} GMACs at {side} x {side}"
+def describe(config: Mapping[str, Any], height: int, width: int) -> str:
+    """One line: backbone, parameters, and operations for a picture of ``height`` x ``width`` pixels."""
+    parameters, operations = network_cost(config, height, width)
+    size = f"{parameters / 1e6:.1f} M parameters, {operations / 1e9:.1f} GMACs at {height} x {width}"
     return f"{config['backbone']} at output stride {config['output_stride']}: {size}"
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from network.backbone import BACKBONES
 from network.backbone.timm import PREFIX as TIMM_PREFIX
 from network.backbone.timm import TimmBackbone
-from network.head import HEADS
-from network.head.auxiliary import auxiliary_head
+from network.head import build_heads
+from network.head.deeplabv2 import BRANCHES
 from network.segmentor import SegmentationNet
 from network.sites import NO_SITES
 from utils.errors import UserError
@@ -51,6 +51,13 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "DeepMNASNet10V3PlusD": {"backbone": "mnasnet1_0", "output_stride": 16},
 }
 
+# The names of AdaptSegNet, MaxSquare and SNR, as typed after --backbone there.
+DEEPLABV2: dict[str, Any] = {"backbone": "resnet101_caffe", "head": "deeplabv2", "output_stride": 8}
+DEEPLABV2_ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "deeplabv2_multi": DEEPLABV2,
+    "deeplabv2_multi_snr": {**DEEPLABV2, "snr_stages": [1, 2, 3]},
+}
+
 
 def list_backbones() -> list[str]:
     """Names that ``create_network`` takes for ``backbone``, sorted, beside timm's."""
@@ -58,40 +65,45 @@ def list_backbones() -> list[str]:
 
 
 def architecture_from_arch(arch: str) -> dict[str, Any]:
-    """Arguments of :func:`create_network` for a RobustNet name, e.g. ``network.deepv3.DeepR50V3PlusD``.
+    """Arguments of :func:`create_network` for a published name, e.g. ``network.deepv3.DeepR50V3PlusD``.
 
     Raises:
         UserError: no such name.
     """
+    known = ARCHITECTURES | DEEPLABV2_ARCHITECTURES
     name = arch.removeprefix(FAMILY_PREFIX)
-    if name not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
+    if name not in known:
         raise UserError(
-            f"--arch {arch}: unknown; use {FAMILY_PREFIX}NAME with NAME one of {known}, or --backbone"
+            f"--arch {arch}: unknown; use {', '.join(DEEPLABV2_ARCHITECTURES)}, or {FAMILY_PREFIX}NAME with "
+            f"NAME one of {', '.join(ARCHITECTURES)}, or --backbone"
         )
-    return dict(ARCHITECTURES[name])
+    return dict(known[name])
 
 
-def stated_architecture(
-    arch: str | None,
-    backbone: str | None,
-    output_stride: int | None,
-    wt_layer: Sequence[int] | None,
-    image_in: bool = False,
-    num_classes: int | None = None,
-) -> dict[str, Any]:
-    """The arguments of :func:`create_network` that the flags of the same names state; the others are
-    absent.
+def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of :func:`create_network` that a command line states; the others are absent.
+
+    ``flags``: flag -> value, ``None`` or absent where not given: ``arch``, ``backbone`` (a name of
+    ``DEEPLABV2_ARCHITECTURES``, too), ``output_stride``, ``wt_layer``, ``snr_stages``, ``head``,
+    ``deeplabv2_head``, ``image_in``, ``num_classes``; others do not matter.
     """
-    stated = architecture_from_arch(arch) if arch else {}
-    flags = {
+    arch, backbone = flags.get("arch"), flags.get("backbone")
+    if backbone in DEEPLABV2_ARCHITECTURES:
+        arch, backbone = backbone, None
+    stated = {
         "backbone": backbone,
-        "output_stride": output_stride,
-        "wt_layer": wt_layer and list(wt_layer),
-        "per_image_input": image_in or None,
-        "num_classes": num_classes,
+        "head": flags.get("head"),
+        "atrous_branches": BRANCHES.get(flags.get("deeplabv2_head")),
+        "num_classes": flags.get("num_classes"),
+        "output_stride": flags.get("output_stride"),
+        "wt_layer": flags.get("wt_layer"),
+        "snr_stages": flags.get("snr_stages"),
+        "per_image_input": flags.get("image_in") or None,
     }
-    return {**stated, **{name: value for name, value in flags.items() if value is not None}}
+    if stated["snr_stages"] is not None:
+        stated["snr_stages"] = sorted(stated["snr_stages"])
+    given = {name: value for name, value in stated.items() if value is not None}
+    return {**(architecture_from_arch(arch) if arch else {}), **given}
 
 
 def create_network(
@@ -102,6 +114,8 @@ def create_network(
     wt_layer: Sequence[int] = NO_SITES,
     partial_dilation: bool = False,
     per_image_input: bool = False,
+    snr_stages: Sequence[int] = (),
+    atrous_branches: int = 4,
 ) -> SegmentationNet:
     """A segmentation network with random weights.
 
@@ -113,21 +127,21 @@ def create_network(
         wt_layer: the seven codes of ``network.sites``.
         partial_dilation: see ``network.backbone.dilation``; how the family dilates its mobile backbones.
         per_image_input: normalise each picture by its own mean and deviation, see ``network.input_spec``.
+        snr_stages: stages, 1 to 4 for layer1 to layer4, that an SNR module follows (``network.norm.snr``).
+        atrous_branches: of the head deeplabv2, how many of its four branches are summed, 4 or 2.
 
     Raises:
-        UserError: an unknown name, an output stride or site that the backbone does not have.
+        UserError: an unknown name; an output stride, site, stage or branches that the network does not have.
     """
     if backbone not in BACKBONES and not backbone.startswith(TIMM_PREFIX):
         known = ", ".join([*list_backbones(), f"{TIMM_PREFIX}NAME"])
         raise UserError(f"--backbone {backbone}: unknown; the backbones are {known}")
-    if head not in HEADS:
-        raise UserError(f"head {head}: unknown; the heads are {', '.join(sorted(HEADS))}")
-    codes = [int(code) for code in wt_layer]
+    codes, stages = [int(code) for code in wt_layer], sorted(int(stage) for stage in snr_stages)
     trunk = BACKBONES.get(backbone, TimmBackbone)(backbone, output_stride, codes, partial_dilation)
+    trunk.add_restitution(stages)
     return SegmentationNet(
         trunk,
-        HEADS[head](trunk, num_classes),
-        auxiliary_head(trunk.channels["layer3"], num_classes),
+        *build_heads(head, trunk, num_classes, atrous_branches),
         config={
             "backbone": backbone,
             "head": head,
@@ -136,6 +150,8 @@ def create_network(
             "wt_layer": codes,
             "partial_dilation": partial_dilation,
             "per_image_input": per_image_input,
+            "snr_stages": stages,
+            "atrous_branches": atrous_branches,
         },
         input_spec=dataclasses.replace(trunk.input_spec, per_image=per_image_input),
     )

@@ -45,5 +45,21 @@ class InputSpec:
         std = torch.tensor(self.std, device=x.device).view(1, 3, 1, 1)
         return (x - mean) / std
 
+    def convert_convolution(self, weight: Tensor, made_for: InputSpec) -> Tensor:
+        """A first convolution's ``weight``, 3 input channels, that does here what it does on ``made_for``.
+
+        Exactly so for what varies in a picture; of the mean a constant remains where the means differ.
+        """
+        gains = [spec.value_range / torch.tensor(spec.std).view(1, 3, 1, 1) for spec in (made_for, self)]
+        weight = weight * gains[0]
+        return (weight if self.channel_order == made_for.channel_order else weight.flip(1)) / gains[1]
+
 
 IMAGENET = InputSpec()
+# Of the networks converted from Caffe: OpenCV's channel order, grey levels minus their mean.
+CAFFE = InputSpec(
+    mean=(104.00698793, 116.66876762, 122.67891434),
+    std=(1.0, 1.0, 1.0),
+    channel_order="BGR",
+    value_range=255.0,
+)

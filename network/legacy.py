@@ -1,4 +1,4 @@
-"""The RobustNet family's checkpoints: which network they hold."""
+"""Checkpoints of published systems, above all of the RobustNet family: which network they hold."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from torch import Tensor
 
 from network.backbone import BACKBONES
 from network.backbone.base import Backbone
+from network.backbone.caffe_resnet import SUFFIX as CAFFE_SUFFIX
 from network.backbone.resnet import ResNetBackbone
 from network.factory import ARCHITECTURES, FAMILY_PREFIX, architecture_from_arch
+from network.legacy_deeplabv2 import deeplabv2_checkpoint
 from network.sites import NO_SITES, NUM_SITES
 from utils import distributed
 from utils.checkpoint import NETWORK_PREFIX, network_state
@@ -26,7 +28,10 @@ from utils.legacy import (
     from_family,
     projections,
 )
+from utils.legacy_deeplabv2 import deeplabv2_entries, from_deeplabv2
 
+# Those of AdaptSegNet, MaxSquare and SNR have the entries of others, and are in ``network.legacy_deeplabv2``.
+FAMILY_BACKBONES = [name for name in BACKBONES if not name.endswith(CAFFE_SUFFIX)]
 # Entries that only the aggregation head (DIIA) has.
 AGGREGATION_PREFIX = "head.attention."
 FAMILY_OF_HEAD = {"aggregation": "DIIA", "deeplabv3plus": "RobustNet"}
@@ -38,31 +43,38 @@ PLAIN_CODES = frozenset({1, 2, 3})
 
 
 def starting_weights(content: Any, path: Path | str, wt_layer: Sequence[int]) -> dict[str, Tensor]:
-    """What a family file at ``path`` holds, under a method's names, for a network with ``wt_layer``.
+    """What a published system's file at ``path`` holds for a network with ``wt_layer``, by a method's names.
 
     That is ``network.*``, and of BlindNet's files ``projections.*``.
 
     Raises:
-        UserError: the file is neither ours nor of the family.
+        UserError: the file is neither ours nor of a system known here.
     """
+    if (entries := deeplabv2_entries(content)) is not None:
+        return {f"{NETWORK_PREFIX}{key}": value for key, value in from_deeplabv2(entries).items()}
     entries = family_entries(content)
     if entries is None:
-        raise UserError(f"{path}: not an UrbanDG checkpoint, nor a RobustNet one; train one with train.py")
+        raise UserError(
+            f"{path}: not an UrbanDG checkpoint, nor one of RobustNet, AdaptSegNet, MaxSquare, SNR or their "
+            "kin; train one with train.py"
+        )
     network = from_family(entries, wt_layer)
     return {f"{NETWORK_PREFIX}{key}": value for key, value in network.items()} | projections(entries)
 
 
 def family_checkpoint(content: Any, path: Path | str, stated: Mapping[str, Any]) -> dict[str, Any]:
-    """What a family file at ``path`` holds, as a checkpoint of ours: ``network``, ``model``, ``arguments``.
+    """What a published system's file at ``path`` holds, as a checkpoint of ours: network, model, arguments.
 
     The architecture is recognised from the names and shapes of the entries; what they do not tell comes from
     ``stated`` (arguments of ``create_network``), then from the training command line in the file, then, for
     the output stride, from the first architecture the family has with this backbone. One line is printed.
 
     Raises:
-        UserError: not a family file; statement or command line contradict the entries; or nothing tells what
+        UserError: not such a file; statement or command line contradict the entries; or nothing tells what
             the sites hold.
     """
+    if (entries := deeplabv2_entries(content)) is not None:
+        return deeplabv2_checkpoint(entries, path, stated)
     state = network_state({"model": starting_weights(content, path, NO_SITES)})
     command = family_command(content)
     architecture = _architecture(command, path) if "backbone" not in stated and command.arch else {}
@@ -139,7 +151,7 @@ def _recognise_backbone(
     """The backbone whose convolutions these are; of a file with some missing or in excess the nearest one."""
     found = _convolutions(state)
     overlap = {}
-    for name in BACKBONES:
+    for name in FAMILY_BACKBONES:
         own = _own_convolutions(name)
         overlap[name] = len(own & found) / len(own | found)
     nearest = max(overlap, key=overlap.__getitem__)

@@ -14,6 +14,7 @@ from network.backbone.timm import TimmBackbone
 from network.segmentor import SegmentationNet
 from utils.distributed import main_process_first
 from utils.errors import UserError
+from utils.legacy_deeplabv2 import CAFFE_PREFIX
 
 # The backbones whose weights torchvision does not have -> the file the RobustNet family uses.
 FILE_ONLY = {
@@ -31,7 +32,9 @@ def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) ->
 
     Args:
         network: a new network.
-        file: a state dict with the library's names, as torchvision's downloads.
+        file: a state dict with the library's names, as torchvision's downloads; or with ``Scale.`` before
+            them, as in DeepLab_resnet_pretrained_init-f81d91e8.pth, from which AdaptSegNet starts. The
+            library's expect its pictures: in a backbone for others, the first convolution is converted.
 
     Raises:
         UserError: no such file, not a state dict, of another network, or the download failed; the message
@@ -61,7 +64,10 @@ def _weights(backbone: Backbone, file: Path | None) -> dict[str, Tensor]:
     if isinstance(backbone, TimmBackbone):
         with main_process_first():
             return backbone.download(file)
-    return _download(backbone.name) if file is None else _read(file)
+    content = _download(backbone) if file is None else _read(file)
+    if any(str(key).startswith(CAFFE_PREFIX) for key in content):
+        return {str(key).removeprefix(CAFFE_PREFIX): value for key, value in content.items()}
+    return backbone.from_library(content)
 
 
 def _read(file: Path) -> dict[str, Tensor]:
@@ -76,13 +82,13 @@ def _read(file: Path) -> dict[str, Tensor]:
     return content
 
 
-def _download(backbone: str) -> dict[str, Tensor]:
-    if backbone in FILE_ONLY:
+def _download(backbone: Backbone) -> dict[str, Tensor]:
+    if backbone.name in FILE_ONLY:
         raise UserError(
-            f"{backbone}: its ImageNet weights cannot be downloaded by name; pass --backbone_weights FILE "
-            f"({FILE_ONLY[backbone]}) or --no_pretrained"
+            f"{backbone.name}: its ImageNet weights cannot be downloaded by name; pass --backbone_weights "
+            f"FILE ({FILE_ONLY[backbone.name]}) or --no_pretrained"
         )
-    url = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"].url
+    url = torchvision.models.get_model_weights(backbone.library_name)["IMAGENET1K_V1"].url
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
         with main_process_first():

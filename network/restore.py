@@ -23,7 +23,7 @@ def load_network(
     """The network of a checkpoint, in evaluation mode on the CPU, and the checkpoint itself.
 
     The architecture comes from the checkpoint alone; what the command line has ``stated`` (arguments of
-    ``create_network``) is only compared with it. A file of the RobustNet family does not tell everything: see
+    ``create_network``) is only compared with it. A file of another system does not tell everything: see
     ``network.legacy.family_checkpoint``. With ``partial`` only the entries that fit are taken.
 
     Raises:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import Parameter
 
 from network.backbone.base import Backbone
 from network.input_spec import IMAGENET, InputSpec
@@ -18,10 +19,11 @@ class SegmentationOutput(NamedTuple):
 
     Attributes:
         logits: B x classes x H x W, at picture size.
-        aux_logits: B x classes x h x w at the resolution of layer3; ``None`` in evaluation mode, or if not
-            asked for.
+        aux_logits: B x classes x h x w at the resolution of layer3, of DeepLabV2 at picture size; ``None`` in
+            evaluation mode, or if not asked for.
         features: by name: ``stem``, ``layer1`` .. ``layer4``, ``site<n>`` (normalised map of a whitened site,
-            before its activation), and the head's own, such as ``decoder`` and ``decoder_logits``.
+            before its activation), in training ``snr<n>_normalised``, ``_restituted`` and ``_contaminated``
+            (of the SNR module after layer n), and the head's own, such as ``decoder`` and ``decoder_logits``.
     """
 
     logits: Tensor
@@ -72,10 +74,23 @@ class SegmentationNet(nn.Module):
             UserError: another shape or type, or a training batch of one.
         """
         check_pictures(x)
-        features = self.backbone(x)
-        logits, head_features = self.head(features, (x.shape[-2], x.shape[-1]))
-        aux_logits = self.auxiliary(features["layer3"]) if self.training and auxiliary else None
+        features, size = self.backbone(x), (x.shape[-2], x.shape[-1])
+        logits, head_features = self.head(features, size)
+        aux_logits = self.auxiliary(features["layer3"], size) if self.training and auxiliary else None
         return SegmentationOutput(logits, aux_logits, {**features, **head_features})
+
+    def parameter_groups(self, backbone_factor: float = 1.0) -> list[tuple[list[Parameter], float]]:
+        """All parameters that are trained, each once, with their factor of the base learning rate.
+
+        The backbone, SNR modules included, at ``backbone_factor``; the heads at what the head was published
+        with.
+        """
+        heads = nn.ModuleList([self.head, self.auxiliary])
+        factors = ((self.backbone, backbone_factor), (heads, self.head.learning_rate_factor))
+        return [
+            ([parameter for parameter in part.parameters() if parameter.requires_grad], factor)
+            for part, factor in factors
+        ]
 
     def predict(self, images: Tensor) -> Tensor:
         """Logits, B x classes x H x W, of 8-bit RGB pictures, uint8 B x 3 x H x W."""

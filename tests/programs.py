@@ -21,6 +21,8 @@ TINY_METHODS: dict[str, list[str]] = {
     "isw": ISW,
     "blindnet": "--contrast_max_classes 2 --contrast_max_views 2 --num_patch 1".split(),
     "diia": "--cov_stat_epoch 0 --trials 2 --covstat_images 3".split(),
+    "snr": [],
+    "maxsquare": "--target_dataset cityscapes --multi --threshold 0.01 --snr_stages 1 3".split(),
 }
 
 

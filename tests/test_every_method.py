@@ -73,4 +73,4 @@ def test_two_processes_train_it(name: str, project: Path, toycity: Path, tmp_pat
     arguments = train_arguments(toycity, tmp_path, *flags(name), "--max_iter", "2", "--eval_every", "2")
     two_processes(project, "train.py", *arguments)
     checkpoint = load_checkpoint(tmp_path / "default" / "tiny" / "last.pth")
-    assert (checkpoint["iteration"], checkpoint["pictures_per_step"]) == (2, 4)
+    assert (checkpoint["iteration"], checkpoint["pictures_per_step"]) == (2, 4 * len(METHODS[name].domains))

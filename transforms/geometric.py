@@ -7,6 +7,7 @@ fraction of the work.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,14 @@ from PIL import Image
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
+
+
+def as_size(crop_size: int | Sequence[int]) -> Size:
+    """(height, width) of what is given as that pair or as the side of a square."""
+    if isinstance(crop_size, int):
+        return crop_size, crop_size
+    height, width = crop_size
+    return height, width
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ class JointTransform:
     published code, except that padding moves the centroid along and the crop always contains it.
     """
 
-    crop_size: int | Size
+    crop_size: int | Sequence[int]
     scale_min: float = 0.5
     scale_max: float = 2.0
     nopad: bool = False
@@ -144,7 +153,7 @@ class JointTransform:
         rng: np.random.Generator,
     ) -> tuple[Image.Image, np.ndarray | None]:
         """The transformed RGB picture and uint8 label, both of ``crop_size``; no label stays none."""
-        crop = (self.crop_size, self.crop_size) if isinstance(self.crop_size, int) else tuple(self.crop_size)
+        crop = as_size(self.crop_size)
         scale = rng.uniform(self.scale_min, self.scale_max)
         if self.pre_size is not None:
             scale *= self.pre_size / min(image.size)
@@ -172,3 +181,32 @@ class JointTransform:
             picture = Image.fromarray(np.ascontiguousarray(label))
             label = np.asarray(picture.rotate(angle, Image.Resampling.NEAREST, fillcolor=self.ignore_label))
         return label
+
+
+@dataclass(frozen=True)
+class MirrorAndResize:
+    """Horizontal flip with probability 0.5, then the whole picture resized to ``size`` (height, width).
+
+    Pictures bicubically, labels to nearest pixels; the aspect is not kept.
+    """
+
+    size: Size
+
+    def __call__(
+        self,
+        image: Image.Image,
+        label: np.ndarray | None,
+        centroid: tuple[int, int] | None,
+        rng: np.random.Generator,
+    ) -> tuple[Image.Image, np.ndarray | None]:
+        """The RGB picture and uint8 label, both of ``size``; no label stays none.
+
+        Any ``centroid`` is in it: the whole picture is.
+        """
+        flip = rng.random() < 0.5
+        if flip:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        image = image.resize(self.size[::-1], Image.Resampling.BICUBIC)
+        if label is None:
+            return image, None
+        return image, resize_label(label[:, ::-1] if flip else label, self.size)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 from skimage.restoration import denoise_bilateral
 from torchvision.transforms import functional
 
@@ -86,6 +86,23 @@ class Photometric:
         elif self.blur == "bilateral":
             pixels = bilateral_blur(pixels, rng.uniform(0.05, 0.75))
         return pixels
+
+
+@dataclass(frozen=True)
+class OccasionalBlur:
+    """Gaussian blur with a ``probability``, of a radius uniform in [0, ``radius``]; else no change.
+
+    The radius is the deviation in pixels of Pillow's approximation by three box filters.
+    """
+
+    probability: float = 0.5
+    radius: float = 1.0
+
+    def __call__(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
+        """RGB picture to uint8 H x W x 3."""
+        if rng.random() < self.probability:
+            image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, self.radius)))
+        return np.asarray(image)
 
 
 COVARIANCE_PHOTOMETRIC = Photometric(ColourJitter(0.8, 0.8, 0.8, 0.3), "gaussian")

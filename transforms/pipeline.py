@@ -6,17 +6,20 @@ returns tensors by name: each view uint8 3 x H x W, ``label`` int64 H x W unless
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
 
-from transforms.geometric import JointTransform, Size, resize_label
-from transforms.photometric import COVARIANCE_PHOTOMETRIC, ColourJitter, Photometric
+from transforms.geometric import JointTransform, MirrorAndResize, Size, as_size, resize_label
+from transforms.photometric import COVARIANCE_PHOTOMETRIC, ColourJitter, OccasionalBlur, Photometric
 
-PHOTOMETRIC_VIEWS: dict[str, Photometric] = {
+Photometrics = Callable[[Image.Image, np.random.Generator], np.ndarray]
+"""A change of colour and sharpness: RGB picture to uint8 H x W x 3."""
+
+PHOTOMETRIC_VIEWS: dict[str, Photometrics] = {
     "image_jittered": COVARIANCE_PHOTOMETRIC,
     "image_plain": Photometric(),
 }
@@ -28,8 +31,32 @@ WEAK_JITTER = (0.4, 0.4, 0.4, 0.1)
 """RobustNet's brightness, contrast, saturation and hue jitter of "image"."""
 
 
-class TrainTransform:
-    """The family's training transform: joint scale, crop and flip, then photometric changes per view.
+class _JointThenViews:
+    """A joint change of picture and label, then a photometric change per view."""
+
+    def __init__(
+        self,
+        joint: JointTransform | MirrorAndResize,
+        image: Photometrics,
+        views: Sequence[str],
+    ) -> None:
+        self.joint = joint
+        further = {name: PHOTOMETRIC_VIEWS[name] for name in views if name != "image"}
+        self.photometric: Mapping[str, Photometrics] = {"image": image, **further}
+
+    def __call__(
+        self,
+        image: Image.Image,
+        label: np.ndarray | None,
+        centroid: tuple[int, int] | None,
+        rng: np.random.Generator,
+    ) -> dict[str, torch.Tensor]:
+        image, label = self.joint(image, label, centroid, rng)
+        return to_tensors({name: change(image, rng) for name, change in self.photometric.items()}, label)
+
+
+class TrainTransform(_JointThenViews):
+    """RobustNet's training transform: joint scale, crop and flip, then photometric changes per view.
 
     ``color_aug`` is the probability of the colour jitter (0 switches it off), ``gblur`` / ``bblur`` choose
     the blur (bilateral wins), ``views`` names entries of :data:`PHOTOMETRIC_VIEWS` beside "image",
@@ -39,7 +66,7 @@ class TrainTransform:
 
     def __init__(
         self,
-        crop_size: int | Size,
+        crop_size: int | Sequence[int],
         scale_min: float = 0.5,
         scale_max: float = 2.0,
         color_aug: float = 0.5,
@@ -52,23 +79,21 @@ class TrainTransform:
         pre_size: int | None = None,
         color_jitter: Sequence[float] = WEAK_JITTER,
     ) -> None:
-        self.joint = JointTransform(
-            crop_size, scale_min, scale_max, crop_nopad, rrotate, ignore_label, pre_size
-        )
+        joint = JointTransform(crop_size, scale_min, scale_max, crop_nopad, rrotate, ignore_label, pre_size)
         jitter = ColourJitter(*color_jitter, probability=color_aug) if color_aug > 0 else None
         blur = "bilateral" if bblur else "gaussian" if gblur else None
-        further = {name: PHOTOMETRIC_VIEWS[name] for name in views if name != "image"}
-        self.photometric: Mapping[str, Photometric] = {"image": Photometric(jitter, blur), **further}
+        super().__init__(joint, Photometric(jitter, blur), views)
 
-    def __call__(
-        self,
-        image: Image.Image,
-        label: np.ndarray | None,
-        centroid: tuple[int, int] | None,
-        rng: np.random.Generator,
-    ) -> dict[str, torch.Tensor]:
-        image, label = self.joint(image, label, centroid, rng)
-        return to_tensors({name: change(image, rng) for name, change in self.photometric.items()}, label)
+
+class MaxSquareTransform(_JointThenViews):
+    """The training transform of maximum squares (Chen et al., ICCV 2019) and of SNR's segmentation.
+
+    Every picture is mirrored or not and resized as a whole to ``crop_size``, which is (height, width) or the
+    side of a square; every second one is blurred a little. ``views`` as in :class:`TrainTransform`.
+    """
+
+    def __init__(self, crop_size: int | Sequence[int], views: Sequence[str] = ("image",)) -> None:
+        super().__init__(MirrorAndResize(as_size(crop_size)), OccasionalBlur(), views)
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,12 @@ def family_notices(args: argparse.Namespace) -> list[str]:
         lines.append("--visualize_feature: has no effect without a site of code 1 or 2 in --wt_layer")
     if args.selection == "oracle" and not set(args.val_dataset) - set(args.dataset):
         lines.append("--selection oracle: has no effect without an unseen domain in --val_dataset")
+    if args.augmentation == "maxsquare":
+        names = ("gblur", "bblur", "rrotate", "crop_nopad", "pre_size", "color_jitter")
+        given = [name for name in names if vars(args)[name]]
+        lines += [f"--{name}: has no effect with --augmentation maxsquare" for name in given]
+    if args.target_crop_size and not args.target_dataset:
+        lines.append("--target_crop_size: has no effect without --target_dataset")
     if len(args.dataset) == 1:
         given = [name for name in ("step_per_domain", "image_uniform_sampling") if vars(args)[name]]
         lines += [f"--{name}: has no effect with one source domain" for name in given]

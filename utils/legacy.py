@@ -1,5 +1,7 @@
 """What the RobustNet family's checkpoints hold, and their names of a network's entries and ours, both ways.
 
+The program also takes those of AdaptSegNet, MaxSquare and SNR (``utils.legacy_deeplabv2``):
+
 python -m utils.legacy import theirs.pth ours.pth [--arch NAME] [--wt_layer 0 0 2 2 2 0 0]
 python -m utils.legacy export ours.pth theirs.pth
 """
@@ -85,17 +87,19 @@ class _CommandParser(argparse.ArgumentParser):
         raise ValueError(message)
 
 
-def family_entries(content: object) -> dict[str, Tensor] | None:
-    """The network's entries in the ``content`` of a family file, without ``module.``; ``None`` if it is none.
-
-    That is a dict with a ``state_dict``, or a state dict itself.
-    """
+def state_of(content: object) -> Mapping[str, Tensor] | None:
+    """The state dict in the ``content`` of a file, ``state_dict`` or itself; ``None`` if there is none."""
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
         return None
     if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
         return None
-    bare = {key.removeprefix(DISTRIBUTED_PREFIX): value for key, value in state.items()}
+    return state
+
+
+def family_entries(content: object) -> dict[str, Tensor] | None:
+    """The network's entries in the ``content`` of a family file, without ``module.``; ``None`` of another."""
+    bare = {key.removeprefix(DISTRIBUTED_PREFIX): value for key, value in (state_of(content) or {}).items()}
     return bare if CLASSIFIER_KEY in bare else None
 
 

@@ -58,6 +58,12 @@ class Windows:
         if self.tile_batch < 1:
             raise UserError(f"--tile_batch {self.tile_batch}: must be at least 1")
 
+    @property
+    def words(self) -> str:
+        """What is averaged over, for people; empty where nothing is."""
+        scales = f"scales {' '.join(f'{scale:g}' for scale in self.scales)}"
+        return ", ".join([scales] * (self.scales != (1.0,)) + ["flip"] * self.flip)
+
     def tile_side(self, scale: float) -> int | None:
         """Side of the tiles at ``scale`` in pixels; ``None``: the whole picture is the only tile."""
         return int(self.crop_size * max(scale, 1)) if self.mode == "sliding" else None
@@ -203,6 +209,24 @@ def predict_picture(
     with_confidence: bool = False,
 ) -> Prediction:
     """Class of every pixel of a picture of ``size`` (height, width), given its :func:`scaled_pictures`."""
+    total = mean_scores(predict, pictures, size, windows, device)
+    best, classes = total.max(0)
+    if not with_confidence:
+        return Prediction(classes.byte().cpu().numpy(), None)
+    if windows.mode != "pooling":
+        # Softmax of the largest score, in place: a second score volume may not fit on the device.
+        best = total.sub_(best).exp_().sum(0).reciprocal_()
+    return Prediction(classes.byte().cpu().numpy(), best.cpu().numpy())
+
+
+def mean_scores(
+    predict: Predict,
+    pictures: Sequence[Tensor],
+    size: tuple[int, int],
+    windows: Windows,
+    device: torch.device,
+) -> Tensor:
+    """Scores of every pixel, float32 C x H x W on the device: logits, or probabilities for ``pooling``."""
     total: Tensor | None = None
     for scale, picture in zip(windows.scales, pictures, strict=True):
         on_device = picture.to(device, non_blocking=True)
@@ -212,10 +236,20 @@ def predict_picture(
             total[:, rows, columns] += scores
     assert total is not None  # Windows has at least one scale, and every scale at least one tile.
     total /= len(windows.scales) * (2 if windows.flip else 1)
-    best, classes = total.max(0)
-    if not with_confidence:
-        return Prediction(classes.byte().cpu().numpy(), None)
-    if windows.mode != "pooling":
-        # Softmax of the largest score, in place: a second score volume may not fit on the device.
-        best = total.sub_(best).exp_().sum(0).reciprocal_()
-    return Prediction(classes.byte().cpu().numpy(), best.cpu().numpy())
+    return total
+
+
+def averaged(predict: Predict, windows: Windows) -> Predict:
+    """``predict`` itself, or a function of the same kind that gives :func:`mean_scores` of ``windows``."""
+    if windows.mode != "sliding" and windows.scales == (1.0,) and not windows.flip:
+        return predict
+
+    def predict_mean(batch: Tensor) -> Tensor:
+        scores = []
+        for picture in batch:
+            image = Image.fromarray(picture.permute(1, 2, 0).cpu().numpy())
+            size = (image.height, image.width)
+            scores.append(mean_scores(predict, scaled_pictures(image, windows), size, windows, batch.device))
+        return torch.stack(scores)
+
+    return predict_mean

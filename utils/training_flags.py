@@ -3,9 +3,32 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
+from utils.errors import UserError
 from utils.family_flags import PUBLISHED_WEIGHT_DECAY, dataset_name
 from utils.selection import RULES
+
+
+class PictureSize(argparse.Action):
+    """A size in pixels: ``768`` is kept as it is, ``1280,720`` or ``1280 720`` as [height, width].
+
+    Raises:
+        UserError: anything else.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str],
+        option: str | None = None,
+    ) -> None:
+        words = ",".join(values).split(",")
+        if len(words) > 2 or not all(word.isdecimal() and int(word) > 0 for word in words):
+            raise UserError(f"{option} {' '.join(values)}: give a side, or width and height, in whole pixels")
+        numbers = [int(word) for word in words]
+        setattr(namespace, self.dest, numbers[0] if len(numbers) == 1 else numbers[::-1])
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +92,21 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         default=10000,
         help="last epoch that draws the pictures of --coarse_boost_classes and --maxSkip",
     )
-    data.add_argument("--crop_size", type=int, default=768, help="side of the training crop in pixels")
+    data.add_argument(
+        "--augmentation",
+        choices=("robustnet", "maxsquare"),
+        default="robustnet",
+        help="robustnet = random scale, crop, mirroring, colours and blur; maxsquare = mirroring, the whole "
+        "picture resized to --crop_size, and blur, without the flags for the others",
+    )
+    data.add_argument(
+        "--crop_size",
+        nargs="+",
+        action=PictureSize,
+        default=768,
+        metavar="PIXELS",
+        help="training crop in pixels: the side of a square, or width and height, 1280,720 or 1280 720",
+    )
     data.add_argument(
         "--crop_nopad", action="store_true", help="shrink the crop to small pictures instead of padding"
     )
@@ -103,9 +140,35 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         help="write the first batch of crops and labels to the run folder",
     )
 
+    target = parser.add_argument_group("target domain, for methods that adapt to one")
+    target.add_argument(
+        "--target_dataset",
+        nargs="+",
+        type=dataset_name,
+        help="data sets of unlabelled training pictures, drawn from all of them alike, bs_mult per step and "
+        "process; their labels are never read (default with the toy city: its cityscapes)",
+    )
+    target.add_argument(
+        "--target_split", default="train", metavar="SPLIT", help="which of their pictures (default train)"
+    )
+    target.add_argument(
+        "--target_crop_size",
+        nargs="+",
+        action=PictureSize,
+        metavar="PIXELS",
+        help="as --crop_size, which is the default; such crops are never padded nor rotated, since nothing "
+        "marks pixels without a picture",
+    )
+
     steps = parser.add_argument_group("optimisation")
     steps.add_argument("--method", help="default: what the --wt_layer codes ask for")
     steps.add_argument("--max_iter", type=int, default=40000, help="optimiser steps")
+    steps.add_argument(
+        "--iter_stop",
+        type=int,
+        metavar="STEP",
+        help="end there; the learning rate goes on to be scheduled for --max_iter",
+    )
     steps.add_argument("--bs_mult", type=int, default=4, help="pictures per step and process")
     steps.add_argument(
         "--accumulate", type=int, default=1, help="batches of bs_mult whose gradients make one step"
@@ -180,6 +243,13 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
 def add_loss_arguments(parser: argparse.ArgumentParser) -> None:
     """What a labelled pixel costs, and the schedule that goes with boundary label relaxation."""
     group = parser.add_argument_group("segmentation loss")
+    group.add_argument(
+        "--aux_weight",
+        "--lambda_seg",
+        type=float,
+        help="weight of the auxiliary output's loss (default: as published, 0.4, or 0.1 with deeplabv2); 0 = "
+        "leave that output alone",
+    )
     group.add_argument(
         "--cls_wt_loss", action="store_true", help="fixed class weights on plain and auxiliary cross entropy"
     )

@@ -35,14 +35,16 @@ def covariance_picture(covariance: np.ndarray) -> Image.Image:
 def crop_pictures(
     batch: Mapping[str, Any], views: Sequence[str], palette: np.ndarray
 ) -> dict[str, Image.Image]:
-    """The crops of a batch as ``<number>_<view>``, and their labels in the colours of ``palette``.
+    """The crops of a batch as ``<number>_<view>``, and any labels in the colours of ``palette``.
 
-    ``batch`` holds views uint8 B x 3 x H x W and ``label`` int64 B x H x W, on the CPU.
+    ``batch`` holds views uint8 B x 3 x H x W and, of labelled pictures, ``label`` int64 B x H x W, on the
+    CPU.
     """
     pictures = {}
-    for number, label in enumerate(batch["label"]):
+    for number, label in enumerate(batch.get("label", ())):
         pictures[f"{number}_label"] = colour_picture(label.byte().numpy(), palette)
-        for view in views:
-            pixels = batch[view][number].permute(1, 2, 0).contiguous().numpy()
+    for view in views:
+        for number, crop in enumerate(batch[view]):
+            pixels = crop.permute(1, 2, 0).contiguous().numpy()
             pictures[f"{number}_{view}"] = Image.fromarray(pixels)
     return pictures

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from network.backbone.base import Backbone
+from network.backbone.caffe_resnet import CaffeResNetBackbone
 from network.backbone.linear_bottleneck import build_mnasnet, build_mobilenet_v2
 from network.backbone.resnet import build_resnet, build_resnet101_3x3stem
 from network.backbone.shufflenet import ShuffleNetV2Backbone
@@ -19,6 +20,8 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
     "resnet101": build_resnet,
     "resnet152": build_resnet,
     "resnet101_3x3stem": build_resnet101_3x3stem,
+    "resnet50_caffe": CaffeResNetBackbone,
+    "resnet101_caffe": CaffeResNetBackbone,
     "resnext50_32x4d": build_resnet,
     "resnext101_32x8d": build_resnet,
     "wide_resnet50_2": build_resnet,

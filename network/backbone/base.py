@@ -1,4 +1,4 @@
-"""What every backbone offers: five stages, their features, and normalisation sites."""
+"""What every backbone offers: five stages, their features, normalisation sites, and restitution."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from network.backbone.dilation import replace_stride_with_dilation
 from network.input_spec import IMAGENET, InputSpec
+from network.norm.snr import StyleRestitution
 from network.sites import STAGES, WHITENED_CODES, active_sites, build_site
 from utils.errors import UserError
 
@@ -20,10 +21,12 @@ class Backbone(nn.Module):
 
     Attributes:
         name: as in the registry.
+        library_name: the library's, of the network whose pretrained weights it can take.
         channels: stage -> channels of its output.
         strides: stage -> input pixels per output pixel.
         sites: site -> code, active sites only, in order of execution.
         site_channels: site -> channels, all sites this backbone has.
+        restitutions: stage number, as a word -> the SNR module after that stage.
         input_spec: the pictures that its pretrained weights expect.
     """
 
@@ -33,12 +36,13 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.name = name
+        self.name = self.library_name = name
         self.channels: dict[str, int] = {}
         self.strides: dict[str, int] = {}
         self.site_channels: dict[int, int] = {}
         self.sites: dict[int, int] = {}
         self.site_norms = nn.ModuleDict()
+        self.restitutions = nn.ModuleDict()
 
     def blocks(self, stage: str) -> Sequence[nn.Module]:
         """The blocks of a stage after the stem, in order of execution."""
@@ -86,26 +90,59 @@ class Backbone(nn.Module):
             features[f"site{site}"] = normalised
         return normalised
 
+    def add_restitution(self, stages: Sequence[int]) -> None:
+        """Put an SNR module behind each of ``stages``, 1 to 4 for layer1 to layer4.
+
+        Raises:
+            UserError: another stage, or one named twice.
+        """
+        for stage in stages:
+            if stage not in range(1, len(STAGES)) or str(stage) in self.restitutions:
+                words = " ".join(map(str, stages))
+                raise UserError(
+                    f"--snr_stages {words}: give each of 1, 2, 3, 4 (layer1..layer4) at most once"
+                )
+            self.restitutions[str(stage)] = StyleRestitution(self.channels[STAGES[stage]])
+
+    def restitute(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """``x`` after the SNR module of ``stage``, if it has one.
+
+        In training the module's three maps are added to ``features``: ``snr<n>_normalised``,
+        ``snr<n>_restituted``, ``snr<n>_contaminated``.
+        """
+        number = str(STAGES.index(stage))
+        if number not in self.restitutions:
+            return x
+        maps = self.restitutions[number](x)
+        if self.training:
+            features.update({f"snr{number}_{name}": map_ for name, map_ in maps._asdict().items()})
+        return maps.restituted
+
     def is_site_key(self, key: str) -> bool:
-        """Whether a state dict key belongs to a site's layer, which ImageNet weights need not have."""
-        return key.startswith("site_norms.")
+        """Whether a state dict key is of a site's layer or SNR, which ImageNet weights need not have."""
+        return key.startswith(("site_norms.", "restitutions."))
 
     def imagenet_key(self, key: str) -> str:
         """The name that the library's ImageNet checkpoint gives this backbone's state dict ``key``."""
         return key
+
+    def from_library(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The library's weights, so that they fit the pictures of ``input_spec``."""
+        return weights
 
     def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Output of ``stage`` for its input ``x``; whitened maps are added to ``features``."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, until: str = "layer4") -> dict[str, Tensor]:
-        """Features of B x 3 x H x W pictures by name: the stages up to ``until``, and ``site<n>``.
+        """Features of B x 3 x H x W pictures by name: the stages up to ``until``, ``site<n>``, ``snr<n>_*``.
 
-        ``site<n>`` is the normalised map of a whitened site, before the activation.
+        ``site<n>`` is the normalised map of a whitened site, before the activation. A stage with SNR gives
+        its restituted map; the others see :meth:`restitute`.
         """
         features: dict[str, Tensor] = {}
         for stage in STAGES:
-            x = self.run_stage(stage, x, features)
+            x = self.restitute(stage, self.run_stage(stage, x, features), features)
             features[stage] = x
             if stage == until:
                 break

@@ -22,8 +22,8 @@ _PROBE = (96, 128)
 class TimmBackbone(Backbone):
     """A timm model's feature maps: the last four are layer1..layer4, the one before, if any, is the stem.
 
-    It has no normalisation sites. It works for models whose feature maps are channels first and that take
-    pictures of any size: convolutional and most hierarchical ones, no plain vision transformers.
+    It has no normalisation sites and no SNR. It works for models whose feature maps are channels first and
+    that take pictures of any size: convolutional and most hierarchical ones, no plain vision transformers.
     """
 
     def __init__(
@@ -50,6 +50,11 @@ class TimmBackbone(Backbone):
         self.channels = dict(zip(reversed(STAGES), reversed(information.channels()), strict=False))
         self.strides = dict(zip(reversed(STAGES), reversed(information.reduction()), strict=False))
         self.check_features()
+
+    def add_restitution(self, stages: Sequence[int]) -> None:
+        if stages:
+            words = " ".join(map(str, stages))
+            raise UserError(f"--snr_stages {words}: {self.name} runs as a whole, nothing fits between stages")
 
     def create(self, **more: Any) -> nn.Module:
         """The timm model; ``more`` for ``timm.create_model``."""

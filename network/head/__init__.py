@@ -1,9 +1,15 @@
 """Heads: from a backbone's features to logits.
 
-A builder takes (backbone, num_classes). A head's ``forward(features, size)`` takes the backbone's features by
-name and the pictures' (height, width), and returns the logits B x classes x height x width and a dict of
-features of its own, its taps: among them ``decoder_logits``, the logits at the head's own resolution, and
-those named in its ``embedding_channels``, tap -> channels, which a contrastive method may project.
+A head takes (backbone, num_classes). Its ``forward(features, size)`` takes the backbone's features by name
+and the pictures' (height, width), and returns the logits B x classes x height x width and a dict of features
+of its own, its taps: among them ``decoder_logits``, the logits at the head's own resolution, and those named
+in its ``embedding_channels``, tap -> channels, which a contrastive method may project. It says with
+
+* ``auxiliary_weight``: the published weight of the auxiliary loss,
+* ``learning_rate_factor``: how many times faster than the backbone it and its auxiliary head learn,
+* ``smallest_batch``: how many pictures its BatchNorms need at least.
+
+An auxiliary head's ``forward(layer3, size)`` returns logits, at layer3's size or at the pictures'.
 """
 
 from __future__ import annotations
@@ -12,10 +18,32 @@ from collections.abc import Callable
 
 from torch import nn
 
+from network.backbone.base import Backbone
 from network.head.aggregation import AggregationHead
+from network.head.auxiliary import AuxiliaryHead
+from network.head.deeplabv2 import AtrousAuxiliary, DeepLabV2
 from network.head.deeplabv3plus import DeepLabV3Plus
+from utils.errors import UserError
 
 HEADS: dict[str, Callable[..., nn.Module]] = {
     "aggregation": AggregationHead,
+    "deeplabv2": DeepLabV2,
     "deeplabv3plus": DeepLabV3Plus,
 }
+
+
+def build_heads(
+    name: str, backbone: Backbone, num_classes: int, atrous_branches: int
+) -> tuple[nn.Module, nn.Module]:
+    """The head of a name and the auxiliary head that belongs to it.
+
+    Raises:
+        UserError: an unknown name, or a number of atrous branches that this head does not have.
+    """
+    if name not in HEADS:
+        raise UserError(f"--head {name}: unknown; the heads are {', '.join(sorted(HEADS))}")
+    if name == "deeplabv2":
+        return tuple(build(backbone, num_classes, atrous_branches) for build in (DeepLabV2, AtrousAuxiliary))
+    if atrous_branches != 4:
+        raise UserError(f"--deeplabv2_head: chooses among atrous branches, {name} has none; --head deeplabv2")
+    return HEADS[name](backbone, num_classes), AuxiliaryHead(backbone, num_classes)

@@ -33,6 +33,10 @@ class AggregationHead(nn.Module):
         embedding_channels: taps, with their channels, that a contrastive method may project.
     """
 
+    auxiliary_weight = 0.4
+    learning_rate_factor = 1.0
+    smallest_batch = 2
+
     def __init__(self, backbone: Backbone, num_classes: int) -> None:
         super().__init__()
         channels, strides = backbone.channels, backbone.strides

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
+from network.backbone.base import Backbone
 from network.initialisation import initialise_head
 
 
-def auxiliary_head(channels: int, num_classes: int) -> nn.Sequential:
-    """layer3, B x ``channels`` x H x W -> logits B x ``num_classes`` x H x W, not resized to the picture."""
-    head = nn.Sequential(
-        nn.Conv2d(channels, 512, 3, padding=1),
-        nn.BatchNorm2d(512),
-        nn.ReLU(inplace=True),
-        nn.Dropout2d(0.1),
-        nn.Conv2d(512, num_classes, 1),
-    )
-    initialise_head(head)
-    return head
+class AuxiliaryHead(nn.Sequential):
+    """layer3, B x channels x h x w -> logits B x ``num_classes`` x h x w, not resized to the picture."""
+
+    def __init__(self, backbone: Backbone, num_classes: int) -> None:
+        super().__init__(
+            nn.Conv2d(backbone.channels["layer3"], 512, 3, padding=1),
+            nn.BatchNorm2d(512),
+            nn.ReLU(inplace=True),
+            nn.Dropout2d(0.1),
+            nn.Conv2d(512, num_classes, 1),
+        )
+        initialise_head(self)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        return super().forward(x)

@@ -67,6 +67,10 @@ class DeepLabV3Plus(nn.Module):
         embedding_channels: taps, with their channels, that a contrastive method may project.
     """
 
+    auxiliary_weight = 0.4
+    learning_rate_factor = 1.0
+    smallest_batch = 2
+
     def __init__(self, backbone: Backbone, num_classes: int, context_channels: int | None = None) -> None:
         """``context_channels``: of a map on layer4's grid that is passed in layer4's place."""
         super().__init__()

@@ -23,6 +23,6 @@ class InstanceNormalisation(nn.InstanceNorm2d):
         if x.shape[-2] * x.shape[-1] == 1:
             raise UserError(
                 f"instance normalisation of {self.num_features} channels got a 1x1 map, and one value has no "
-                "variance; use larger pictures (--crop_size) or put 0 at this site of --wt_layer"
+                "variance; use larger pictures (--crop_size), or none there (--wt_layer, --snr_stages)"
             )
         return super().forward(x)

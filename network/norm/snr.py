@@ -15,12 +15,12 @@ class Restitution(NamedTuple):
 
     Attributes:
         restituted: F+, what the next stage takes.
-        contaminated: F-, for the dual restitution loss.
-        normalised: F~, likewise.
+        contaminated: F-, for the dual restitution loss; ``None`` in evaluation mode, where nothing needs it.
+        normalised: F~, likewise for the loss.
     """
 
     restituted: Tensor
-    contaminated: Tensor
+    contaminated: Tensor | None
     normalised: Tensor
 
 
@@ -28,7 +28,7 @@ class StyleRestitution(nn.Module):
     """Removes style by instance normalisation, then restores the part of it that tells classes apart.
 
     F~ = IN(F), residual R = F - F~, channel gate a = gate(R); F+ = F~ + a R, F- = F~ + (1 - a) R. No ReLU
-    follows, so F+ may be negative. The same in training and evaluation.
+    follows, so F+ may be negative. F+ and F~ are the same in training and evaluation.
     """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
@@ -40,7 +40,8 @@ class StyleRestitution(nn.Module):
         normalised = self.norm(x)
         residual = x - normalised
         useful = self.gate(residual) * residual
-        return Restitution(normalised + useful, normalised + (residual - useful), normalised)
+        contaminated = normalised + (residual - useful) if self.training else None
+        return Restitution(normalised + useful, contaminated, normalised)
 
 
 class ChannelGate(nn.Module):

@@ -14,10 +14,11 @@ from programs import train_arguments
 import config
 import train
 from datasets.additional import Additional
-from datasets.domains import Domains, TrainingLoaders
+from datasets.domains import Domains
 from datasets.labels import CITYSCAPES_IDS
 from datasets.loaders import TrainingSampler
 from datasets.segmentation import Draw, SegmentationSet
+from datasets.training import TrainingLoaders
 from utils.errors import UserError
 
 BUS = 15
@@ -53,7 +54,7 @@ def training(data: Path, tmp_path: Path, *more: str) -> TrainingLoaders:
         train_arguments(data, tmp_path / "logs", "--dataset", "cityscapes", "--class_uniform_pct", "1", *more)
     )
     domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
-    return domains.training_loaders(args, ("image",))
+    return TrainingLoaders(domains, args, ("image",))
 
 
 def source_of(loaders: TrainingLoaders) -> SegmentationSet:
@@ -93,7 +94,7 @@ def test_coarse_pictures_are_drawn_only_around_the_boosted_classes(
 
 def test_coarse_pictures_reach_batches(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "datasets.domains.epoch_draws",
+        "datasets.training.epoch_draws",
         lambda *args, additional, **more: [
             Draw(picture, 0, place, (x, y))
             for place, (picture, x, y) in enumerate(additional.centroids.of_class(BUS).tolist())

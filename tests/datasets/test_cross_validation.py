@@ -14,6 +14,7 @@ from datasets.catalog import KITTI_VAL_FRAMES, DatasetSpec, spec
 from datasets.check import main as check
 from datasets.domains import Domains
 from datasets.pairing import list_pairs
+from datasets.training import TrainingLoaders
 from utils.errors import UserError
 
 
@@ -95,7 +96,7 @@ def test_training_and_source_val_share_no_picture(toycity: Path, tmp_path: Path,
     more = ("--cv", "1", "--class_uniform_pct", percent, "--val_dataset", "cityscapes", "synthia")
     args = train.parse_arguments(train_arguments(toycity, tmp_path, *more))
     domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
-    loaders = domains.training_loaders(args, ("image",))
+    loaders = TrainingLoaders(domains, args, ("image",))
     trained = {
         name for epoch in range(3) for batch in loaders.batches(epoch) for name in batch["source"]["name"]
     }
@@ -134,7 +135,7 @@ def test_check_takes_a_division(toycity: Path, capsys: pytest.CaptureFixture) ->
 def test_train_and_val_together_warns(toycity: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     args = train.parse_arguments(train_arguments(toycity, tmp_path, "--city_mode", "trainval"))
     domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
-    loaders = domains.training_loaders(args, ("image",))
+    loaders = TrainingLoaders(domains, args, ("image",))
     assert loaders.steps_per_epoch == 9 // 2
     assert "--city_mode trainval: the val pictures of gtav are trained on too" in capsys.readouterr().out
     assert len(domains.evaluation_loader("gtav").dataset) == 3

@@ -36,50 +36,6 @@ def copied_gtav(toycity: Path, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_batches_by_domain_and_position(toycity: Path, tmp_path: Path) -> None:
-    loaders = domains_of(arguments(toycity, tmp_path)).training_loaders(
-        arguments(toycity, tmp_path), ("image",)
-    )
-    assert loaders.steps_per_epoch == 3
-    whole = [batch["source"]["name"] for batch in loaders.batches(4)]
-    assert len(whole) == 3
-    assert [batch["source"]["name"] for batch in loaders.batches(4, first_batch=1)] == whole[1:]
-    batch = next(loaders.batches(0))["source"]
-    assert batch["image"].shape == (2, 3, 32, 32)
-    assert batch["label"].shape == (2, 32, 32)
-
-
-def test_covariance_pairs_are_whole_pictures_and_differ_by_trial(toycity: Path, tmp_path: Path) -> None:
-    args = arguments(toycity, tmp_path, "--covstat_images", "3")
-    loaders = domains_of(args).training_loaders(args, ("image",))
-    rounds = []
-    for trial in (0, 1):
-        (pairs,) = loaders.covariance_pairs(trial)
-        batches = list(pairs)
-        assert len(batches) == 3
-        assert batches[0]["image"].shape == batches[0]["image_jittered"].shape == (1, 3, 64, 128)
-        assert (batches[0]["image"] != batches[0]["image_jittered"]).any()
-        rounds.append([batch["name"] for batch in batches])
-    assert rounds[0] != rounds[1]
-
-
-def test_processes_share_the_statistics_pictures(
-    toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    args = arguments(toycity, tmp_path, "--covstat_images", "5")
-    loaders = domains_of(args).training_loaders(args, ("image",))
-
-    def names(rank: int, processes: int) -> list[str]:
-        monkeypatch.setattr("utils.distributed.rank", lambda: rank)
-        monkeypatch.setattr("utils.distributed.world_size", lambda: processes)
-        return [batch["name"][0] for pairs in loaders.covariance_pairs(0) for batch in pairs]
-
-    alone = names(0, 1)
-    shares = [names(rank, 2) for rank in (0, 1)]
-    assert len(set(alone)) == 5
-    assert sorted(shares[0] + shares[1]) == sorted(alone)
-
-
 @pytest.mark.parametrize(("name", "split"), [("gtav", "labels/train"), ("gtav", "labels/valid")])
 def test_a_label_value_outside_the_coding_stops_before_training(
     copied_gtav: Path, tmp_path: Path, name: str, split: str
@@ -140,20 +96,6 @@ def test_cities_without_training_labels(nthu_toycity: Path, tmp_path: Path) -> N
         with pytest.raises(UserError, match=f"nthu_{city} train: this split has no labels"):
             domains.open(f"nthu_{city}", "train", TrainTransform(32))
         assert len(domains.evaluation_loader(f"nthu_{city}").dataset) == 3
-
-
-@pytest.mark.parametrize("num_classes", [16, 13])
-def test_fewer_classes_are_sampled_class_by_class(toycity: Path, tmp_path: Path, num_classes: int) -> None:
-    def labels_of(num_classes: int) -> torch.Tensor:
-        args = arguments(toycity, tmp_path, "--class_uniform_pct", "1", "--maxSkip", "0")
-        domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
-        batches = domains.training_loaders(args, ("image",)).batches(0)
-        return torch.cat([batch["source"]["label"] for batch in batches])
-
-    train_ids, labels = labels_of(19), labels_of(num_classes)
-    table = torch.from_numpy(class_set_of(num_classes).class_of_train_id).long()
-    assert labels.unique().tolist() == table[train_ids].unique().tolist()
-    assert torch.equal(labels, table[train_ids])
 
 
 def scored(
@@ -221,21 +163,3 @@ def test_protocol_words_say_how_many_classes(toycity: Path, tmp_path: Path) -> N
     args = arguments(toycity, tmp_path)
     words = [Domains(args, {}, config.TOYCITY_ROOT, number).protocol_words for number in (19, 16)]
     assert words[1] == f"{words[0]}, networks of 16 classes"
-
-
-def test_only_classes_of_the_network_are_missed(
-    toycity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = tmp_path / "data"
-    shutil.copytree(toycity / "gtav", root / "gtav")
-    for path in (root / "gtav" / "labels" / "train").rglob("*.png"):
-        with Image.open(path) as label:
-            pixels, palette = np.array(label), label.getpalette()
-        pixels[np.isin(pixels, (22, 26))] = 0  # terrain, which only networks of 19 classes know, and car
-        emptied = Image.fromarray(pixels)
-        emptied.putpalette(palette)
-        emptied.save(path)
-    for number, missed in ((19, "terrain, car"), (16, "car")):
-        args = arguments(root, tmp_path / str(number))
-        Domains(args, {}, config.TOYCITY_ROOT, number).training_loaders(args, ("image",))
-        assert f"gtav: no training pixel of {missed}\n" in capsys.readouterr().out

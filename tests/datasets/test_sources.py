@@ -15,6 +15,7 @@ from datasets.class_uniform import epoch_draws
 from datasets.domains import Domains
 from datasets.loaders import TrainingSampler
 from datasets.sources import domain_uniform, image_uniform
+from datasets.training import TrainingLoaders
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 
@@ -61,7 +62,7 @@ def test_batches_are_ordered_by_domain_and_dealt_to_ranks() -> None:
 )
 def test_batches_of_two_domains(toycity: Path, tmp_path: Path, flags: list[str], sizes: list[int]) -> None:
     args = train.parse_arguments(train_arguments(toycity, tmp_path, *TWO, *flags))
-    loaders = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT).training_loaders(args, ("image",))
+    loaders = TrainingLoaders(Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT), args, ("image",))
     batches = [batch["source"] for batch in loaders.batches(0)]
     assert [len(batch["image"]) for batch in batches] == sizes
     assert [len(batch["name"]) for batch in batches] == sizes

@@ -21,10 +21,13 @@ def test_every_method_trains_predicts_and_remembers(name: str) -> None:
     codes = {"wt_layer": (0, 0, 2, 2, 2, 0, 0)} if name == "isw" else {}
     network = create_network(**{"backbone": "mobilenet_v2", **METHODS[name].architecture, **codes})
     method: Method = METHODS[name](network, arguments("--method", name, *TINY_METHODS[name])).train()
-    losses = method(batch(), method.domains[0], Progress(0, 10, 0))
-    total = sum(losses.values())
-    assert torch.isfinite(total)
-    total.backward()
+    pictures = batch()
+    unlabelled = {view: picture for view, picture in pictures.items() if view != "label"}
+    for domain in method.domains:
+        losses = method(pictures if domain == "source" else unlabelled, domain, Progress(0, 10, 0))
+        total = sum(losses.values())
+        assert torch.isfinite(total)
+        total.backward()
     groups = method.parameter_groups(0.1)
     assert all(parameter.grad is not None for group in groups for parameter in group["params"])
     assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in method.parameters()}
@@ -45,6 +48,7 @@ def test_every_method_trains_predicts_and_remembers(name: str) -> None:
         (["--method", "blindnet"], "blindnet"),
         (["--jit_only", "--wt_layer", *"0 0 1 1 1 0 0".split()], "blindnet"),
         (["--use_sdcl"], "blindnet"),
+        (["--snr_stages", "1", "2", "3"], "snr"),
         (["--dataset", "gtav_jitter"], "blindnet"),
     ],
 )

@@ -28,13 +28,14 @@ def test_one_training_step_reaches_every_parameter(name: str):
     assert output.logits.shape == (2, 19, 64, 64)
     assert output.aux_logits.shape[:2] == (2, 19)
     (output.logits.sum() + output.aux_logits.sum()).backward()
-    assert not [key for key, parameter in network.named_parameters() if parameter.grad is None]
+    untrained = {key for key, parameter in network.named_parameters() if parameter.grad is None}
+    assert untrained == ({"backbone.bn1.weight", "backbone.bn1.bias"} if name.endswith("_caffe") else set())
     output = network.eval()(pictures[:1])
     assert output.logits.shape == (1, 19, 64, 64)
     assert output.aux_logits is None
 
 
-HEAVY = ("resnet101", "resnet152", "resnext", "wide")
+HEAVY = ("resnet50_caffe", "resnet101", "resnet152", "resnext", "wide")
 
 
 @pytest.mark.parametrize(
@@ -69,10 +70,12 @@ def feature_sizes(name: str, stride: int, partial: bool) -> dict[str, tuple[int,
     """Channels and input pixels per output pixel of every stage, as a forward pass on no data shows them."""
     with torch.device("meta"):
         backbone = BACKBONES[name](name, stride, NO_SITES, partial).eval()
-        features = backbone(torch.empty(1, 3, 128, 128))
+        # One more than a multiple of 32: pixels are at the same places whichever way a backbone rounds.
+        features = backbone(torch.empty(1, 3, 129, 129))
     assert {stage: f.shape[1] for stage, f in features.items()} == backbone.channels
-    assert {stage: 128 // f.shape[-1] for stage, f in features.items()} == backbone.strides
-    return {stage: (f.shape[1], 128 // f.shape[-1]) for stage, f in features.items()}
+    strides = {stage: 128 // (f.shape[-1] - 1) for stage, f in features.items()}
+    assert strides == backbone.strides
+    return {stage: (f.shape[1], strides[stage]) for stage, f in features.items()}
 
 
 @pytest.mark.parametrize("partial", [False, True])
@@ -100,7 +103,7 @@ def test_published_feature_sizes(name: str, stages: list[tuple[int, int]]):
     assert feature_sizes(name, 16, partial=False) == dict(zip(STAGES, stages, strict=True))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d", "resnet50_caffe"])
 def test_whole_stages_are_dilated(name: str):
     """As published for residual networks: every 3x3 of the stage alike, the formerly strided one included."""
     with torch.device("meta"):
@@ -128,6 +131,7 @@ def test_partial_dilation_is_that_of_the_published_mobilenet():
 SITED_BACKBONES = [
     "resnet18",
     "resnet50",
+    "resnet50_caffe",
     "resnet101_3x3stem",
     "mobilenet_v2",
     "shufflenet_v2_x1_0",
@@ -170,6 +174,17 @@ def test_other_sites_train_and_are_not_tapped(name: str, code: int):
     output.logits.sum().backward()
     backbone = dict(network.backbone.named_parameters())
     assert not [key for key, parameter in backbone.items() if parameter.grad is None]
+
+
+@pytest.mark.parametrize("code", [0, 2, 4])
+def test_the_norm_of_a_caffe_stem_stands_still_but_a_layer_in_its_place_learns(code: int):
+    with torch.device("meta"):
+        stem = create_network("resnet50_caffe", wt_layer=(0, 0, code, 0, 0, 0, 0)).backbone.bn1
+    assert {key: parameter.requires_grad for key, parameter in stem.named_parameters()} == {
+        0: {"weight": False, "bias": False},
+        2: {},
+        4: {"weight": True, "bias": True},
+    }[code]
 
 
 def test_whitening_features_are_those_of_forward_and_stop_after_the_last_site():

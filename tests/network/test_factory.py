@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from network import architecture_from_arch, create_network
-from network.factory import ARCHITECTURES
+from network import architecture_from_arch, create_network, stated_architecture
+from network.factory import ARCHITECTURES, DEEPLABV2_ARCHITECTURES
 from network.head import HEADS
-from network.input_spec import InputSpec
+from network.input_spec import CAFFE, IMAGENET, InputSpec
 from utils.errors import UserError
 
 NONE, ISW, IBN, SW = ((0, 0, code, code, code, 0, 0) for code in (0, 2, 4, 5))
@@ -71,7 +72,12 @@ def test_every_family_name_builds_what_it_says():
 
 @pytest.mark.parametrize(
     "arguments, words",
-    [({"backbone": "resnet51"}, "resnet50"), ({"head": "deeplab"}, "deeplabv3plus")],
+    [
+        ({"backbone": "resnet51"}, "resnet50"),
+        ({"head": "deeplab"}, "deeplabv3plus"),
+        ({"head": "deeplabv2", "atrous_branches": 3}, "choose 4 or 2"),
+        ({"atrous_branches": 2}, "--deeplabv2_head"),
+    ],
 )
 def test_unknown_names_list_the_known(arguments: dict, words: str):
     with pytest.raises(UserError, match=words):
@@ -81,6 +87,33 @@ def test_unknown_names_list_the_known(arguments: dict, words: str):
 def test_unknown_family_name_lists_the_known():
     with pytest.raises(UserError, match="--arch network.deepv3.DeepWV3Plus: unknown.*DeepR50V3PlusD"):
         architecture_from_arch("network.deepv3.DeepWV3Plus")
+
+
+def test_a_command_line_states_what_it_names():
+    assert stated_architecture({"arch": None, "wt_layer": None, "image_in": False, "bs_mult": 2}) == {}
+    flags = {"wt_layer": [0, 0, 2, 2, 2, 0, 0], "image_in": True, "num_classes": 16, "output_stride": 8}
+    names = {**flags, "backbone": "resnet18", "head": "deeplabv2", "deeplabv2_head": "two_branch"}
+    stated = stated_architecture({**names, "snr_stages": [3, 1]})
+    assert stated == {
+        **{name: flags[name] for name in ("wt_layer", "num_classes", "output_stride")},
+        "backbone": "resnet18",
+        "head": "deeplabv2",
+        "atrous_branches": 2,
+        "per_image_input": True,
+        "snr_stages": [1, 3],
+    }
+    with torch.device("meta"):
+        config = create_network(**stated).config
+    assert {name: config[name] for name in stated} == stated
+
+
+@pytest.mark.parametrize("arch", DEEPLABV2_ARCHITECTURES)
+def test_names_that_were_typed_after_backbone(arch: str):
+    stated = stated_architecture({"backbone": arch})
+    assert stated == stated_architecture({"arch": arch}) == architecture_from_arch(arch)
+    assert stated["backbone"] == "resnet101_caffe"
+    without = stated_architecture({"backbone": arch, "snr_stages": [], "num_classes": 13})
+    assert (without["snr_stages"], without["num_classes"]) == ([], 13)
 
 
 def test_config_rebuilds_the_network():
@@ -130,9 +163,23 @@ def test_input_spec_prepares_bytes_and_fractions_alike():
     torch.testing.assert_close(bgr.prepare(images).flatten(), torch.tensor([255.0 - 104, 128 - 117, 0 - 123]))
 
 
+def test_a_convolution_does_the_same_on_other_pictures():
+    torch.manual_seed(0)
+    pictures, others = (torch.randint(0, 256, (1, 3, 6, 6)).byte() for _ in range(2))
+    weight = torch.randn(4, 3, 3, 3)
+    converted = CAFFE.convert_convolution(weight, made_for=IMAGENET)
+    # The difference of two pictures, in which their means are of no account.
+    ours = F.conv2d(CAFFE.prepare(pictures) - CAFFE.prepare(others), converted)
+    theirs = F.conv2d(IMAGENET.prepare(pictures) - IMAGENET.prepare(others), weight)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    back = IMAGENET.convert_convolution(converted, made_for=CAFFE)
+    torch.testing.assert_close(back, weight)
+    torch.testing.assert_close(CAFFE.convert_convolution(weight, made_for=CAFFE), weight)
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_forward_compiles_without_a_break(head: str):
-    network = create_network("resnet18", head=head, output_stride=32, wt_layer=ISW).train()
+    network = create_network("resnet18", head, output_stride=32, wt_layer=ISW, snr_stages=(1, 2)).train()
     x = torch.rand(2, 3, 64, 64)
     explained = torch._dynamo.explain(network)(x)
     assert explained.graph_break_count == 0

@@ -34,7 +34,8 @@ def test_taps_are_what_the_head_says(head: str) -> None:
     with torch.no_grad():
         output = network(picture_batch())
     taps = output.features
-    assert network.head.embedding_channels == {"decoder_input": 304, "decoder": 256}
+    embedded = {} if head == "deeplabv2" else {"decoder_input": 304, "decoder": 256}
+    assert network.head.embedding_channels == embedded
     for name, channels in network.head.embedding_channels.items():
         assert taps[name].shape == (2, channels, 16, 16)
     final = taps["final_logits"] if head == "aggregation" else output.logits
@@ -51,10 +52,15 @@ def test_aggregation_works_at_every_output_stride(backbone: str, stride: int) ->
         assert output.features[name].shape == (2, channels, 64, 96)
     parts = [output.features[name].sum() for name in AT_PICTURE_SIZE]
     (sum(parts) + output.aux_logits.sum()).backward()
-    assert not [key for key, parameter in network.named_parameters() if parameter.grad is None]
+    trained = {key: parameter for key, parameter in network.named_parameters() if parameter.requires_grad}
+    assert not [key for key, parameter in trained.items() if parameter.grad is None]
 
 
-@pytest.mark.parametrize(("backbone", "stride"), strides_of_all())
+@pytest.mark.parametrize(
+    # A Caffe network rounds up where the branches round down: test_grids_that_differ_by_rounding_are_matched.
+    ("backbone", "stride"),
+    [case for case in strides_of_all() if not case[0].endswith("_caffe")],
+)
 def test_branches_end_on_the_grid_of_layer4(backbone: str, stride: int) -> None:
     with torch.device("meta"):
         network = aggregation_network(backbone, stride).eval()

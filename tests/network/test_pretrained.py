@@ -9,7 +9,8 @@ import pytest
 import torch
 import torchvision
 
-from network import create_network, load_imagenet_weights
+from network import SegmentationNet, create_network, load_imagenet_weights
+from network.input_spec import CAFFE, IMAGENET
 from utils.errors import UserError
 
 
@@ -59,6 +60,52 @@ def test_regrouped_backbones_find_their_library_names(name: str, tmp_path: Path)
         last = network.backbone(x)["layer4"]
         classifier = library.fc if name.startswith("shufflenet") else library.classifier
         torch.testing.assert_close(classifier(last.mean((2, 3))), library(x))
+
+
+def caffe_network() -> SegmentationNet:
+    return create_network("resnet50_caffe", head="deeplabv2", output_stride=8, snr_stages=(1, 2, 3))
+
+
+def test_the_file_that_adaptsegnet_starts_from(tmp_path: Path):
+    """Every name with ``Scale.`` before it; a classifier, layer5, goes unused; no batch counts."""
+    theirs = caffe_network().backbone.state_dict()
+    own = {key: value + 0.5 for key, value in theirs.items() if value.is_floating_point()}
+    state = {f"Scale.{key}": value for key, value in own.items() if "restitutions" not in key}
+    state["Scale.layer5.conv2d_list.0.weight"] = torch.ones(21, 2048, 3, 3)
+    torch.save(state, tmp_path / "init.pth")
+    network = caffe_network()
+    heads = {key: value.clone() for key, value in network.state_dict().items() if "backbone" not in key}
+    load_imagenet_weights(network, tmp_path / "init.pth")
+    loaded = network.backbone.state_dict()
+    assert all(
+        torch.equal(loaded[key.removeprefix("Scale.")], v) for key, v in state.items() if "layer5" not in key
+    )
+    assert torch.equal(network.backbone.restitutions["1"].norm.weight, torch.ones(256))
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in heads.items())
+    del state["Scale.layer4.0.conv1.weight"]
+    torch.save(state, tmp_path / "init.pth")
+    with pytest.raises(UserError, match="1 of .* layer4.0.conv1.weight"):
+        load_imagenet_weights(network, tmp_path / "init.pth")
+
+
+def test_the_librarys_weights_fit_a_caffe_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As a file or by download; the stem then sees the network's own pictures as the library's saw theirs."""
+    torch.manual_seed(1)
+    library = torchvision.models.resnet50(weights=None).state_dict()
+    torch.save(library, tmp_path / "resnet50.pth")
+    network = caffe_network()
+    load_imagenet_weights(network, tmp_path / "resnet50.pth")
+    own = network.backbone.state_dict()
+    assert all(torch.equal(own[key], library[key]) for key in library if key in own and key != "conv1.weight")
+    converted = CAFFE.convert_convolution(library["conv1.weight"], IMAGENET)
+    assert torch.equal(own["conv1.weight"], converted)
+    urls = []
+    monkeypatch.setattr(
+        torch.hub, "load_state_dict_from_url", lambda url, *_, **__: urls.append(url) or library
+    )
+    load_imagenet_weights(network)
+    assert urls[0].rsplit("/", 1)[-1].startswith("resnet50-")
+    assert torch.equal(network.backbone.conv1.weight, converted)
 
 
 def test_another_networks_file_is_refused(library_file: Path):

@@ -98,10 +98,13 @@ def test_a_narrow_stage_keeps_one_hidden_channel():
 def test_pictures_of_a_batch_do_not_see_one_another_in_training_or_evaluation():
     module, x = layer(), features()
     together = module.train()(x)
-    module.eval()
     for index, picture in enumerate(x):
-        for part, alone in zip(together, module(picture[None]), strict=True):
+        for part, alone in zip(together, module.train()(picture[None]), strict=True):
             torch.testing.assert_close(part[index], alone[0])
+        evaluated = module.eval()(picture[None])
+        torch.testing.assert_close(evaluated.restituted[0], together.restituted[index])
+        torch.testing.assert_close(evaluated.normalised[0], together.normalised[index])
+        assert evaluated.contaminated is None
 
 
 @pytest.mark.parametrize("part", ["restituted", "contaminated"])

@@ -127,3 +127,8 @@ def test_without_a_connection_the_message_says_what_to_pass(monkeypatch: pytest.
 def test_what_does_not_work_is_said(name: str, stride: int, codes: tuple[int, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         create_network(f"timm:{name}", output_stride=stride, wt_layer=codes)
+
+
+def test_snr_has_no_place_in_it() -> None:
+    with pytest.raises(UserError, match="--snr_stages 1 2: timm:convnext_atto runs as a whole"):
+        create_network("timm:convnext_atto", output_stride=32, snr_stages=(1, 2))

@@ -24,6 +24,7 @@ UNTOLD = {
     ("robustnet", "r50os16_sw"): [],
     ("blindnet", "r50os16"): ["--wt_layer", *"0 0 1 1 1 0 0".split()],
     ("diia", "r50os16"): ["--wt_layer", *"0 0 2 2 2 0 0".split()],
+    ("snr", "deeplabv2_multi_snr"): [],
 }
 
 

@@ -10,6 +10,8 @@ from PIL import Image
 
 from transforms.geometric import (
     JointTransform,
+    MirrorAndResize,
+    as_size,
     crop_image,
     crop_label,
     draw_window,
@@ -183,3 +185,26 @@ def test_pre_size_is_what_counts_as_scale_one() -> None:
     first, _ = JointTransform(32, 1.0, 1.0, pre_size=80)(small, None, None, generator(3))
     second, _ = JointTransform(32, 1.0, 1.0)(large, None, None, generator(3))
     assert abs(np.asarray(first).astype(int) - np.asarray(second)).max() <= 2
+
+
+def test_whole_pictures_are_mirrored_half_the_time_and_resized() -> None:
+    image, label = picture(40, 60), blocks(40, 60)
+    transform, flips = MirrorAndResize((16, 48)), 0
+    for seed in range(100):
+        new_image, new_label = transform(image, label, (59, 0), generator(seed))
+        plain = (image, Image.fromarray(label))
+        flipped = tuple(each.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for each in plain)
+        flip = np.array_equal(new_image, flipped[0].resize((48, 16), Image.Resampling.BICUBIC))
+        chosen = flipped if flip else plain
+        assert np.array_equal(new_image, chosen[0].resize((48, 16), Image.Resampling.BICUBIC))
+        assert np.array_equal(new_label, chosen[1].resize((48, 16), NEAREST))
+        flips += flip
+    assert 30 < flips < 70
+    unlabelled, none = transform(image, None, None, generator(0))
+    assert np.array_equal(unlabelled, transform(image, label, None, generator(0))[0])
+    assert none is None
+
+
+@pytest.mark.parametrize("size", [24, (24, 24), [24, 24]])
+def test_a_size_is_a_pair_or_the_side_of_a_square(size: int | tuple[int, int] | list[int]) -> None:
+    assert as_size(size) == (24, 24)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from skimage.filters import gaussian
 from torchvision.transforms import functional
 
 from transforms.photometric import (
     COVARIANCE_PHOTOMETRIC,
     ColourJitter,
+    OccasionalBlur,
     Photometric,
     bilateral_blur,
     gaussian_blur,
@@ -88,3 +89,21 @@ def test_covariance_view_always_changes_and_is_reproducible(pixels: np.ndarray) 
 
 def test_no_change_asked_for(pixels: np.ndarray) -> None:
     assert (Photometric()(Image.fromarray(pixels), generator(0)) == pixels).all()
+
+
+def test_occasional_blur_is_pillows_of_a_radius_up_to_one(pixels: np.ndarray) -> None:
+    image, blurred = Image.fromarray(pixels), 0
+    strongest = np.asarray(image.filter(ImageFilter.GaussianBlur(1.0))).std()
+    for seed in range(200):
+        result = OccasionalBlur()(image, generator(seed))
+        assert (result.dtype, result.shape) == (np.uint8, pixels.shape)
+        if not np.array_equal(result, pixels):
+            blurred += 1
+            assert strongest <= result.std() < pixels.std()
+    # A radius close to 0 changes nothing either.
+    assert 60 < blurred < 125
+    assert np.array_equal(OccasionalBlur(probability=0)(image, generator(0)), pixels)
+    rng = generator(7)
+    rng.random()
+    expected = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 3)))
+    assert np.array_equal(OccasionalBlur(1, 3)(image, generator(7)), expected)

@@ -9,7 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from transforms.pipeline import CovarianceTransform, EvaluationTransform, TrainTransform, centre_crop
+from transforms.pipeline import (
+    CovarianceTransform,
+    EvaluationTransform,
+    MaxSquareTransform,
+    TrainTransform,
+    centre_crop,
+)
 from utils.seeding import generator
 
 
@@ -49,6 +55,23 @@ def test_no_colour_change_without_jitter_and_blur(image: Image.Image, label: np.
     sample = plain(image, label, None, generator(0))
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     assert torch.equal(sample["image"], pixels) or torch.equal(sample["image"], pixels.flip(-1))
+
+
+def test_maximum_squares_take_whole_pictures(image: Image.Image, label: np.ndarray) -> None:
+    transform = pickle.loads(pickle.dumps(MaxSquareTransform((20, 32), ("image", "image_plain"))))
+    blurred = 0
+    for seed in range(20):
+        sample = transform(image, label, None, generator(seed))
+        small = np.asarray(image.resize((32, 20), Image.Resampling.BICUBIC))
+        plain = sample["image_plain"]
+        pixels = torch.from_numpy(small.copy()).permute(2, 0, 1)
+        assert (plain.float() - pixels).abs().max() <= 1 or (plain.flip(-1).float() - pixels).abs().max() <= 1
+        assert sample["label"].shape == (20, 32)
+        blurred += int(not torch.equal(sample["image"], plain))
+    assert 3 < blurred < 17
+    unlabelled = transform(image, None, None, generator(0))
+    assert set(unlabelled) == {"image", "image_plain"}
+    assert MaxSquareTransform(24)(image, label, None, generator(0))["image"].shape == (3, 24, 24)
 
 
 def test_covariance_views_are_whole_pictures(image: Image.Image) -> None:

@@ -15,6 +15,7 @@ from utils.errors import UserError
 from utils.sliding_window import (
     AxisPart,
     Windows,
+    averaged,
     axis_parts,
     predict_picture,
     scaled_pictures,
@@ -217,3 +218,34 @@ def test_a_picture_of_one_pixel(scale: float) -> None:
 def test_impossible_windows_are_refused(arguments: dict, flag: str) -> None:
     with pytest.raises(UserError, match=flag):
         Windows(**arguments)
+
+
+def test_scores_of_a_batch_are_means_of_probabilities_over_mirroring() -> None:
+    batch = torch.stack([torch.from_numpy(np.array(picture(40, 24, seed))) for seed in (0, 1)])
+    batch = batch.permute(0, 3, 1, 2)
+    mirrored = neighbourly(batch.flip(3)).softmax(1).flip(3)
+    expected = (neighbourly(batch).softmax(1) + mirrored) / 2
+    scores = averaged(neighbourly, Windows("pooling", flip=True))(batch)
+    torch.testing.assert_close(scores, expected)
+
+
+def test_scores_of_a_batch_are_means_of_probabilities_over_scales() -> None:
+    images = [picture(40, 24, seed) for seed in (0, 1)]
+    batch = torch.stack([torch.from_numpy(np.array(image)) for image in images]).permute(0, 3, 1, 2)
+    windows = Windows("pooling", scales=(0.5, 1.0, 1.5), flip=True)
+    scores = averaged(neighbourly, windows)(batch)
+    assert scores.shape == (2, 5, 24, 40)
+    torch.testing.assert_close(scores.sum(1), torch.ones(2, 24, 40))
+    small = [scaled_pictures(image, Windows("pooling", scales=(0.5,)))[0] for image in images]
+    smaller = functional.interpolate(neighbourly(torch.stack(small)), size=(24, 40), mode="bilinear")
+    alone = averaged(neighbourly, Windows("pooling", scales=(0.5,)))(batch)
+    torch.testing.assert_close(alone, smaller.softmax(1))
+    for image, volume in zip(images, scores, strict=True):
+        assert np.array_equal(predict(neighbourly, image, windows).classes, volume.argmax(0))
+
+
+def test_a_picture_alone_needs_no_average() -> None:
+    assert averaged(neighbourly, Windows("pooling")) is neighbourly
+    assert Windows("pooling").words == ""
+    assert Windows("pooling", scales=(0.5, 1.0), flip=True).words == "scales 0.5 1, flip"
+    assert Windows("pooling", flip=True).words == "flip"

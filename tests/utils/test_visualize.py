@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from PIL import Image
 
-from utils.visualize import colour_picture, confidence_picture, overlay_picture
+from utils.visualize import colour_picture, confidence_picture, crop_pictures, overlay_picture
 
 PALETTE = np.array([(128, 64, 128), (244, 35, 232)], dtype=np.uint8)
 
@@ -24,3 +25,13 @@ def test_confidence_is_grey_from_black_to_white() -> None:
     picture = confidence_picture(np.array([[0, 0.5, 1, 1.0000001]], dtype=np.float32))
     assert picture.mode == "L"
     assert np.asarray(picture).tolist() == [[0, 128, 255, 255]]
+
+
+def test_crops_with_and_without_labels() -> None:
+    image = torch.randint(0, 256, (2, 3, 4, 5), dtype=torch.uint8)
+    label = torch.zeros(2, 4, 5, dtype=torch.long)
+    pictures = crop_pictures({"image": image, "label": label}, ["image"], PALETTE)
+    assert set(pictures) == {"0_image", "1_image", "0_label", "1_label"}
+    assert pictures["1_label"].getpixel((0, 0)) == (128, 64, 128)
+    assert np.array_equal(pictures["1_image"], image[1].permute(1, 2, 0))
+    assert set(crop_pictures({"image": image}, ["image"], PALETTE)) == {"0_image", "1_image"}

@@ -1,0 +1,205 @@
+"""The training data of one run: source domains with labels and, for adaptation, a target domain without."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from datasets.additional import additional_pictures
+from datasets.class_uniform import TileCentroids, epoch_draws, scan
+from datasets.domains import Domains, cache_folder
+from datasets.loaders import Loader, TrainingSampler, share_loader, training_loader
+from datasets.segmentation import Draw, SegmentationSet, Transform
+from datasets.sources import EpochDraws, Sources, domain_uniform, image_uniform
+from datasets.target import TargetBatches, target_seed
+from transforms.pipeline import WEAK_JITTER, CovarianceTransform, MaxSquareTransform, TrainTransform
+from utils import distributed
+from utils.errors import UserError
+from utils.seeding import generator
+
+# Keys of the generator that chooses the pictures of a round of covariance statistics.
+_COVARIANCE_PICTURES = 3
+
+
+def training_transform(
+    args: argparse.Namespace,
+    views: Sequence[str],
+    color_jitter: Sequence[float] = WEAK_JITTER,
+    labelled: bool = True,
+) -> Transform:
+    """What ``--augmentation`` and the flags around it make of a picture, with or without a label.
+
+    Without one no pixel can be marked as filled in, so such pictures are neither padded nor rotated.
+    """
+    crop_size = args.crop_size if labelled else args.target_crop_size or args.crop_size
+    if args.augmentation == "maxsquare":
+        return MaxSquareTransform(crop_size, views)
+    return TrainTransform(
+        crop_size,
+        args.scale_min,
+        args.scale_max,
+        args.color_aug,
+        args.gblur,
+        args.bblur,
+        args.rrotate if labelled else 0.0,
+        args.crop_nopad or not labelled,
+        views,
+        pre_size=args.pre_size,
+        color_jitter=args.color_jitter or color_jitter,
+    )
+
+
+class TrainingLoaders:
+    """The training data of one run, epoch by epoch of its source domains.
+
+    ``views``, ``color_jitter`` and ``domains`` are what the method declares (see ``methods.base.Method``);
+    with a target among ``domains``, ``--target_dataset`` is opened without labels.
+
+    Raises:
+        UserError: naming the setting, folder or file that is wrong.
+    """
+
+    def __init__(
+        self,
+        data: Domains,
+        args: argparse.Namespace,
+        views: tuple[str, ...],
+        color_jitter: Sequence[float] = WEAK_JITTER,
+        domains: tuple[str, ...] = ("source",),
+    ) -> None:
+        self.data = data
+        self.seed: int = args.seed
+        self.covariance_images: int = args.covstat_images
+        transform = training_transform(args, views, color_jitter)
+        sources = [data.open(name, args.city_mode, transform, args.seed) for name in args.dataset]
+        self.covariance_sets = [
+            data.open(name, "train", CovarianceTransform(), args.seed, labelled=False)
+            for name in args.covstat_val_dataset or args.dataset
+        ]
+        adapts = "target" in domains
+        # The loaders of both domains work at the same time: each has half of the processes.
+        workers = -(-data.workers // 2) if adapts else data.workers
+        unlabelled = training_transform(args, views, color_jitter, labelled=False)
+        self.target = target_batches(data, args, unlabelled, workers) if adapts else None
+        print_notices(args)
+        # The scan reads every label once and keeps the result, so a bad label value is found here, not hours
+        # later.
+        draws = [self._draws_of_epoch(source, args) for source in sources]
+        compose = image_uniform if args.image_uniform_sampling else domain_uniform
+        self.sampler = TrainingSampler(
+            partial(compose, draws, args.seed),
+            args.bs_mult,
+            distributed.rank(),
+            distributed.world_size(),
+            args.seed,
+        )
+        if len(self.sampler) < args.accumulate:
+            raise UserError(
+                f"--accumulate {args.accumulate}: an epoch has only {len(self.sampler)} batches of --bs_mult"
+            )
+        self.steps_per_epoch = len(self.sampler) // args.accumulate
+        self.batches_per_epoch = self.steps_per_epoch * args.accumulate
+        self.parts = len(sources) if args.step_per_domain else 1
+        self.loader = training_loader(Sources(sources), self.sampler, workers)
+
+    def _draws_of_epoch(self, source: SegmentationSet, args: argparse.Namespace) -> EpochDraws:
+        """What is drawn of one source domain in an epoch, by class where the flags say so."""
+
+        def scan_first(dataset: SegmentationSet) -> TileCentroids:
+            with distributed.main_process_first():
+                return scan(dataset, args.class_uniform_tile, cache_folder(args))
+
+        def open_split(split: str) -> SegmentationSet:
+            return self.data.open(source.spec.name, split, source.transform, args.seed)
+
+        pictures, centroids = len(source), scan_first(source)
+        self._warn_of_missing_classes(source, centroids)
+        additional = additional_pictures(
+            source, centroids, args.maxSkip, args.coarse_boost_classes, open_split, scan_first
+        )
+        return partial(
+            epoch_draws,
+            pictures,
+            seed=args.seed,
+            centroids=centroids,
+            fraction=args.class_uniform_pct,
+            max_cu_epoch=args.max_cu_epoch,
+            additional=additional,
+        )
+
+    @staticmethod
+    def _warn_of_missing_classes(source: SegmentationSet, centroids: TileCentroids) -> None:
+        expected = source.classes.classes_of(source.spec.class_sets[0])
+        names, train_ids = source.classes.class_names, source.classes.train_ids
+        missing = [names[c] for c in expected if centroids.pixels[train_ids[c]] == 0]
+        if missing and distributed.is_main():
+            print(f"{source.spec.name}: no training pixel of {', '.join(missing)}", flush=True)
+
+    def batches(self, epoch: int, first_batch: int = 0) -> Iterator[dict[str, dict[str, Any]]]:
+        """This process's batches of one epoch from number ``first_batch`` on, by domain.
+
+        With ``--step_per_domain`` every batch comes in parts, one per source domain, each with a target batch
+        of its own. The target runs through epochs of its own, its batches numbered through the whole run.
+        """
+        self.sampler.set_position(epoch, first_batch)
+        for place, batch in enumerate(self.loader, epoch * self.batches_per_epoch + first_batch):
+            for part in range(self.parts):
+                source = {name: _part(values, part, self.parts) for name, values in batch.items()}
+                by_domain = {"source": source}
+                if self.target is not None:
+                    by_domain["target"] = self.target.batch(place * self.parts + part)
+                yield by_domain
+
+    def covariance_pairs(self, trial: int) -> Iterator[Loader]:
+        """Per statistics data set, this process's share of one round: whole pictures and their jittered
+        views.
+        """
+        for opened in self.covariance_sets:
+            rng = generator(self.seed, trial, 0, _COVARIANCE_PICTURES)
+            chosen = rng.permutation(len(opened))[: self.covariance_images].tolist()
+            draws = [Draw(index, trial, place) for place, index in enumerate(chosen)]
+            rank, processes = distributed.rank(), distributed.world_size()
+            yield share_loader(opened, draws, self.data.workers, rank, processes)
+
+
+def _part(values: Any, part: int, parts: int) -> Any:
+    """The ``part``-th of ``parts`` equal parts of a batch's tensor or list."""
+    size = len(values) // parts
+    return values[part * size : (part + 1) * size]
+
+
+def target_batches(
+    data: Domains, args: argparse.Namespace, transform: Transform, workers: int
+) -> TargetBatches:
+    """The pictures of ``--target_dataset``; label files are neither looked for nor read."""
+    seed = target_seed(args.seed)
+    sets = [
+        data.open(name, args.target_split, transform, seed, labelled=False) for name in args.target_dataset
+    ]
+    return TargetBatches(sets, args.bs_mult, seed, workers)
+
+
+def print_notices(args: argparse.Namespace) -> None:
+    """A line for every setting by which a score of this run is not what it looks like."""
+    notices = []
+    if args.city_mode == "trainval":
+        notices.append(
+            f"--city_mode trainval: the val pictures of {' '.join(args.dataset)} are trained on too, "
+            "so their scores say nothing about unseen pictures"
+        )
+    targets = args.target_dataset or []
+    if targets and args.target_split != "train":
+        notices.append(
+            f"--target_split {args.target_split}: pictures of {' '.join(targets)} that may be scored are "
+            "adapted to, without their labels"
+        )
+    notices += [
+        f"--target_dataset {name}: is a source domain, too; with its labels there is nothing to adapt to"
+        for name in targets
+        if name in args.dataset
+    ]
+    if distributed.is_main():
+        for line in notices:
+            print(line, flush=True)

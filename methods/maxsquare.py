@@ -1,0 +1,95 @@
+"""MaxSquare: adaptation by maximum squares (Chen et al., ICCV 2019), and its relatives.
+
+Labelled source pictures as everywhere; on unlabelled target pictures a loss that makes predictions certain:
+``--target_mode``. With ``--multi`` both outputs together label target pixels for the auxiliary one. On a
+network with SNR (``--snr_stages``) it is SNR-MS, with the dual restitution loss on the source.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from torch import Tensor
+
+from loss.adaptation import (
+    entropy,
+    guidance,
+    hard_pseudo_label,
+    image_weighted_entropy,
+    image_weighted_max_square,
+    max_square,
+)
+from methods.base import Method, Progress
+from methods.restitution import RestitutionLoss, snr_stages
+from network import SegmentationNet
+from utils.errors import UserError
+
+TARGET_MODES = ("maxsquare", "IW_maxsquare", "entropy", "IW_entropy", "hard")
+
+
+class MaxSquare(Method):
+    """Segmentation loss of the source, ``--lambda_target`` x the target loss, with ``--multi`` guidance."""
+
+    name = "maxsquare"
+    domains = ("source", "target")
+
+    def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
+        super().__init__(network, arguments)
+        self.weight: float = arguments.lambda_target
+        self.ratio: float = arguments.IW_ratio
+        self.threshold: float = arguments.threshold
+        self.target_loss = self._target_loss(arguments.target_mode)
+        self.guided: bool = arguments.multi
+        for name in ("IW_ratio", "threshold"):
+            if not 0 <= getattr(arguments, name) <= 1:
+                raise UserError(f"--{name} {getattr(arguments, name)}: must be between 0 and 1")
+        if self.guided and self.auxiliary_weight == 0:
+            raise UserError("--multi: trains the auxiliary output, but --aux_weight is 0")
+        with_restitution = snr_stages(network) and not arguments.no_snr_dual_loss
+        self.restitution = RestitutionLoss(network, arguments) if with_restitution else None
+
+    @staticmethod
+    def add_arguments(parser: argparse._ArgumentGroup) -> None:
+        parser.add_argument(
+            "--target_mode", choices=TARGET_MODES, default="maxsquare", help="loss of target pictures"
+        )
+        parser.add_argument("--lambda_target", type=float, default=0.1, help="its weight")
+        parser.add_argument(
+            "--IW_ratio", type=float, default=0.2, help="IW modes: 0 = all pixels alike, 1 = all classes alike"
+        )
+        parser.add_argument(
+            "--multi",
+            action="store_true",
+            help="teach the auxiliary output what both outputs together say of target pixels",
+        )
+        parser.add_argument(
+            "--threshold", type=float, default=0.95, help="hard, --multi: how certain a pixel's label has to be"
+        )
+
+    def _target_loss(self, mode: str) -> Callable[[Tensor], Tensor]:
+        losses: dict[str, Callable[[Tensor], Tensor]] = {
+            "maxsquare": max_square,
+            "IW_maxsquare": lambda logits: image_weighted_max_square(logits, self.ratio),
+            "entropy": entropy,
+            "IW_entropy": lambda logits: image_weighted_entropy(logits, self.ratio),
+            "hard": lambda logits: hard_pseudo_label(logits, self.threshold),
+        }
+        return losses[mode]
+
+    def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
+        if domain == "target":
+            return self.unsupervised(batch["image"])
+        losses, features = self.supervised(batch, progress)
+        if self.restitution is not None:
+            losses |= self.restitution(features, batch["label"])
+        return losses
+
+    def unsupervised(self, image: Tensor) -> dict[str, Tensor]:
+        """Weighted terms for target pictures, uint8 B x 3 x H x W."""
+        output = self.network(self.network.input_spec.prepare(image), auxiliary=self.guided)
+        losses = {"target": self.weight * self.target_loss(output.logits)}
+        if self.guided:
+            taught = guidance(output.logits, output.aux_logits, self.threshold)
+            losses["guidance"] = self.auxiliary_weight * self.weight * taught
+        return losses

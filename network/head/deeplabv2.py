@@ -1,0 +1,70 @@
+"""DeepLabV2's atrous classifiers (Chen et al., TPAMI 2018), one on layer4 and an auxiliary one on layer3
+(AdaptSegNet, Tsai et al., CVPR 2018).
+
+The code that AdaptSegNet, MaxSquare and SNR share has four branches and sums two of them.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from network.backbone.base import Backbone
+from network.head.deeplabv3plus import resize
+from utils.errors import UserError
+
+DILATIONS = (6, 12, 18, 24)
+# What --deeplabv2_head says -> how many branches are summed.
+BRANCHES = {"four_branch": 4, "two_branch": 2}
+WEIGHT_DEVIATION = 0.01
+
+
+class AtrousClassifier(nn.Module):
+    """3x3 convolutions of dilation 6, 12, 18, 24, summed: B x ``channels`` x H x W -> B x classes x H x W.
+
+    The published dilations at output stride 8, and at others. All four belong to the state dict; those
+    beyond the first ``summed`` are never trained. Weights start at N(0, 0.01), biases at torch's default.
+    """
+
+    def __init__(self, channels: int, num_classes: int, summed: int = len(DILATIONS)) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Conv2d(channels, num_classes, 3, padding=rate, dilation=rate) for rate in DILATIONS
+        )
+        self.summed = summed
+        for number, branch in enumerate(self.branches):
+            nn.init.normal_(branch.weight, std=WEIGHT_DEVIATION)
+            branch.requires_grad_(number < summed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return sum(branch(x) for branch in self.branches[: self.summed])
+
+
+class AtrousAuxiliary(AtrousClassifier):
+    """The auxiliary classifier on layer3; logits at picture size."""
+
+    def __init__(self, backbone: Backbone, num_classes: int, summed: int = len(DILATIONS)) -> None:
+        super().__init__(backbone.channels["layer3"], num_classes, summed)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        return resize(super().forward(x), size)
+
+
+class DeepLabV2(nn.Module):
+    """The main classifier on layer4; logits at picture size."""
+
+    auxiliary_weight = 0.1
+    learning_rate_factor = 10.0
+    smallest_batch = 1
+
+    def __init__(self, backbone: Backbone, num_classes: int, summed: int = len(DILATIONS)) -> None:
+        """``summed``: how many of the four branches count; raises a UserError unless it is 4 or 2."""
+        super().__init__()
+        if summed not in BRANCHES.values():
+            raise UserError(f"atrous_branches {summed}: choose 4 or 2 (--deeplabv2_head)")
+        self.classifier = AtrousClassifier(backbone.channels["layer4"], num_classes, summed)
+        self.embedding_channels: dict[str, int] = {}
+
+    def forward(self, features: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits at ``size``; ``decoder_logits`` are those on layer4's grid."""
+        logits = self.classifier(features["layer4"])
+        return resize(logits, size), {"decoder_logits": logits}

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# MaxSquare (ICCV 2019) across cities: from Cityscapes to Tokyo without its labels, 13 classes, started from a network
+# trained on Cityscapes with --num_classes 13: adapt_ms_cty2tokyo.sh SNAPSHOT [more flags]
+# Published on one GPU with batches of one; two of the four atrous branches and thrice the backbone's learning rate
+# are what the released code amounts to.
+# It kept the weights that scored best on the target: --selection oracle --eval_every 2975.
+[ $# -ge 1 ] || { echo "usage: $0 SNAPSHOT [more flags of train.py]" >&2; exit 2; }
+snapshot=$1
+shift
+exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
+    --method maxsquare \
+    --dataset cityscapes \
+    --target_dataset nthu_tokyo \
+    --val_dataset nthu_tokyo \
+    --arch deeplabv2_multi \
+    --deeplabv2_head two_branch \
+    --backbone_lr_mult 3.0 \
+    --num_classes 13 \
+    --lr 0.00025 \
+    --poly_exp 0.9 \
+    --weight_decay 0.0005 \
+    --bs_mult 1 \
+    --class_uniform_pct 0 \
+    --augmentation maxsquare \
+    --crop_size 1024,512 \
+    --target_crop_size 1024,512 \
+    --target_mode maxsquare \
+    --lambda_target 0.1 \
+    --threshold 0.98 \
+    --aux_weight 0 \
+    --max_iter 29760 \
+    --protocol maxsquare \
+    --date maxsquare \
+    --exp ms_cty2tokyo \
+    --snapshot "$snapshot" \
+    "$@"

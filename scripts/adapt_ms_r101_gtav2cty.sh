@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# MaxSquare (ICCV 2019): from GTAV to Cityscapes without its labels, started from a network trained on GTAV:
+# adapt_ms_r101_gtav2cty.sh SNAPSHOT [more flags], e.g. logs/maxsquare/source_r101_gtav/last.pth
+# Published on one GPU with batches of one; two of the four atrous branches and thrice the backbone's learning rate
+# are what the released code amounts to.
+# It kept the weights that scored best on the target: --selection oracle --eval_every 2975.
+[ $# -ge 1 ] || { echo "usage: $0 SNAPSHOT [more flags of train.py]" >&2; exit 2; }
+snapshot=$1
+shift
+exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
+    --method maxsquare \
+    --dataset gtav \
+    --target_dataset cityscapes \
+    --val_dataset cityscapes \
+    --arch deeplabv2_multi \
+    --deeplabv2_head two_branch \
+    --backbone_lr_mult 3.0 \
+    --lr 0.00025 \
+    --poly_exp 0.9 \
+    --weight_decay 0.0005 \
+    --bs_mult 1 \
+    --class_uniform_pct 0 \
+    --augmentation maxsquare \
+    --crop_size 1280,720 \
+    --target_crop_size 1024,512 \
+    --target_mode maxsquare \
+    --lambda_target 0.1 \
+    --aux_weight 0 \
+    --max_iter 29760 \
+    --protocol maxsquare \
+    --date maxsquare \
+    --exp ms_r101_gtav2cty \
+    --snapshot "$snapshot" \
+    "$@"

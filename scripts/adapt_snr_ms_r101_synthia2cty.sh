@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# SNR-MS (TMM 2021): from SYNTHIA to Cityscapes without its labels, started from a network trained on SYNTHIA:
+# adapt_snr_ms_r101_synthia2cty.sh SNAPSHOT [more flags], e.g. logs/maxsquare/snr_r101_synthia/last.pth
+# Published on one GPU with batches of one; two of the four atrous branches and thrice the backbone's learning rate
+# are what the released code amounts to.
+# It kept the weights that scored best on the target: --selection oracle --eval_every 2975.
+[ $# -ge 1 ] || { echo "usage: $0 SNAPSHOT [more flags of train.py]" >&2; exit 2; }
+snapshot=$1
+shift
+exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
+    --method maxsquare \
+    --dataset synthia \
+    --target_dataset cityscapes \
+    --val_dataset cityscapes \
+    --arch deeplabv2_multi_snr \
+    --deeplabv2_head two_branch \
+    --backbone_lr_mult 3.0 \
+    --num_classes 16 \
+    --lr 0.00025 \
+    --poly_exp 0.9 \
+    --weight_decay 0.0005 \
+    --bs_mult 1 \
+    --class_uniform_pct 0 \
+    --augmentation maxsquare \
+    --crop_size 1280,760 \
+    --target_crop_size 1024,512 \
+    --target_mode maxsquare \
+    --lambda_target 0.1 \
+    --aux_weight 0 \
+    --max_iter 29760 \
+    --protocol maxsquare \
+    --date maxsquare \
+    --exp snr_ms_r101_synthia2cty \
+    --snapshot "$snapshot" \
+    "$@"

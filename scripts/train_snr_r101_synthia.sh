@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# SNR (TMM 2021): DeepLabV2 on ResNet-101 with SNR, trained on SYNTHIA, scored on Cityscapes.
+# Published on one GPU with batches of one; two of the four atrous branches and thrice the backbone's learning rate
+# are what the released code amounts to.
+# --no_train_snr --no_snr_dual_loss is the released code, which trained neither.
+exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
+    --method snr \
+    --dataset synthia \
+    --val_dataset cityscapes \
+    --arch deeplabv2_multi_snr \
+    --deeplabv2_head two_branch \
+    --backbone_lr_mult 3.0 \
+    --num_classes 16 \
+    --lr 0.00025 \
+    --poly_exp 0.9 \
+    --weight_decay 0.0005 \
+    --bs_mult 1 \
+    --class_uniform_pct 0 \
+    --augmentation maxsquare \
+    --crop_size 1280,760 \
+    --max_iter 200000 \
+    --iter_stop 80000 \
+    --aux_weight 0 \
+    --protocol maxsquare \
+    --date maxsquare \
+    --exp snr_r101_synthia \
+    "$@"

@@ -1,0 +1,210 @@
+"""Unlabelled target pictures beside the source's epochs: which batches, without any label file, in order."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from programs import train_arguments
+
+import config
+import train
+from datasets.domains import Domains
+from datasets.target import target_seed
+from datasets.training import TrainingLoaders
+from transforms.pipeline import WEAK_JITTER
+from utils.errors import UserError
+
+BOTH = ("source", "target")
+
+
+def arguments(root: Path, tmp_path: Path, *more: str) -> argparse.Namespace:
+    return train.parse_arguments(
+        train_arguments(root, tmp_path, "--target_dataset", "cityscapes", "--class_uniform_pct", "0", *more)
+    )
+
+
+def loaders_of(args: argparse.Namespace) -> TrainingLoaders:
+    data = Domains(args, {}, config.TOYCITY_ROOT)
+    return TrainingLoaders(data, args, ("image",), WEAK_JITTER, BOTH)
+
+
+def target_names(batches) -> list[list[str]]:
+    return [batch["target"]["name"] for batch in batches]
+
+
+@pytest.fixture
+def unlabelled(toycity: Path, tmp_path: Path) -> Path:
+    """A data root whose cityscapes has no label file at all."""
+    for name in ("gtav", "cityscapes"):
+        shutil.copytree(toycity / name, tmp_path / "data" / name)
+    shutil.rmtree(tmp_path / "data" / "cityscapes" / "gtFine_trainvaltest")
+    return tmp_path / "data"
+
+
+def test_no_label_of_the_target_is_needed(unlabelled: Path, toycity: Path, tmp_path: Path) -> None:
+    batches = list(loaders_of(arguments(unlabelled, tmp_path)).batches(0))
+    assert [list(batch) for batch in batches] == [[*BOTH]] * 3
+    for batch in batches:
+        assert set(batch["target"]) == {"image", "name", "index"}
+        assert batch["target"]["image"].shape == (2, 3, 32, 32)
+    labelled = list(loaders_of(arguments(toycity, tmp_path)).batches(0))
+    for one, other in zip(batches, labelled, strict=True):
+        assert torch.equal(one["target"]["image"], other["target"]["image"])
+
+
+def test_a_source_alone_has_no_target(toycity: Path, tmp_path: Path) -> None:
+    args = arguments(toycity, tmp_path)
+    data = Domains(args, {}, config.TOYCITY_ROOT)
+    assert list(next(TrainingLoaders(data, args, ("image",)).batches(0))) == ["source"]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_the_target_has_epochs_of_its_own_and_any_place_is_the_same(
+    toycity: Path, tmp_path: Path, workers: str
+) -> None:
+    """Source epochs of 2 batches of 2 pictures, target ones of 3."""
+    root = tmp_path / "data"
+    shutil.copytree(toycity / "cityscapes", root / "cityscapes")
+    shutil.copytree(toycity / "gtav", root / "gtav")
+    for path in sorted((root / "gtav" / "images" / "train").rglob("*.png"))[:2]:
+        path.unlink()
+        Path(str(path).replace("images", "labels")).unlink()
+    args = arguments(root, tmp_path, "--num_workers", workers)
+    loaders = loaders_of(args)
+    assert loaders.steps_per_epoch == 2
+    whole = [batch for epoch in range(3) for batch in loaders.batches(epoch)]
+    names = target_names(whole)
+    for epoch in (names[:3], names[3:]):
+        assert len({name for batch in epoch for name in batch}) == 6
+    assert names[:3] != names[3:]
+    for place, expected in enumerate(whole):
+        epoch, first_batch = divmod(place, 2)
+        resumed = next(loaders_of(args).batches(epoch, first_batch))
+        again = next(loaders.batches(epoch, first_batch))
+        for batch in (resumed, again):
+            for domain in BOTH:
+                assert batch[domain]["name"] == expected[domain]["name"]
+                assert torch.equal(batch[domain]["image"], expected[domain]["image"])
+
+
+def test_batches_left_over_by_accumulation_are_not_skipped(toycity: Path, tmp_path: Path) -> None:
+    loaders = loaders_of(arguments(toycity, tmp_path, "--accumulate", "2"))
+    assert (loaders.steps_per_epoch, len(loaders.sampler)) == (1, 3)
+    used = [batch for epoch in range(3) for batch in [*loaders.batches(epoch)][:2]]
+    names = target_names(used)
+    assert len({name for batch in names[:3] for name in batch}) == 6
+    assert len({name for batch in names[3:] for name in batch}) == 6
+
+
+def test_processes_have_different_pictures(
+    toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = arguments(toycity, tmp_path)
+
+    def images(rank: int) -> list[str]:
+        monkeypatch.setattr("utils.distributed.rank", lambda: rank)
+        monkeypatch.setattr("utils.distributed.world_size", lambda: 2)
+        loaders = loaders_of(args)
+        assert loaders.steps_per_epoch == 1
+        return [name for batch in loaders.batches(0) for name in batch["target"]["name"]]
+
+    first, second = images(0), images(1)
+    assert len(first) == len(second) == 2
+    assert len({*first, *second}) == 4
+
+
+def test_source_and_target_draws_of_one_number_differ(
+    toycity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = arguments(toycity, tmp_path, "--target_dataset", "gtav", "--bs_mult", "6")
+    (batch,) = loaders_of(args).batches(0)
+    source, target = (batch[domain] for domain in BOTH)
+    assert sorted(source["name"]) == sorted(target["name"])
+    assert source["name"] != target["name"]
+    crops = [dict(zip(domain["name"], domain["image"], strict=True)) for domain in (source, target)]
+    assert not any(torch.equal(crops[0][name], crops[1][name]) for name in crops[0])
+    assert "--target_dataset gtav: is a source domain, too" in capsys.readouterr().out
+    assert target_seed(1) != target_seed(2)
+
+
+def test_every_part_of_a_step_per_domain_has_a_target_batch(toycity: Path, tmp_path: Path) -> None:
+    args = arguments(toycity, tmp_path, "--dataset", "gtav", "synthia", "--step_per_domain")
+    batches = list(loaders_of(args).batches(0))
+    assert len(batches) == 6
+    names = target_names(batches)
+    assert {len(batch) for batch in names} == {2}
+    assert len({name for batch in names[:3] for name in batch}) == 6
+    assert target_names(loaders_of(args).batches(0, first_batch=1)) == names[2:]
+
+
+def test_several_targets_are_drawn_from_alike(toycity: Path, tmp_path: Path) -> None:
+    args = arguments(toycity, tmp_path, "--target_dataset", "cityscapes", "bdd100k", "--bs_mult", "3")
+    loaders = loaders_of(args)
+    batches = [batch for epoch in range(2) for batch in loaders.batches(epoch)]
+    names = [name for batch in target_names(batches) for name in batch]
+    assert len(set(names)) == 12
+
+
+def test_target_crops_have_a_size_of_their_own_and_no_filled_pixels(toycity: Path, tmp_path: Path) -> None:
+    flags = ["--scale_min", "0.3", "--scale_max", "0.3", "--rrotate", "30", "--color_aug", "0"]
+    args = arguments(toycity, tmp_path, *flags, "--crop_size", "48", "--target_crop_size", "96,48")
+    for batch in loaders_of(args).batches(0):
+        assert batch["source"]["image"].shape == (2, 3, 48, 48)
+        assert (batch["source"]["label"] == 255).float().mean() > 0.3
+        target = batch["target"]["image"]
+        assert target.shape == (2, 3, 48, 96)
+        assert (target.amax(1) == 0).float().mean() < 0.01
+
+
+def test_maximum_squares_augmentation_of_both(toycity: Path, tmp_path: Path) -> None:
+    flags = ["--augmentation", "maxsquare", "--crop_size", "80,45", "--target_crop_size", "64,32"]
+    batch = next(loaders_of(arguments(toycity, tmp_path, *flags)).batches(0))
+    assert batch["source"]["image"].shape == (2, 3, 45, 80)
+    assert batch["source"]["label"].shape == (2, 45, 80)
+    assert batch["target"]["image"].shape == (2, 3, 32, 64)
+
+
+def test_cities_without_training_labels_are_targets(nthu_toycity: Path, tmp_path: Path) -> None:
+    args = arguments(nthu_toycity, tmp_path, "--target_dataset", "nthu_rome")
+    assert len([*loaders_of(args).batches(0)]) == 3
+
+
+def test_scored_pictures_as_target_are_said(
+    toycity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaders_of(arguments(toycity, tmp_path))
+    assert "--target" not in capsys.readouterr().out
+    loaders = loaders_of(arguments(toycity, tmp_path, "--target_split", "val"))
+    assert "--target_split val: pictures of cityscapes that may be scored" in capsys.readouterr().out
+    assert len({name for batch in target_names(loaders.batches(0)) for name in batch}) <= 3
+    with pytest.raises(UserError, match="cityscapes has no split 'dusk'; it has train, val"):
+        loaders_of(arguments(toycity, tmp_path, "--target_split", "dusk"))
+
+
+def applied(root: Path, domains: tuple[str, ...], *flags: str) -> argparse.Namespace:
+    args = train.parse_arguments(["--data_root", str(root), *flags])
+    args.method = "given"
+    config.apply_target_arguments(args, domains)
+    return args
+
+
+def test_target_flags_and_method_have_to_agree(toycity: Path) -> None:
+    gtav, target = ("--dataset", "gtav"), ("--target_dataset", "cityscapes")
+    assert applied(toycity, BOTH, *gtav, *target).target_dataset == ["cityscapes"]
+    assert applied(toycity, ("source",), *gtav).target_dataset is None
+    with pytest.raises(UserError, match="--method given: .* name them with --target_dataset"):
+        applied(toycity, BOTH, *gtav)
+    with pytest.raises(UserError, match="--target_dataset cityscapes: the method given uses no target"):
+        applied(toycity, ("source",), *gtav, *target)
+    with pytest.raises(UserError, match="names cityscapes more than once"):
+        applied(toycity, BOTH, *gtav, *target, "cityscapes")
+
+
+def test_the_toy_city_has_a_default_target(toycity: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "TOYCITY_ROOT", toycity)
+    assert applied(toycity, BOTH).target_dataset == ["cityscapes"]
+    assert applied(toycity, ("source",)).target_dataset is None

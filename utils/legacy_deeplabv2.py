@@ -1,0 +1,49 @@
+"""Names of a network's entries in checkpoints of AdaptSegNet, MaxSquare and SNR, and ours, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from torch import Tensor
+
+from utils.legacy import DISTRIBUTED_PREFIX, state_of
+
+Value = TypeVar("Value")
+
+# Before every name in files that descend from the weights converted from Caffe.
+CAFFE_PREFIX = "Scale."
+CLASSIFIER_KEY = "layer6.conv2d_list.0.weight"
+# Their prefix, our prefix; the first that fits counts.
+PREFIXES = (
+    ("layer5.conv2d_list.", "auxiliary.branches."),
+    ("layer6.conv2d_list.", "head.classifier.branches."),
+    *((f"IN{stage}.", f"backbone.restitutions.{stage}.norm.") for stage in range(1, 5)),
+    *((f"style_reid_laye{stage}.", f"backbone.restitutions.{stage}.gate.") for stage in range(1, 5)),
+    ("", "backbone."),
+)
+
+
+def deeplabv2_entries(content: object) -> dict[str, Tensor] | None:
+    """The network's entries in the ``content`` of a file of these, bare; ``None`` if it is none."""
+    bare = {
+        key.removeprefix(DISTRIBUTED_PREFIX).removeprefix(CAFFE_PREFIX): value
+        for key, value in (state_of(content) or {}).items()
+    }
+    return bare if CLASSIFIER_KEY in bare else None
+
+
+def from_deeplabv2(state: Mapping[str, Value]) -> dict[str, Value]:
+    """A network's bare entries of theirs under our names."""
+    return {_renamed(key, PREFIXES): value for key, value in state.items()}
+
+
+def to_deeplabv2(state: Mapping[str, Value]) -> dict[str, Value]:
+    """One of our networks' state dicts under their names, bare."""
+    reverse = tuple((ours, theirs) for theirs, ours in PREFIXES)
+    return {_renamed(key, reverse): value for key, value in state.items()}
+
+
+def _renamed(key: str, prefixes: tuple[tuple[str, str], ...]) -> str:
+    before, after = next(pair for pair in prefixes if key.startswith(pair[0]))
+    return after + key.removeprefix(before)

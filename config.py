@@ -278,7 +278,17 @@ POSITIVE += ("pre_size", "scale_max", "save_every", "log_every", "covstat_images
 POSITIVE += ("backbone_lr_mult", "nce_T", "contrast_max_classes", "contrast_max_views", "num_patch")
 NOT_NEGATIVE = ("lr", "poly_exp", "momentum", "weight_decay", "rrotate", "color_aug", "seed")
 NOT_NEGATIVE += ("cv", "maxSkip", "eval_every", "max_cu_epoch", "num_workers", "cov_stat_epoch")
-NOT_NEGATIVE += ("wt_bound", "rescale", "repoly", "w1", "w2", "w3", "w4", "diia_layout_switch", "lambda_target")
+NOT_NEGATIVE += (
+    "wt_bound",
+    "rescale",
+    "repoly",
+    "w1",
+    "w2",
+    "w3",
+    "w4",
+    "diia_layout_switch",
+    "lambda_target",
+)
 
 
 def check_ranges(args: argparse.Namespace) -> None:

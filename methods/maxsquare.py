@@ -56,7 +56,10 @@ class MaxSquare(Method):
         )
         parser.add_argument("--lambda_target", type=float, default=0.1, help="its weight")
         parser.add_argument(
-            "--IW_ratio", type=float, default=0.2, help="IW modes: 0 = all pixels alike, 1 = all classes alike"
+            "--IW_ratio",
+            type=float,
+            default=0.2,
+            help="IW modes: 0 = all pixels alike, 1 = all classes alike",
         )
         parser.add_argument(
             "--multi",
@@ -64,7 +67,10 @@ class MaxSquare(Method):
             help="teach the auxiliary output what both outputs together say of target pixels",
         )
         parser.add_argument(
-            "--threshold", type=float, default=0.95, help="hard, --multi: how certain a pixel's label has to be"
+            "--threshold",
+            type=float,
+            default=0.95,
+            help="hard, --multi: how certain a pixel's label has to be",
         )
 
     def _target_loss(self, mode: str) -> Callable[[Tensor], Tensor]:

@@ -18,10 +18,11 @@ from PIL import Image
 import infer
 import train
 import valid
-from datasets.toycity import generate
+from datasets.toycity import ALL_DOMAINS, generate
 from network import create_network
 from utils.checkpoint import save_checkpoint
 
+NTHU_CITIES = ("rome", "rio", "tokyo", "taipei")
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 TINY = """
     --max_iter 2 --bs_mult 2 --crop_size 32 --class_uniform_tile 32 --no_pretrained --num_workers 0
@@ -106,6 +107,22 @@ LATER = {
 # Training scripts of experiments that nobody published.
 OWN = {f"train_r18_camvid_{method}.sh" for method in ("base", "ibn", "isw", "blindnet", "diia")}
 OWN |= {"train_r50os16_cty_blindnet.sh"}
+# What trains a DeepLabV2 at the sizes of MaxSquare and SNR: method, classes, stages of SNR.
+SOURCE_ONLY = {
+    "train_source_r101_gtav.sh": ("baseline", 19, []),
+    "train_source_r101_synthia.sh": ("baseline", 16, []),
+    "train_snr_r101_gtav.sh": ("snr", 19, [1, 2, 3]),
+    "train_snr_r101_synthia.sh": ("snr", 16, [1, 2, 3]),
+}
+# What starts from such a network and adapts: its snapshot's script, target domain, classes.
+ADAPTATION = {
+    "adapt_ms_r101_gtav2cty.sh": ("baseline", "cityscapes", 19),
+    "adapt_ms_r101_synthia2cty.sh": ("baseline", "cityscapes", 16),
+    "adapt_iwms_multi_r101_gtav2cty.sh": ("baseline", "cityscapes", 19),
+    "adapt_snr_ms_r101_gtav2cty.sh": ("snr", "cityscapes", 19),
+    "adapt_snr_ms_r101_synthia2cty.sh": ("snr", "cityscapes", 16),
+    **{f"adapt_ms_cty2{city}.sh": ("baseline", f"nthu_{city}", 13) for city in NTHU_CITIES},
+}
 
 MOBILE = {"backbone": "mobilenet_v2", "partial_dilation": True}
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -115,6 +132,18 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "isw": {"wt_layer": (0, 0, 2, 2, 2, 0, 0)},
     "blindnet": {"wt_layer": (0, 0, 1, 1, 1, 0, 0)},
     "diia": {"wt_layer": (0, 0, 2, 2, 2, 0, 0), "head": "aggregation"},
+    **{
+        f"{method}{classes}": {
+            "backbone": "resnet101_caffe",
+            "head": "deeplabv2",
+            "output_stride": 8,
+            "atrous_branches": 2,
+            "snr_stages": (1, 2, 3) if method == "snr" else (),
+            "num_classes": classes,
+        }
+        for method in ("baseline", "snr")
+        for classes in (19, 16, 13)
+    },
 }
 # Validation scripts: the network they are for, the domains they score.
 VALIDATED = {
@@ -124,6 +153,9 @@ VALIDATED = {
     "valid_r50os16_gtav_isw.sh": ("isw", "bdd100k cityscapes synthia mapillary"),
     "valid_r50os16_gtav_diia.sh": ("diia", "cityscapes synthia bdd100k mapillary"),
     "blindnet_valid_r50os16_gtav.sh": ("blindnet", "cityscapes bdd100k mapillary gtav"),
+    "valid_ms_r101_cty.sh": ("baseline16", "cityscapes"),
+    "valid_snr_r101_cty.sh": ("snr19", "cityscapes"),
+    **{f"valid_ms_{city}.sh": ("baseline13", f"nthu_{city}") for city in NTHU_CITIES},
 }
 CITYSCAPES_VAL = "cityscapes/leftImg8bit_trainvaltest/leftImg8bit/val"
 POOLING = "infer_r50os16_cty_isw_pooling.sh"
@@ -202,7 +234,8 @@ def test_a_training_script_is_the_published_one(name: str) -> None:
 
 def test_every_script_is_there() -> None:
     assert len(SPECIFIED) == 26
-    assert {path.name for path in SCRIPTS.glob("*train_*.sh")} == {*SPECIFIED, *OWN}
+    assert {path.name for path in SCRIPTS.glob("*train_*.sh")} == {*SPECIFIED, *OWN, *SOURCE_ONLY}
+    assert {path.name for path in SCRIPTS.glob("adapt_*.sh")} == {*ADAPTATION}
     assert {path.name for path in SCRIPTS.glob("*valid_*.sh")} == {*VALIDATED}
     assert {path.name for path in SCRIPTS.glob("*infer_*.sh")} == {*INFERRED, POOLING}
     assert all(os.access(path, os.X_OK) for path in SCRIPTS.glob("*_*.sh"))
@@ -212,7 +245,7 @@ def test_every_script_is_there() -> None:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of all data sets: a toy city's, and a CamVid of random pictures in every sequence."""
     root = tmp_path_factory.mktemp("data")
-    generate(root, train=4, val=1, size=(32, 64), seed=0, processes=1)
+    generate(root, ALL_DOMAINS, train=4, val=1, size=(32, 64), seed=0, processes=1)
     rng = np.random.default_rng(0)
     for split, sequences in {
         "train": ("0006R0", "0016E5", "0001TP"),
@@ -260,6 +293,33 @@ def test_training_script(name: str, data: Path, tmp_path: Path, kept: dict[Path,
         assert checkpoint["model"]["mask_site3"].sum() > 0
 
 
+TINY_ADAPTATION = "--max_iter 2 --bs_mult 1 --crop_size 48,32 --num_workers 0 --evaluation_height 32".split()
+
+
+@pytest.mark.parametrize("name", [*SOURCE_ONLY, *ADAPTATION])
+def test_deeplabv2_script(name: str, data: Path, tmp_path: Path, kept: dict[Path, dict[str, Any]]) -> None:
+    program, words = command_line(SCRIPTS / name)
+    assert program == "train.py"
+    extra = ["--data_root", str(data), "--ckpt", str(tmp_path), *TINY_ADAPTATION]
+    if name in SOURCE_ONLY:
+        method, classes, stages = SOURCE_ONLY[name]
+        extra += ["--no_pretrained"]
+    else:
+        start, target, classes = ADAPTATION[name]
+        method, stages = "maxsquare", [1, 2, 3] if start == "snr" else []
+        snapshot = snapshot_of(f"{start}{classes}", tmp_path)
+        words = [snapshot if word == "$snapshot" else word for word in words]
+        extra += ["--target_crop_size", "64,32"]
+        assert by_flag(words)["target_dataset"] == [target]
+    assert train.main([*words, *extra]) == 0
+    (results,) = tmp_path.glob("*/*/results.json")
+    checkpoint = kept[results.with_name("last.pth")]
+    network = checkpoint["network"]
+    assert (network["num_classes"], list(network["snr_stages"])) == (classes, stages)
+    assert (network["atrous_branches"], checkpoint["method"]) == (2, method)
+    assert checkpoint["iteration"] == 2
+
+
 def snapshot_of(name: str, folder: Path) -> str:
     """A checkpoint of one of ``NETWORKS`` with random weights."""
     network = create_network(**NETWORKS[name])
@@ -299,7 +359,7 @@ def test_pooling_script_for_real(data: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "results" / "color").rglob("*.png"))) == 1
 
 
-@pytest.mark.parametrize("name", [*VALIDATED, *INFERRED, POOLING])
+@pytest.mark.parametrize("name", [*VALIDATED, *INFERRED, *ADAPTATION, POOLING])
 def test_script_without_arguments_says_how_to_use_it(name: str) -> None:
     done = subprocess.run([SCRIPTS / name], capture_output=True, text=True)
     assert done.returncode != 0

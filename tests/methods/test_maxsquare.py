@@ -19,7 +19,9 @@ START = Progress(0, 10, 0)
 def maxsquare(*flags: str, **architecture: object) -> MaxSquare:
     torch.manual_seed(0)
     words = ["--method", "maxsquare", "--target_dataset", "cityscapes", *flags]
-    return MaxSquare(create_network(**{"backbone": "mobilenet_v2", **architecture}), arguments(*words)).train()
+    return MaxSquare(
+        create_network(**{"backbone": "mobilenet_v2", **architecture}), arguments(*words)
+    ).train()
 
 
 def target_losses(method: MaxSquare) -> dict[str, torch.Tensor]:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-
 import pytest
 import torch
+from programs import arguments
 from torch.nn import functional as F
 
-from config import check_loss_arguments
 from loss.boundary_relaxation import relaxed_cross_entropy
 from loss.class_balance import image_weighted_cross_entropy
 from loss.criterion import CLASS_WEIGHTS, SegmentationCriterion
-from utils.training_flags import add_loss_arguments, add_training_arguments
 
 
 def criterion(*flags: str) -> SegmentationCriterion:
-    parser = argparse.ArgumentParser()
-    add_training_arguments(parser)
-    add_loss_arguments(parser)
-    args = parser.parse_args(flags)
-    check_loss_arguments(args)
-    return SegmentationCriterion(args)
+    return SegmentationCriterion(arguments(*flags))
 
 
 @pytest.fixture

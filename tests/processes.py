@@ -1,4 +1,4 @@
-"""Programs under torchrun."""
+"""Programs in two processes, as torchrun or the launcher of the RobustNet family starts them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+TORCHRUN = ("torch.distributed.run", "--standalone")
+FAMILY_LAUNCHER = ("torch.distributed.launch",)
 
-def two_processes(project: Path, *words: str) -> str:
-    """Run a program under torchrun with two processes; its output."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+
+def two_processes(
+    project: Path, program: str, *words: str, launcher: tuple[str, ...] = TORCHRUN, folder: Path | None = None
+) -> str:
+    """Run a program of the project with two processes, in ``folder`` (the project's); its output."""
+    command = [sys.executable, "-m", *launcher, "--nproc_per_node=2", str(project / program), *words]
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
@@ -18,8 +23,8 @@ def two_processes(project: Path, *words: str) -> str:
         "CUDA_VISIBLE_DEVICES": "",
     }
     done = subprocess.run(
-        [sys.executable, *launcher, *words],
-        cwd=project,
+        command,
+        cwd=folder or project,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from processes import FAMILY_LAUNCHER, two_processes
 from programs import ISW, train_arguments
 
 import infer
@@ -41,33 +39,11 @@ SMALL = """
 """.split()
 
 
-def launched(project: Path, folder: Path, *words: str) -> str:
-    """Run a program with the family's launcher and two processes in ``folder``; what it prints."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-        "PYTHONPATH": str(project),
-    }
-    program, *arguments = words
-    launcher = ["-m", "torch.distributed.launch", "--nproc_per_node=2", str(project / program)]
-    done = subprocess.run(
-        [sys.executable, *launcher, *arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    return done.stdout
-
-
 def test_the_familys_launcher_starts_two_processes(project: Path, toycity: Path, tmp_path: Path) -> None:
     # A mobile network: two processes of a ResNet-50 are minutes where the tests of other rooms run as well.
     small = [*SMALL, "--arch", "network.deepv3.DeepMobileNetV3PlusD", "--val_dataset", "mapillary"]
-    printed = launched(project, tmp_path, "train.py", *TRAIN, "--data_root", str(toycity), *small)
+    words = [*TRAIN, "--data_root", str(toycity), *small]
+    printed = two_processes(project, "train.py", *words, launcher=FAMILY_LAUNCHER, folder=tmp_path)
     assert printed.count("pixel accuracy") == 1
     checkpoint = load_checkpoint(tmp_path / "logs" / "0101" / "r50os16_gtav_isw" / "last.pth")
     assert checkpoint["pictures_per_step"] == 4

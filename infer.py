@@ -29,15 +29,18 @@ from torch import Tensor
 
 import config
 from datasets.domains import split_pictures
+from datasets.flags import add_division_arguments
 from datasets.labels import LABEL_ID_OF_TRAIN_ID, NETWORK_CLASS_SETS, PALETTE
 from datasets.reading import read_image
 from network import stated_architecture
+from network.flags import add_network_arguments
 from network.restore import load_network
 from network.segmentor import SegmentationNet
 from utils.errors import UserError, run_program
 from utils.evaluation import autocast
 from utils.family_flags import dataset_name
 from utils.pictures import Source, find_sources, read_ahead, source_pictures
+from utils.program_flags import add_averaging_arguments, add_device_arguments, add_process_arguments
 from utils.progress import progress_bar
 from utils.result_folder import ResultFolder
 from utils.sliding_window import MODES, Predict, Prediction, Windows, predict_picture, scaled_pictures
@@ -56,6 +59,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--snapshot", required=True, help="checkpoint; tells which network it holds")
+    parser.add_argument(
+        "--teacher", action="store_true", help="the teacher's weights of a checkpoint of --method sac"
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--input", type=Path, help="picture, video, or folder of them (with sub-folders)")
     what.add_argument(
@@ -88,7 +94,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=1 / 3,
         help="sliding: share of a tile covered twice (default 1/3)",
     )
-    config.add_averaging_arguments(group)
+    add_averaging_arguments(group)
     group.add_argument(
         "--single_scale", action="store_const", dest="scales", const=[1.0], help="the same as --scales 1.0"
     )
@@ -99,10 +105,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     group = parser.add_argument_group("data, for --val_dataset")
     group.add_argument("--data_root", help="folder that holds every data set in a folder of its name")
     group.add_argument("--split", default="val", choices=("train", "val", "test"), help="which pictures")
-    config.add_division_arguments(group)
-    config.add_network_arguments(parser)
-    config.add_device_arguments(parser)
-    config.add_process_arguments(parser)
+    add_division_arguments(group)
+    add_network_arguments(parser, NETWORK_CLASS_SETS)
+    add_device_arguments(parser)
+    add_process_arguments(parser)
     args, further = parser.parse_known_args(arguments)
     args.without_effect = config.training_flags(parser.prog, further)
     return args
@@ -243,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
     work = find_work(args)
     stated = stated_architecture(vars(args))
-    network, _ = load_network(args.snapshot, stated, args.partial_load)
+    network, _ = load_network(args.snapshot, stated, args.partial_load, args.teacher)
     train_id_of_class = train_ids_of(network.config["num_classes"], args.save, args.snapshot)
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -17,13 +17,18 @@ import torch
 import config
 from datasets.catalog import CATALOG
 from datasets.domains import Domains
+from datasets.flags import add_data_arguments
+from datasets.labels import NETWORK_CLASS_SETS
 from datasets.loaders import Loader
 from network import stated_architecture
+from network.flags import add_network_arguments
 from network.restore import load_network
 from utils import distributed
 from utils.errors import run_program
 from utils.family_flags import dataset_name
 from utils.files import check_writable
+from utils.flag_ranges import check_ranges
+from utils.program_flags import add_averaging_arguments, add_device_arguments, add_process_arguments
 from utils.scores import class_table, commit, domain_table, write_json
 from utils.sliding_window import Windows
 
@@ -36,17 +41,20 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--snapshot", nargs="+", required=True, help="checkpoints")
     parser.add_argument(
+        "--teacher", action="store_true", help="the teacher's weights of a checkpoint of --method sac"
+    )
+    parser.add_argument(
         "--val_dataset", nargs="+", type=dataset_name, help="data sets (default: the toy city's five)"
     )
     parser.add_argument("--split", default="val", choices=("train", "val", "test"), help="which pictures")
     parser.add_argument(
         "--output", help="write the scores to this JSON file (a list, for several checkpoints)"
     )
-    config.add_averaging_arguments(parser.add_argument_group("averages of probabilities"))
-    config.add_data_arguments(parser)
-    config.add_network_arguments(parser)
-    config.add_device_arguments(parser)
-    config.add_process_arguments(parser)
+    add_averaging_arguments(parser.add_argument_group("averages of probabilities"))
+    add_data_arguments(parser)
+    add_network_arguments(parser, NETWORK_CLASS_SETS)
+    add_device_arguments(parser)
+    add_process_arguments(parser)
     args, further = parser.parse_known_args(arguments)
     if args.val_dataset is None:
         parser.set_defaults(
@@ -56,7 +64,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         )
         args, further = parser.parse_known_args(arguments)
     args.without_effect = config.training_flags(parser.prog, further)
-    config.check_ranges(args)
+    check_ranges(args)
     if args.output:
         check_writable(Path(args.output), "--output")
     return args
@@ -78,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data: dict[int, tuple[Domains, dict[str, Loader]]] = {}
     written = []
     for snapshot in args.snapshot:
-        network, checkpoint = load_network(snapshot, stated, args.partial_load)
+        network, checkpoint = load_network(snapshot, stated, args.partial_load, args.teacher)
         classes = network.config["num_classes"]
         if classes not in data:
             data[classes] = open_data(args, classes)
@@ -98,7 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         for name, score in scores.items():
             print(f"\n{name}\n{class_table(score, domains.classes.class_names)}")
-        selection = checkpoint.get("selection")
+        rule = checkpoint.get("selection")
+        selection = f"{rule or 'unknown'}, teacher" if args.teacher else rule
         chosen = f" ({selection})" if selection else ""
         print(f"\n{snapshot}{chosen}, {args.split} split, {domains.protocol_words}, commit {commit()}")
         print(domain_table(scores), flush=True)

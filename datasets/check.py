@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from config import DATASET_ROOTS, add_division_arguments
+from config import DATASET_ROOTS
 from datasets.catalog import CATALOG, DatasetSpec
 from datasets.domains import divided_spec
+from datasets.flags import add_division_arguments
 from datasets.labels import IGNORE_LABEL, TRAIN_ID_NAMES
 from datasets.pairing import check_sizes, list_pairs
 from datasets.parallel import threaded_map

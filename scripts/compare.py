@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import config
 from datasets.domains import Domains
+from datasets.flags import add_data_arguments
 from datasets.labels import PALETTE, class_set_of
 from network.restore import load_network
 from utils.errors import UserError, run_program
@@ -38,7 +39,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the pictures")
     parser.add_argument("--pictures", type=int, default=3, help="rows per domain")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    config.add_data_arguments(parser)
+    add_data_arguments(parser)
     parser.set_defaults(
         data_root=str(config.TOYCITY_ROOT),
         evaluation_height=config.TOYCITY_DEFAULTS["evaluation_height"],

@@ -1,37 +1,21 @@
+"""infer.py: what it says about pictures, data sets and networks of every kind."""
+
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
+from inference import Run, infer_in, results, save, street, write_checkpoint
 from PIL import Image
 
 import infer
 from datasets.labels import LABEL_ID_OF_TRAIN_ID, PALETTE, class_set_of
-from network import create_network
 from network.restore import load_network
-from utils.checkpoint import save_checkpoint
 from utils.errors import UserError
-
-Run = Callable[..., int]
-
-
-def write_checkpoint(path: Path, **architecture: object) -> Path:
-    torch.manual_seed(0)
-    network = create_network("mobilenet_v2", **architecture)
-    content = {
-        "network": network.config,
-        "method": "baseline",
-        "model": {f"network.{key}": value for key, value in network.state_dict().items()},
-        "iteration": 0,
-    }
-    save_checkpoint(path, content)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -41,33 +25,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run infer.py, on the CPU, from ``tmp_path/in``, or the input given, to ``tmp_path/out``.
-
-    ``source=None`` gives it no ``--input``.
-    """
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-
-    def call(*words: object, source: Path | None = tmp_path / "in", output: Path | None = None) -> int:
-        places = ["--input", source] if source else []
-        places += ["--output", output or tmp_path / "out"]
-        return infer.main([str(word) for word in ("--snapshot", checkpoint, *places, *words)])
-
-    return call
-
-
-def street(width: int = 48, height: int = 32, seed: int = 0) -> Image.Image:
-    rng = np.random.default_rng(seed)
-    return Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-
-def save(picture: Image.Image, path: Path, **options: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, **options)
-    return path
-
-
-def results(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return partial(infer_in, tmp_path, checkpoint)
 
 
 def test_every_kind_of_one_picture(run: Run, tmp_path: Path, checkpoint: Path) -> None:
@@ -95,24 +54,6 @@ def test_default_kinds_are_for_the_eye(run: Run, tmp_path: Path) -> None:
     save(street(), tmp_path / "in/a.png")
     assert run() == 0
     assert results(tmp_path / "out") == {"color/a.png", "overlay/a.png"}
-
-
-def test_folder_keeps_its_shape_and_skips_what_is_hidden(run: Run, tmp_path: Path) -> None:
-    for name in ("b.jpg", "deep/er/a.PNG", ".hidden.png", ".git/x.png", "new\nline.png"):
-        save(street(), tmp_path / "in" / name)
-    (tmp_path / "in/notes.txt").write_text("no picture")
-    assert run("--save", "trainids") == 0
-    expected = {"trainids/b.png", "trainids/deep/er/a.png", "trainids/new\nline.png"}
-    assert results(tmp_path / "out") == expected
-
-
-def test_names_that_differ_by_suffix_do_not_overwrite_each_other(run: Run, tmp_path: Path) -> None:
-    for name in ("a.jpg", "a.png", "a.jpg.png", "b.png", "C.png", "c.jpg", "d.jpg", "d.png/e.png"):
-        save(street(), tmp_path / "in" / name)
-    assert run("--save", "trainids") == 0
-    names = ("a.jpg.png", "a.png.png", "a.jpg.png.png", "b.png", "C.png.png", "c.jpg.png")
-    expected = {f"trainids/{name}" for name in (*names, "d.jpg.png", "d.png/e.png")}
-    assert results(tmp_path / "out") == expected
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 37), (33, 17), (200, 3)])
@@ -157,41 +98,6 @@ def test_pictures_are_turned_upright(run: Run, tmp_path: Path) -> None:
     assert Image.open(tmp_path / "out/overlay/a.png").size == (32, 48)
 
 
-def test_a_damaged_file_is_reported_and_does_not_stop_the_rest(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    good = save(street(), tmp_path / "in/z.png")
-    (tmp_path / "in/text.png").write_text("<html>")
-    (tmp_path / "in/empty.jpg").write_bytes(b"")
-    (tmp_path / "in/cut.png").write_bytes(good.read_bytes()[:1500])
-    (tmp_path / "in/bad.mp4").write_bytes(b"no video")
-    (tmp_path / "in/broken.png").symlink_to("nowhere")
-    (tmp_path / "in/loop.png").symlink_to("loop.png")
-    os.mkfifo(tmp_path / "in/pipe.png")
-    assert run("--save", "trainids") == 1
-    assert results(tmp_path / "out") == {"trainids/z.png"}
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 7
-    for name in ("text.png", "empty.jpg", "cut.png", "bad.mp4", "broken.png", "loop.png", "pipe.png"):
-        assert sum(name in line for line in errors) == 1
-
-
-def test_a_decoder_that_fails_in_its_own_way_is_reported(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def read(path: Path) -> Image.Image:
-        raise IndexError("odd") if path.stem == "a" else UserError(f"{path}: bad")
-
-    save(street(), tmp_path / "in/a.png")
-    save(street(), tmp_path / "in/b.png")
-    monkeypatch.setattr(infer, "read_image", read)
-    assert run("--debug") == 1
-    errors = capsys.readouterr().err
-    assert "a.png: cannot be read (odd)" in errors
-    assert "b.png: bad" in errors
-    assert "Traceback" in errors
-
-
 def test_a_picture_too_large_for_the_memory_is_reported(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -208,55 +114,6 @@ def test_a_picture_too_large_for_the_memory_is_reported(
     assert run("--save", "trainids") == 1
     assert results(tmp_path / "out") == {"trainids/small.png"}
     assert "large: too large for the memory; use --inference_mode sliding" in capsys.readouterr().err
-
-
-def test_resume_skips_what_is_finished_and_makes_the_rest(run: Run, tmp_path: Path) -> None:
-    for name in ("a.png", "b.png", "c.png"):
-        save(street(), tmp_path / "in" / name)
-    assert run("--save", "trainids", "color") == 0
-    out = tmp_path / "out"
-    (out / "color/b.png").unlink()
-    for path in out.rglob("*.png"):
-        path.write_bytes(b"left alone")
-    assert run("--save", "trainids", "color", "--resume") == 0
-    left = {name for name in results(out) if (out / name).read_bytes() == b"left alone"}
-    assert left == {f"{kind}/{name}.png" for kind in ("trainids", "color") for name in "ac"}
-    assert run("--save", "trainids", "color") == 0
-    assert not any((out / name).read_bytes() == b"left alone" for name in results(out))
-
-
-def test_video_becomes_numbered_frames(run: Run, tmp_path: Path) -> None:
-    frames = np.stack([np.asarray(street(64, 48, seed)) for seed in range(3)])
-    (tmp_path / "in").mkdir()
-    iio.imwrite(tmp_path / "in/drive.mp4", frames, fps=5)
-    expected = {f"trainids/drive/00000{number}.png" for number in (1, 2, 3)}
-    assert run("--save", "trainids", source=tmp_path / "in/drive.mp4") == 0
-    assert results(tmp_path / "out") == expected
-    assert Image.open(tmp_path / "out/trainids/drive/000003.png").size == (64, 48)
-
-    save(street(), tmp_path / "in/drive/000001.png")
-    assert run("--save", "trainids", output=tmp_path / "both") == 0
-    in_folder = {f"trainids/drive.mp4/00000{number}.png" for number in (1, 2, 3)}
-    assert results(tmp_path / "both") == in_folder | {"trainids/drive/000001.png"}
-
-
-@pytest.mark.parametrize("output", ["in/out", "in"])
-def test_results_inside_the_input_are_not_read_again(run: Run, tmp_path: Path, output: str) -> None:
-    save(street(), tmp_path / "in/a.png")
-    for _ in range(2):
-        assert run("--save", "color", output=tmp_path / output) == 0
-    assert results(tmp_path / output / "color") == {"a.png"}
-
-
-def test_links_are_followed_once(run: Run, tmp_path: Path) -> None:
-    save(street(), tmp_path / "elsewhere/b.png")
-    save(street(), tmp_path / "in/sub/a.png")
-    (tmp_path / "in/sub/up").symlink_to(tmp_path / "in")
-    (tmp_path / "in/linked").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "in/one.png").symlink_to(tmp_path / "elsewhere/b.png")
-    assert run("--save", "trainids") == 0
-    expected = {"trainids/sub/a.png", "trainids/linked/b.png", "trainids/one.png"}
-    assert results(tmp_path / "out") == expected
 
 
 def test_pictures_of_data_sets_without_their_labels(
@@ -338,51 +195,6 @@ def test_the_familys_command_line(
     assert len(list(tmp_path.glob("theirs/blindnet/*/color/**/*.png"))) == 9
     with pytest.raises(SystemExit):
         run("--lr_of_nothing", "1")
-
-
-def test_results_of_an_earlier_name_are_not_read_again(run: Run, tmp_path: Path) -> None:
-    save(street(), tmp_path / "in/a.png")
-    for name in ("one", "two"):
-        assert run("--save", "color", "--mod", name, output=tmp_path / "in/out") == 0
-    assert results(tmp_path / "in/out") == {"one/color/a.png", "two/color/a.png"}
-
-
-@pytest.mark.parametrize("link", ["out/color", "out/color/sub"])
-def test_nothing_is_written_through_a_link(run: Run, tmp_path: Path, link: str) -> None:
-    save(street(), tmp_path / "in/sub/a.png")
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / link).parent.mkdir(parents=True)
-    (tmp_path / link).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="symbolic link"):
-        run()
-    assert results(tmp_path / "elsewhere") == set()
-
-
-def test_an_input_is_never_replaced(run: Run, tmp_path: Path) -> None:
-    path = save(street(), tmp_path / "out/color/a.png")
-    before = path.read_bytes()
-    with pytest.raises(UserError, match="replace this input"):
-        run(source=tmp_path / "out/color")
-    assert path.read_bytes() == before
-
-
-def test_output_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
-    save(street(), tmp_path / "in/a.png")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="name a folder"):
-        run(output=tmp_path / "file")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/color").write_text("")
-    with pytest.raises(UserError, match="cannot be written"):
-        run()
-
-
-def test_nothing_to_do_is_an_error(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file"):
-        run()
-    (tmp_path / "in").mkdir()
-    with pytest.raises(UserError, match="no picture or video"):
-        run()
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,30 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         "marks pixels without a picture",
     )
 
+    target.add_argument(
+        "--target_bs_mult",
+        type=int,
+        metavar="N",
+        help="target pictures per step and process; --method sac: groups of crops (default: --bs_mult)",
+    )
+    target.add_argument(
+        "--importance_weights",
+        metavar="FILE",
+        help="draw target pictures by class, from a file of python -m datasets.importance",
+    )
+    target.add_argument(
+        "--importance_uniform_prior",
+        type=float,
+        default=0.25,
+        help="share of those draws that is uniform",
+    )
+    target.add_argument(
+        "--renormalise",
+        choices=("published", "measured", "off"),
+        help="give source pictures the target's mean and deviation of each colour: the published ones, or "
+        "measured on 200 pictures (default: off; methods abn and sac: published where there are any)",
+    )
+
     steps = parser.add_argument_group("optimisation")
     steps.add_argument("--method", help="default: what the --wt_layer codes ask for")
     steps.add_argument("--max_iter", type=int, default=40000, help="optimiser steps")
@@ -189,6 +213,18 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         help="SGD weight decay, on every parameter",
     )
     steps.add_argument(
+        "--bias_lr_mult",
+        type=float,
+        metavar="FACTOR",
+        help="learning rate of biases relative to that of weights (default 1; methods abn and sac: 2)",
+    )
+    steps.add_argument(
+        "--bias_weight_decay",
+        type=float,
+        metavar="DECAY",
+        help="weight decay of biases (default --weight_decay; methods abn and sac: 0)",
+    )
+    steps.add_argument(
         "--sgd", action="store_true", help="the optimiser is SGD with or without this family flag"
     )
     steps.add_argument(
@@ -210,6 +246,11 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     )
     start.add_argument("--backbone_weights", help="ImageNet weights from this file instead of a download")
     start.add_argument("--snapshot", help="start from a checkpoint's weights, at step 0")
+    start.add_argument(
+        "--resume_from",
+        metavar="FILE",
+        help="start at step 0 from another method's run: its weights and its optimiser's state",
+    )
     start.add_argument(
         "--resume", help="'auto' = go on from the run folder's last.pth if there is one, or a file"
     )

@@ -1,4 +1,4 @@
-"""Files of the RobustNet family, and of AdaptSegNet, MaxSquare and SNR, to ours, and back."""
+"""Files of the RobustNet family, of AdaptSegNet, MaxSquare and SNR, and of DA-SAC, to ours, and back."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from network.factory import ARCHITECTURES, FAMILY_PREFIX, stated_architecture
+from network.factory import (
+    ARCHITECTURES,
+    DASAC_ARCHITECTURES,
+    FAMILY_PREFIX,
+    published_name,
+    stated_architecture,
+)
 from network.head.deeplabv2 import BRANCHES
 from network.legacy import family_lacks
+from network.legacy_dasac import dasac_content
 from network.legacy_deeplabv2 import released_content
 from network.restore import load_network
 from utils.checkpoint import NETWORK_PREFIX, load_checkpoint, network_state, save_checkpoint
@@ -36,7 +43,9 @@ def export(ours: Path, theirs: Path) -> None:
     """
     checkpoint = load_checkpoint(ours)
     config, state = checkpoint["network"], network_state(checkpoint)
-    if config["head"] == "deeplabv2":
+    if (dasac := published_name(config, DASAC_ARCHITECTURES)) is not None:
+        content = dasac_content(state, dasac)
+    elif config["head"] == "deeplabv2":
         content = released_content(state, config, ours)
     else:
         content = _family_content(state, config, checkpoint, ours)
@@ -73,6 +82,8 @@ def _family_arch(config: Mapping[str, Any], path: Path) -> str:
     backbone, output_stride = config["backbone"], config["output_stride"]
     if config.get("snr_stages"):
         raise UserError(f"{path}: has SNR, which the family has only with the head deeplabv2")
+    if not config.get("auxiliary", True):
+        raise UserError(f"{path}: has no auxiliary head, and all of the family's networks have one")
     lacking = [site for site, code in enumerate(config["wt_layer"]) if family_lacks(backbone, site, code)]
     if lacking:
         code = config["wt_layer"][lacking[0]]

@@ -10,7 +10,7 @@ from network.backbone import BACKBONES
 from network.backbone.timm import PREFIX as TIMM_PREFIX
 from network.backbone.timm import TimmBackbone
 from network.head import build_heads
-from network.head.deeplabv2 import BRANCHES
+from network.head.deeplabv2 import BRANCHES, DILATIONS
 from network.segmentor import SegmentationNet
 from network.sites import NO_SITES
 from utils.errors import UserError
@@ -58,6 +58,41 @@ DEEPLABV2_ARCHITECTURES: dict[str, dict[str, Any]] = {
     "deeplabv2_multi_snr": {**DEEPLABV2, "snr_stages": [1, 2, 3]},
 }
 
+# DA-SAC's names, as in its configuration's MODEL.ARCH.
+DASAC_ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "deeplabv2_resnet101": {
+        "backbone": "resnet101_caffe_rgb",
+        "head": "deeplabv2",
+        "output_stride": 8,
+        "auxiliary": False,
+    },
+    "deeplabv2_vgg16_bn": {
+        "backbone": "vgg16_bn",
+        "head": "deeplabv2_fc",
+        "output_stride": 8,
+        "auxiliary": False,
+    },
+    "fcn_vgg16_bn": {"backbone": "vgg16_bn", "head": "fcn8s", "output_stride": 32, "auxiliary": False},
+}
+
+
+# What a network is where a published architecture says nothing else, beside its number of classes.
+PLAIN: dict[str, Any] = {
+    "wt_layer": list(NO_SITES),
+    "partial_dilation": False,
+    "per_image_input": False,
+    "snr_stages": [],
+    "atrous_branches": len(DILATIONS),
+    "auxiliary": True,
+}
+
+
+def published_name(config: Mapping[str, Any], architectures: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Which of ``architectures`` a network of ``config`` is but for its number of classes, or ``None``."""
+    config = {**PLAIN, **config}
+    found = (name for name, arch in architectures.items() if {**config, **PLAIN, **arch} == config)
+    return next(found, None)
+
 
 def list_backbones() -> list[str]:
     """Names that ``create_network`` takes for ``backbone``, sorted, beside timm's."""
@@ -70,11 +105,12 @@ def architecture_from_arch(arch: str) -> dict[str, Any]:
     Raises:
         UserError: no such name.
     """
-    known = ARCHITECTURES | DEEPLABV2_ARCHITECTURES
+    bare = DEEPLABV2_ARCHITECTURES | DASAC_ARCHITECTURES
+    known = ARCHITECTURES | bare
     name = arch.removeprefix(FAMILY_PREFIX)
     if name not in known:
         raise UserError(
-            f"--arch {arch}: unknown; use {', '.join(DEEPLABV2_ARCHITECTURES)}, or {FAMILY_PREFIX}NAME with "
+            f"--arch {arch}: unknown; use {', '.join(bare)}, or {FAMILY_PREFIX}NAME with "
             f"NAME one of {', '.join(ARCHITECTURES)}, or --backbone"
         )
     return dict(known[name])
@@ -85,7 +121,7 @@ def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
 
     ``flags``: flag -> value, ``None`` or absent where not given: ``arch``, ``backbone`` (a name of
     ``DEEPLABV2_ARCHITECTURES``, too), ``output_stride``, ``wt_layer``, ``snr_stages``, ``head``,
-    ``deeplabv2_head``, ``image_in``, ``num_classes``; others do not matter.
+    ``deeplabv2_head``, ``auxiliary``, ``image_in``, ``num_classes``; others do not matter.
     """
     arch, backbone = flags.get("arch"), flags.get("backbone")
     if backbone in DEEPLABV2_ARCHITECTURES:
@@ -94,6 +130,7 @@ def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
         "backbone": backbone,
         "head": flags.get("head"),
         "atrous_branches": BRANCHES.get(flags.get("deeplabv2_head")),
+        "auxiliary": flags.get("auxiliary"),
         "num_classes": flags.get("num_classes"),
         "output_stride": flags.get("output_stride"),
         "wt_layer": flags.get("wt_layer"),
@@ -116,6 +153,7 @@ def create_network(
     per_image_input: bool = False,
     snr_stages: Sequence[int] = (),
     atrous_branches: int = 4,
+    auxiliary: bool = True,
 ) -> SegmentationNet:
     """A segmentation network with random weights.
 
@@ -128,7 +166,8 @@ def create_network(
         partial_dilation: see ``network.backbone.dilation``; how the family dilates its mobile backbones.
         per_image_input: normalise each picture by its own mean and deviation, see ``network.input_spec``.
         snr_stages: stages, 1 to 4 for layer1 to layer4, that an SNR module follows (``network.norm.snr``).
-        atrous_branches: of the head deeplabv2, how many of its four branches are summed, 4 or 2.
+        atrous_branches: of the heads deeplabv2 and deeplabv2_fc, how many of four are summed, 4 or 2.
+        auxiliary: whether there is an auxiliary head.
 
     Raises:
         UserError: an unknown name; an output stride, site, stage or branches that the network does not have.
@@ -141,7 +180,7 @@ def create_network(
     trunk.add_restitution(stages)
     return SegmentationNet(
         trunk,
-        *build_heads(head, trunk, num_classes, atrous_branches),
+        *build_heads(head, trunk, num_classes, atrous_branches, auxiliary),
         config={
             "backbone": backbone,
             "head": head,
@@ -152,6 +191,7 @@ def create_network(
             "per_image_input": per_image_input,
             "snr_stages": stages,
             "atrous_branches": atrous_branches,
+            "auxiliary": auxiliary,
         },
         input_spec=dataclasses.replace(trunk.input_spec, per_image=per_image_input),
     )

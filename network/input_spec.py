@@ -29,13 +29,18 @@ class InputSpec:
     value_range: float = 1.0
     per_image: bool = False
 
-    def prepare(self, images: Tensor) -> Tensor:
+    def prepare(self, images: Tensor, renormalisation: Tensor | None = None) -> Tensor:
         """uint8 RGB pictures B x 3 x H x W -> the network's float32 input, on the same device.
 
-        Floating point pictures are taken to be RGB in 0..1 already.
+        Floating point pictures are taken to be RGB in 0..1 already. ``renormalisation``, float B x 2 x 3, is
+        a scale and a shift for every picture's red, green and blue in 0..1, which give the pictures of one
+        data set the colour statistics of another; they come before all else.
         """
         scale = self.value_range if images.is_floating_point() else self.value_range / 255
         x = images.float() * scale
+        if renormalisation is not None:
+            gain, shift = renormalisation.float()[..., None, None].unbind(1)
+            x = x * gain + shift * self.value_range
         if self.channel_order == "BGR":
             x = x.flip(1)
         if self.per_image:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from network.backbone import BACKBONES
 from network.backbone.base import Backbone
-from network.backbone.caffe_resnet import SUFFIX as CAFFE_SUFFIX
+from network.backbone.caffe_resnet import INFIX as CAFFE
 from network.backbone.resnet import ResNetBackbone
 from network.factory import ARCHITECTURES, FAMILY_PREFIX, architecture_from_arch
+from network.legacy_dasac import dasac_checkpoint, dasac_model
 from network.legacy_deeplabv2 import deeplabv2_checkpoint
 from network.sites import NO_SITES, NUM_SITES
 from utils import distributed
@@ -28,10 +29,12 @@ from utils.legacy import (
     from_family,
     projections,
 )
+from utils.legacy_dasac import dasac_weights
 from utils.legacy_deeplabv2 import deeplabv2_entries, from_deeplabv2
 
-# Those of AdaptSegNet, MaxSquare and SNR have the entries of others, and are in ``network.legacy_deeplabv2``.
-FAMILY_BACKBONES = [name for name in BACKBONES if not name.endswith(CAFFE_SUFFIX)]
+# Not those of ``network.legacy_deeplabv2`` and ``network.legacy_dasac``, some of which have the entries of
+# others.
+FAMILY_BACKBONES = [name for name in BACKBONES if CAFFE not in name and not name.startswith("vgg")]
 # Entries that only the aggregation head (DIIA) has.
 AGGREGATION_PREFIX = "head.attention."
 FAMILY_OF_HEAD = {"aggregation": "DIIA", "deeplabv3plus": "RobustNet"}
@@ -45,18 +48,20 @@ PLAIN_CODES = frozenset({1, 2, 3})
 def starting_weights(content: Any, path: Path | str, wt_layer: Sequence[int]) -> dict[str, Tensor]:
     """What a published system's file at ``path`` holds for a network with ``wt_layer``, by a method's names.
 
-    That is ``network.*``, and of BlindNet's files ``projections.*``.
+    That is ``network.*``, of BlindNet's files ``projections.*``, and of DA-SAC's what its teacher is.
 
     Raises:
         UserError: the file is neither ours nor of a system known here.
     """
     if (entries := deeplabv2_entries(content)) is not None:
         return {f"{NETWORK_PREFIX}{key}": value for key, value in from_deeplabv2(entries).items()}
+    if (weights := dasac_weights(content)) is not None:
+        return dasac_model(weights)
     entries = family_entries(content)
     if entries is None:
         raise UserError(
-            f"{path}: not an UrbanDG checkpoint, nor one of RobustNet, AdaptSegNet, MaxSquare, SNR or their "
-            "kin; train one with train.py"
+            f"{path}: not an UrbanDG checkpoint, nor one of RobustNet, AdaptSegNet, MaxSquare, SNR, DA-SAC "
+            "or their kin; train one with train.py"
         )
     network = from_family(entries, wt_layer)
     return {f"{NETWORK_PREFIX}{key}": value for key, value in network.items()} | projections(entries)
@@ -75,6 +80,8 @@ def family_checkpoint(content: Any, path: Path | str, stated: Mapping[str, Any])
     """
     if (entries := deeplabv2_entries(content)) is not None:
         return deeplabv2_checkpoint(entries, path, stated)
+    if (weights := dasac_weights(content)) is not None:
+        return dasac_checkpoint(weights, path)
     state = network_state({"model": starting_weights(content, path, NO_SITES)})
     command = family_command(content)
     architecture = _architecture(command, path) if "backbone" not in stated and command.arch else {}

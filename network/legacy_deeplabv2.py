@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from network.backbone import BACKBONES
-from network.backbone.caffe_resnet import SUFFIX
-from network.factory import DEEPLABV2, DEEPLABV2_ARCHITECTURES
+from network.backbone.caffe_resnet import INFIX
+from network.factory import DEEPLABV2, DEEPLABV2_ARCHITECTURES, published_name
 from network.sites import NO_SITES
 from utils import distributed
 from utils.checkpoint import NETWORK_PREFIX
@@ -58,7 +58,7 @@ def deeplabv2_checkpoint(
 def _backbone(state: Mapping[str, Tensor], path: Path | str) -> str:
     """The Caffe ResNet that has all these convolutions and no other."""
     found = {key: tuple(value.shape) for key, value in state.items() if _is_convolution(key, value)}
-    names = [name for name in BACKBONES if name.endswith(SUFFIX)]
+    names = [name for name in BACKBONES if name.endswith(INFIX)]
     for name in names:
         with torch.device("meta"):
             own = BACKBONES[name](name, 8, NO_SITES, False).state_dict()
@@ -80,12 +80,11 @@ def released_content(
     Raises:
         UserError: they have no network that computes the same.
     """
-    released: Sequence[Mapping[str, Any]] = [
-        {**architecture, "atrous_branches": RELEASED_BRANCHES}
-        for architecture in DEEPLABV2_ARCHITECTURES.values()
-    ]
-    own = {"wt_layer": list(NO_SITES), "per_image_input": False, "partial_dilation": False, "snr_stages": []}
-    if not any({**config, **own, **architecture} == config for architecture in released):
+    released = {
+        name: {**architecture, "atrous_branches": RELEASED_BRANCHES}
+        for name, architecture in DEEPLABV2_ARCHITECTURES.items()
+    }
+    if published_name(config, released) is None:
         raise UserError(
             f"{path}: AdaptSegNet, MaxSquare and SNR have one deeplabv2, with two atrous branches on "
             f"{DEEPLABV2['backbone']} at output stride {DEEPLABV2['output_stride']}, with SNR after stages "

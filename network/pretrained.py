@@ -11,6 +11,7 @@ from torch import Tensor
 
 from network.backbone.base import Backbone
 from network.backbone.timm import TimmBackbone
+from network.input_spec import CAFFE, IMAGENET
 from network.segmentor import SegmentationNet
 from utils.distributed import main_process_first
 from utils.errors import UserError
@@ -33,8 +34,8 @@ def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) ->
     Args:
         network: a new network.
         file: a state dict with the library's names, as torchvision's downloads; or with ``Scale.`` before
-            them, as in DeepLab_resnet_pretrained_init-f81d91e8.pth, from which AdaptSegNet starts. The
-            library's expect its pictures: in a backbone for others, the first convolution is converted.
+            them, as in DeepLab_resnet_pretrained_init-f81d91e8.pth, from which AdaptSegNet starts. Each
+            expects pictures of its own: in a Caffe ResNet for others, the first convolution is converted.
 
     Raises:
         UserError: no such file, not a state dict, of another network, or the download failed; the message
@@ -65,9 +66,9 @@ def _weights(backbone: Backbone, file: Path | None) -> dict[str, Tensor]:
         with main_process_first():
             return backbone.download(file)
     content = _download(backbone) if file is None else _read(file)
-    if any(str(key).startswith(CAFFE_PREFIX) for key in content):
-        return {str(key).removeprefix(CAFFE_PREFIX): value for key, value in content.items()}
-    return backbone.from_library(content)
+    made_for = CAFFE if any(str(key).startswith(CAFFE_PREFIX) for key in content) else IMAGENET
+    weights = {str(key).removeprefix(CAFFE_PREFIX): value for key, value in content.items()}
+    return backbone.fit_to_input(weights, made_for)
 
 
 def _read(file: Path) -> dict[str, Tensor]:

@@ -12,23 +12,29 @@ from network.factory import create_network
 from network.legacy import family_checkpoint, starting_weights
 from network.segmentor import SegmentationNet
 from utils import distributed
-from utils.checkpoint import NETWORK_PREFIX, is_own, load_state, network_state, read_file
+from utils.checkpoint import NETWORK_PREFIX, TEACHER_PREFIX, is_own, load_state, network_state, read_file
 from utils.errors import UserError
 from utils.legacy import family_command
+from utils.legacy_dasac import dasac_weights
+from utils.legacy_deeplabv2 import deeplabv2_entries
 
 
 def load_network(
-    path: Path | str, stated: Mapping[str, Any] | None = None, partial: bool = False
+    path: Path | str,
+    stated: Mapping[str, Any] | None = None,
+    partial: bool = False,
+    teacher: bool = False,
 ) -> tuple[SegmentationNet, dict[str, Any]]:
     """The network of a checkpoint, in evaluation mode on the CPU, and the checkpoint itself.
 
     The architecture comes from the checkpoint alone; what the command line has ``stated`` (arguments of
     ``create_network``) is only compared with it. A file of another system does not tell everything: see
-    ``network.legacy.family_checkpoint``. With ``partial`` only the entries that fit are taken.
+    ``network.legacy.family_checkpoint``. With ``partial`` only the entries that fit are taken. With
+    ``teacher`` it is the moving average that a method keeps of its network, ours or DA-SAC's.
 
     Raises:
-        UserError: unreadable checkpoint, keys that do not fit, or a statement that contradicts the
-            checkpoint.
+        UserError: unreadable checkpoint, keys that do not fit, a statement that contradicts the checkpoint,
+            or no teacher in it.
     """
     stated = stated or {}
     checkpoint = read_file(path)
@@ -41,7 +47,10 @@ def load_network(
             raise UserError(
                 f"{path}: was trained with {name} {own[name]}, the flags say {value}; drop or correct them"
             )
-    load_state(network, network_state(checkpoint), path, partial)
+    state = network_state(checkpoint, TEACHER_PREFIX if teacher else NETWORK_PREFIX)
+    if teacher and not state:
+        raise UserError(f"--teacher: {path} has none, only checkpoints of --method sac have; drop --teacher")
+    load_state(network, state, path, partial)
     return network.eval(), checkpoint
 
 
@@ -49,7 +58,8 @@ def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> No
     """Load the weights a run starts from into ``method``, which holds its network as ``network``.
 
     The network's entries must all fit, or with ``partial`` those that do are taken. What a file holds beside
-    the network (masks, projection heads) is taken as far as ``method`` has it, whatever method wrote it.
+    the network (masks, projection heads, a teacher) is taken as far as ``method`` has it, whatever method
+    wrote it.
 
     Raises:
         UserError: unreadable checkpoint, another network, or keys that do not fit (without ``partial``).
@@ -93,10 +103,13 @@ def refuse_another_network(content: Mapping[str, Any], config: Mapping[str, Any]
     """Raise a UserError if the network that a file was made with is not that of ``config``.
 
     Some networks have the same entries (normalisation without parameters, strides), so entries alone do not
-    tell. A file of the RobustNet family says it in its command line, if it holds one.
+    tell. A file of the RobustNet family says it in its command line, if it holds one; the others' files are
+    of one network each.
     """
     if is_own(content):
         made_with = content["network"]
+    elif deeplabv2_entries(content) is not None or dasac_weights(content) is not None:
+        made_with = family_checkpoint(content, path, {})["network"]
     else:
         command = family_command(content)
         made_with = {} if command.wt_layer is None else {"wt_layer": list(command.wt_layer)}

@@ -20,7 +20,7 @@ class SegmentationOutput(NamedTuple):
     Attributes:
         logits: B x classes x H x W, at picture size.
         aux_logits: B x classes x h x w at the resolution of layer3, of DeepLabV2 at picture size; ``None`` in
-            evaluation mode, or if not asked for.
+            evaluation mode, if not asked for, or of a network without auxiliary head.
         features: by name: ``stem``, ``layer1`` .. ``layer4``, ``site<n>`` (normalised map of a whitened site,
             before its activation), in training ``snr<n>_normalised``, ``_restituted`` and ``_contaminated``
             (of the SNR module after layer n), and the head's own, such as ``decoder`` and ``decoder_logits``.
@@ -35,6 +35,7 @@ class SegmentationNet(nn.Module):
     """A backbone and its heads.
 
     Attributes:
+        auxiliary: the auxiliary head; ``None`` of a network without.
         config: keyword arguments of ``network.create_network`` that rebuild this network.
         input_spec: what :meth:`forward` expects; ``input_spec.prepare`` makes it from 8-bit pictures.
         sites: site -> code, active sites in order of execution.
@@ -45,7 +46,7 @@ class SegmentationNet(nn.Module):
         self,
         backbone: Backbone,
         head: nn.Module,
-        auxiliary: nn.Module,
+        auxiliary: nn.Module | None,
         config: Mapping[str, Any],
         input_spec: InputSpec = IMAGENET,
     ) -> None:
@@ -76,7 +77,9 @@ class SegmentationNet(nn.Module):
         check_pictures(x)
         features, size = self.backbone(x), (x.shape[-2], x.shape[-1])
         logits, head_features = self.head(features, size)
-        aux_logits = self.auxiliary(features["layer3"], size) if self.training and auxiliary else None
+        aux_logits = None
+        if self.auxiliary is not None and self.training and auxiliary:
+            aux_logits = self.auxiliary(features["layer3"], size)
         return SegmentationOutput(logits, aux_logits, {**features, **head_features})
 
     def parameter_groups(self, backbone_factor: float = 1.0) -> list[tuple[list[Parameter], float]]:
@@ -85,7 +88,7 @@ class SegmentationNet(nn.Module):
         The backbone, SNR modules included, at ``backbone_factor``; the heads at what the head was published
         with.
         """
-        heads = nn.ModuleList([self.head, self.auxiliary])
+        heads = nn.ModuleList(head for head in (self.head, self.auxiliary) if head is not None)
         factors = ((self.backbone, backbone_factor), (heads, self.head.learning_rate_factor))
         return [
             ([parameter for parameter in part.parameters() if parameter.requires_grad], factor)

@@ -36,6 +36,7 @@ from utils.files import atomic_write
 
 FORMAT = "urbandg-1"
 NETWORK_PREFIX = "network."
+TEACHER_PREFIX = "teacher."
 # A score in the family's files is a numpy scalar: what rebuilds one, under numpy 1's and 2's names, and its
 # types. Nothing else beyond tensors and plain values is ever read.
 _SCALAR = np.float32(0).__reduce__()[0]
@@ -96,14 +97,10 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     return content
 
 
-def network_state(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The network's own state dict inside a checkpoint's ``model``."""
+def network_state(checkpoint: dict[str, Any], prefix: str = NETWORK_PREFIX) -> dict[str, torch.Tensor]:
+    """The network's own state dict inside a checkpoint's ``model``; its teacher's, with that ``prefix``."""
     model = checkpoint["model"]
-    return {
-        key.removeprefix(NETWORK_PREFIX): value
-        for key, value in model.items()
-        if key.startswith(NETWORK_PREFIX)
-    }
+    return {key.removeprefix(prefix): value for key, value in model.items() if key.startswith(prefix)}
 
 
 def load_state(

@@ -92,6 +92,34 @@ def broadcast(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
+class Neighbours:
+    """The processes are divided, by rank, into groups of ``size`` that follow each other; this one's group.
+
+    ``size`` has to divide their number, and every process has to make the same groups.
+
+    Attributes:
+        place: this process's number in its group, from 0.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.place = size, rank() % size
+        self._group: dist.ProcessGroup | None = None
+        # Everybody has to help to make every group, also those that it does not belong to.
+        for first in range(0, world_size(), size) if size > 1 else ():
+            group = dist.new_group(range(first, first + size))
+            if first <= rank() < first + size:
+                self._group = group
+
+    def gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """``tensor`` of every process of the group, by place; all of one shape. There is no gradient."""
+        if self._group is None:
+            return [tensor]
+        tensor = tensor.contiguous()
+        gathered = [torch.empty_like(tensor) for _ in range(self.size)]
+        dist.all_gather(gathered, tensor, group=self._group)
+        return gathered
+
+
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace the gradients of ``parameters`` by their mean over all processes, in one exchange.
 

@@ -1,6 +1,7 @@
 """What the RobustNet family's checkpoints hold, and their names of a network's entries and ours, both ways.
 
-The program also takes those of AdaptSegNet, MaxSquare and SNR (``utils.legacy_deeplabv2``):
+The program also takes those of AdaptSegNet, MaxSquare and SNR (``utils.legacy_deeplabv2``), and DA-SAC's
+(``utils.legacy_dasac``):
 
 python -m utils.legacy import theirs.pth ours.pth [--arch NAME] [--wt_layer 0 0 2 2 2 0 0]
 python -m utils.legacy export ours.pth theirs.pth
@@ -88,13 +89,23 @@ class _CommandParser(argparse.ArgumentParser):
 
 
 def state_of(content: object) -> Mapping[str, Tensor] | None:
-    """The state dict in the ``content`` of a file, ``state_dict`` or itself; ``None`` if there is none."""
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    """The state dict in the ``content`` of a file, ``state_dict``, ``model`` or itself; ``None`` if there is
+    none.
+    """
+    if not isinstance(content, Mapping):
+        return None
+    state = content.get("state_dict", content.get("model", content))
     if not isinstance(state, Mapping):
         return None
     if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
         return None
     return state
+
+
+def renamed(key: str, prefixes: Iterable[tuple[str, str]]) -> str:
+    """``key`` with the first of ``prefixes``, (before, after), that fits replaced; as it is if none does."""
+    before, after = next((pair for pair in prefixes if key.startswith(pair[0])), ("", ""))
+    return after + key.removeprefix(before)
 
 
 def family_entries(content: object) -> dict[str, Tensor] | None:

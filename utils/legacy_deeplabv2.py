@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
-from utils.legacy import DISTRIBUTED_PREFIX, state_of
+from utils.legacy import DISTRIBUTED_PREFIX, renamed, state_of
 
 Value = TypeVar("Value")
 
@@ -30,20 +31,19 @@ def deeplabv2_entries(content: object) -> dict[str, Tensor] | None:
         key.removeprefix(DISTRIBUTED_PREFIX).removeprefix(CAFFE_PREFIX): value
         for key, value in (state_of(content) or {}).items()
     }
-    return bare if CLASSIFIER_KEY in bare else None
+    if CLASSIFIER_KEY not in bare:
+        return None
+    # Files older than torch 0.4.1 do not count batches.
+    counted = [key.replace("running_mean", "num_batches_tracked") for key in bare if "running_mean" in key]
+    return {**{key: torch.tensor(0) for key in counted}, **bare}
 
 
 def from_deeplabv2(state: Mapping[str, Value]) -> dict[str, Value]:
     """A network's bare entries of theirs under our names."""
-    return {_renamed(key, PREFIXES): value for key, value in state.items()}
+    return {renamed(key, PREFIXES): value for key, value in state.items()}
 
 
 def to_deeplabv2(state: Mapping[str, Value]) -> dict[str, Value]:
     """One of our networks' state dicts under their names, bare."""
     reverse = tuple((ours, theirs) for theirs, ours in PREFIXES)
-    return {_renamed(key, reverse): value for key, value in state.items()}
-
-
-def _renamed(key: str, prefixes: tuple[tuple[str, str], ...]) -> str:
-    before, after = next(pair for pair in prefixes if key.startswith(pair[0]))
-    return after + key.removeprefix(before)
+    return {renamed(key, reverse): value for key, value in state.items()}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from tensorboardX import SummaryWriter
 
@@ -96,6 +97,12 @@ class RunFolder:
             path = self.path / name
             path.parent.mkdir(exist_ok=True)
             image.save(path)
+
+    def board_pictures(self, pictures: Mapping[str, Image.Image], iteration: int) -> None:
+        """Add one RGB picture per name to TensorBoard."""
+        if self._board is not None:
+            for name, picture in pictures.items():
+                self._board.add_image(name, np.asarray(picture), iteration, dataformats="HWC")
 
     def scalars(self, values: Mapping[str, float], iteration: int) -> None:
         """Add one point per name to TensorBoard."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+GRID_SIDE = 512
+
 
 def colour_picture(train_ids: np.ndarray, palette: np.ndarray) -> Image.Image:
     """RGB picture of class numbers, uint8 H x W, in ``palette`` (uint8 classes x 3); others are black."""
@@ -30,6 +32,21 @@ def covariance_picture(covariance: np.ndarray) -> Image.Image:
     """RGB picture of a matrix of correlations, float C x C: white is 0, red is 1 and more, of either sign."""
     colour = ((1 - np.abs(covariance).clip(0, 1)) * 255).round().astype(np.uint8)
     return Image.fromarray(np.stack([np.full_like(colour, 255), colour, colour], axis=-1))
+
+
+def grid_picture(rows: Sequence[Sequence[Image.Image]], side: int = GRID_SIDE) -> Image.Image:
+    """Pictures of one size side by side and below each other, RGB; no side of one is more than ``side``.
+
+    They are shrunk to nearest pixels, so that no colour of a class is mixed with another.
+    """
+    width, height = rows[0][0].size
+    shrink = min(1.0, side / max(width, height))
+    width, height = max(1, round(width * shrink)), max(1, round(height * shrink))
+    grid = Image.new("RGB", (width * len(rows[0]), height * len(rows)))
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            grid.paste(picture.resize((width, height), Image.Resampling.NEAREST), (x * width, y * height))
+    return grid
 
 
 def crop_pictures(

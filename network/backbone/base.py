@@ -61,7 +61,15 @@ class Backbone(nn.Module):
         dilation = 1
         for stage in STAGES[1:]:
             if self.native_strides[stage] > output_stride:
-                dilation = replace_stride_with_dilation(self.blocks(stage), dilation, partial_dilation)
+                dilation = self.dilate(stage, dilation, partial_dilation)
+
+    def dilate(self, stage: str, dilation: int, partial: bool) -> int:
+        """Take the stride out of ``stage``, in place; ``dilation`` is that before it.
+
+        Returns:
+            The dilation that the next stage starts with. ``partial``: see ``network.backbone.dilation``.
+        """
+        return replace_stride_with_dilation(self.blocks(stage), dilation, partial)
 
     def add_sites(self, wt_layer: Sequence[int], site_channels: Mapping[int, int]) -> None:
         """Build the active sites' layers; :meth:`place_site` puts each where the backbone applies it."""
@@ -126,8 +134,8 @@ class Backbone(nn.Module):
         """The name that the library's ImageNet checkpoint gives this backbone's state dict ``key``."""
         return key
 
-    def from_library(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The library's weights, so that they fit the pictures of ``input_spec``."""
+    def fit_to_input(self, weights: dict[str, Tensor], made_for: InputSpec) -> dict[str, Tensor]:
+        """Weights by the library's names, for pictures ``made_for``, changed to suit this backbone's."""
         return weights
 
     def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:

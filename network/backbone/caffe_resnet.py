@@ -8,28 +8,41 @@ import torchvision
 from torch import Tensor, nn
 
 from network.backbone.resnet import ResNetBackbone
-from network.input_spec import CAFFE, IMAGENET
+from network.input_spec import CAFFE, InputSpec
 from network.sites import STAGES
 
-SUFFIX = "_caffe"
+# Between the name of the library's network and that of a variant.
+INFIX = "_caffe"
 WEIGHT_DEVIATION = 0.01
 
 
 class CaffeResNetBackbone(ResNetBackbone):
-    """torchvision's bottleneck ResNet with Caffe's strides, padding and pictures.
+    """torchvision's bottleneck ResNet with Caffe's strides and padding, and as a rule its pictures.
 
     A stage's stride is on the first 1x1 convolution of its first block, not on the 3x3; max-pooling rounds
-    up, so that maps may be a pixel larger; the stem's BatchNorm keeps its weight and bias, while its running
-    statistics follow the data. Convolutions start at N(0, 0.01).
+    up, so that maps may be a pixel larger. Convolutions start at N(0, 0.01).
     """
 
-    input_spec = CAFFE
-
     def __init__(
-        self, name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
+        self,
+        name: str,
+        output_stride: int,
+        wt_layer: Sequence[int],
+        partial_dilation: bool,
+        input_spec: InputSpec = CAFFE,
+        trained_stem_norm: bool = False,
     ) -> None:
-        """``name``: that of a torchvision ResNet of bottlenecks, and ``_caffe``."""
-        network = torchvision.models.get_model(name.removesuffix(SUFFIX), weights=None)
+        """The defaults are AdaptSegNet's (Tsai et al., CVPR 2018).
+
+        Args:
+            name: that of a torchvision ResNet of bottlenecks, ``_caffe``, and what tells variants apart.
+            output_stride, wt_layer, partial_dilation: as of every backbone.
+            input_spec: the pictures it takes.
+            trained_stem_norm: whether weight and bias of the stem's BatchNorm are trained. Its running
+                statistics follow the data in either case.
+        """
+        library_name = name.partition(INFIX)[0]
+        network = torchvision.models.get_model(library_name, weights=None)
         for stage in STAGES[2:]:
             first = getattr(network, stage)[0]
             first.conv1.stride, first.conv2.stride = first.conv2.stride, first.conv1.stride
@@ -37,12 +50,13 @@ class CaffeResNetBackbone(ResNetBackbone):
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=WEIGHT_DEVIATION)
-        network.bn1.requires_grad_(False)
+        network.bn1.requires_grad_(trained_stem_norm)
         super().__init__(name, network, output_stride, wt_layer, partial_dilation)
-        self.library_name = name.removesuffix(SUFFIX)
+        self.library_name = library_name
+        self.input_spec = input_spec
 
-    def from_library(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    def fit_to_input(self, weights: dict[str, Tensor], made_for: InputSpec) -> dict[str, Tensor]:
         stem = "conv1.weight"
-        if stem not in weights:
+        if stem not in weights or made_for == self.input_spec:
             return weights
-        return {**weights, stem: self.input_spec.convert_convolution(weights[stem], IMAGENET)}
+        return {**weights, stem: self.input_spec.convert_convolution(weights[stem], made_for)}

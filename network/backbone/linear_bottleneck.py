@@ -8,7 +8,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from network.backbone.base import Backbone
+from network.backbone.sequential import SequentialBackbone
 
 SITE_OF_STAGE = {"stem": 2, "layer1": 3, "layer2": 4, "layer3": 5}
 
@@ -29,8 +29,8 @@ MNASNET_STAGES = {
 }
 
 
-class LinearBottleneckBackbone(Backbone):
-    """A list of modules cut into five stages; layer4 is a 1x1 convolution, a BatchNorm and an activation.
+class LinearBottleneckBackbone(SequentialBackbone):
+    """Stages of inverted residual blocks; layer4 is a 1x1 convolution, a BatchNorm and an activation.
 
     Sites 2..5 are at the very end of their stage, after the last block's linear projection and residual sum,
     where no activation follows. Site 6 is in layer4, between BatchNorm and activation.
@@ -49,15 +49,8 @@ class LinearBottleneckBackbone(Backbone):
         wt_layer: Sequence[int],
         partial_dilation: bool,
     ) -> None:
-        """``modules`` are taken over; the library's names of them start with ``library_prefix``."""
-        super().__init__(name)
-        self.library_prefix = library_prefix
-        self.first_module = {stage: start for stage, (start, _) in stages.items()}
+        super().__init__(name, modules, library_prefix, stages)
         self.activation = activation
-        for stage, (start, end) in stages.items():
-            self.add_module(stage, nn.Sequential(*modules[start:end]))
-            norms = [m for m in getattr(self, stage).modules() if isinstance(m, nn.BatchNorm2d)]
-            self.channels[stage] = norms[-1].num_features
         self.limit_stride(output_stride, partial_dilation)
         sites = {site: self.channels[stage] for stage, site in SITE_OF_STAGE.items()}
         self.add_sites(wt_layer, sites | {6: self.channels["layer4"]})
@@ -66,12 +59,6 @@ class LinearBottleneckBackbone(Backbone):
         # A plain list inside a stage is a stack of blocks, or the parts of layer4.
         parts = getattr(self, stage)
         return [block for part in parts for block in (part if isinstance(part, nn.Sequential) else [part])]
-
-    def imagenet_key(self, key: str) -> str:
-        stage, index, rest = key.split(".", 2)
-        if stage not in self.first_module:
-            return key
-        return f"{self.library_prefix}.{self.first_module[stage] + int(index)}.{rest}"
 
     def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
         if stage != "layer4":

@@ -14,36 +14,39 @@ An auxiliary head's ``forward(layer3, size)`` returns logits, at layer3's size o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import nn
 
 from network.backbone.base import Backbone
 from network.head.aggregation import AggregationHead
 from network.head.auxiliary import AuxiliaryHead
-from network.head.deeplabv2 import AtrousAuxiliary, DeepLabV2
+from network.head.deeplabv2 import AtrousAuxiliary, DeepLabV2, DeepLabV2FullyConnected
 from network.head.deeplabv3plus import DeepLabV3Plus
+from network.head.fcn8s import FCN8s
 from utils.errors import UserError
 
-HEADS: dict[str, Callable[..., nn.Module]] = {
+HEADS: dict[str, type[nn.Module]] = {
     "aggregation": AggregationHead,
     "deeplabv2": DeepLabV2,
+    "deeplabv2_fc": DeepLabV2FullyConnected,
     "deeplabv3plus": DeepLabV3Plus,
+    "fcn8s": FCN8s,
 }
 
 
 def build_heads(
-    name: str, backbone: Backbone, num_classes: int, atrous_branches: int
-) -> tuple[nn.Module, nn.Module]:
-    """The head of a name and the auxiliary head that belongs to it.
+    name: str, backbone: Backbone, num_classes: int, atrous_branches: int, auxiliary: bool
+) -> tuple[nn.Module, nn.Module | None]:
+    """The head of a name and, with ``auxiliary``, the auxiliary head that belongs to it.
 
     Raises:
-        UserError: an unknown name, or a number of atrous branches that this head does not have.
+        UserError: an unknown name, a number of atrous branches that this head does not have, or a backbone
+            that does not suit it.
     """
     if name not in HEADS:
         raise UserError(f"--head {name}: unknown; the heads are {', '.join(sorted(HEADS))}")
-    if name == "deeplabv2":
-        return tuple(build(backbone, num_classes, atrous_branches) for build in (DeepLabV2, AtrousAuxiliary))
-    if atrous_branches != 4:
+    arguments, build_auxiliary = (backbone, num_classes), AuxiliaryHead
+    if issubclass(HEADS[name], DeepLabV2):
+        arguments, build_auxiliary = (*arguments, atrous_branches), AtrousAuxiliary
+    elif atrous_branches != 4:
         raise UserError(f"--deeplabv2_head: chooses among atrous branches, {name} has none; --head deeplabv2")
-    return HEADS[name](backbone, num_classes), AuxiliaryHead(backbone, num_classes)
+    return HEADS[name](*arguments), build_auxiliary(*arguments) if auxiliary else None

@@ -1,7 +1,8 @@
 """DeepLabV2's atrous classifiers (Chen et al., TPAMI 2018), one on layer4 and an auxiliary one on layer3
 (AdaptSegNet, Tsai et al., CVPR 2018).
 
-The code that AdaptSegNet, MaxSquare and SNR share has four branches and sums two of them.
+The code that AdaptSegNet, MaxSquare and SNR share has four branches and sums two of them. For VGG, DeepLab
+has two fully connected layers as atrous convolutions before the classifier.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ DILATIONS = (6, 12, 18, 24)
 # What --deeplabv2_head says -> how many branches are summed.
 BRANCHES = {"four_branch": 4, "two_branch": 2}
 WEIGHT_DEVIATION = 0.01
+HIDDEN_DILATION = 4
 
 
 class AtrousClassifier(nn.Module):
@@ -50,21 +52,42 @@ class AtrousAuxiliary(AtrousClassifier):
 
 
 class DeepLabV2(nn.Module):
-    """The main classifier on layer4; logits at picture size."""
+    """The main classifier on layer4; logits at picture size.
+
+    Attributes:
+        hidden_channels: of the 3x3 convolutions of dilation 4, each with a ReLU, before the classifier.
+        embedding_channels: taps, with their channels, that a contrastive method may project.
+    """
 
     auxiliary_weight = 0.1
     learning_rate_factor = 10.0
     smallest_batch = 1
+    hidden_channels: tuple[int, ...] = ()
 
     def __init__(self, backbone: Backbone, num_classes: int, summed: int = len(DILATIONS)) -> None:
         """``summed``: how many of the four branches count; raises a UserError unless it is 4 or 2."""
         super().__init__()
         if summed not in BRANCHES.values():
             raise UserError(f"atrous_branches {summed}: choose 4 or 2 (--deeplabv2_head)")
-        self.classifier = AtrousClassifier(backbone.channels["layer4"], num_classes, summed)
-        self.embedding_channels: dict[str, int] = {}
+        channels = backbone.channels["layer4"]
+        self.hidden = nn.Sequential()
+        for given in self.hidden_channels:
+            rate = HIDDEN_DILATION
+            self.hidden.append(nn.Conv2d(channels, given, 3, padding=rate, dilation=rate))
+            self.hidden.append(nn.ReLU(inplace=True))
+            channels = given
+        self.classifier = AtrousClassifier(channels, num_classes, summed)
+        self.embedding_channels = {"decoder": channels} if self.hidden_channels else {}
 
     def forward(self, features: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits at ``size``; ``decoder_logits`` are those on layer4's grid."""
-        logits = self.classifier(features["layer4"])
-        return resize(logits, size), {"decoder_logits": logits}
+        """Logits at ``size``; taps on layer4's grid, ``decoder_logits`` being those before resizing."""
+        decoded = self.hidden(features["layer4"])
+        logits = self.classifier(decoded)
+        taps = {"decoder": decoded} if self.hidden_channels else {}
+        return resize(logits, size), {**taps, "decoder_logits": logits}
+
+
+class DeepLabV2FullyConnected(DeepLabV2):
+    """DeepLabV2 for VGG: the fully connected layers fc6 and fc7 as convolutions, then the classifier."""
+
+    hidden_channels = (1024, 1024)

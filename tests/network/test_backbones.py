@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 from loss.segmentation import auxiliary_cross_entropy, cross_entropy
 from network import SegmentationNet, create_network, list_backbones
 from network.backbone import BACKBONES
+from network.input_spec import CAFFE, IMAGENET
 from network.restore import load_network
 from network.sites import NO_SITES, NUM_SITES, SITE_LAYERS, STAGES, WHITENED_CODES
 from utils.checkpoint import save_checkpoint
@@ -35,7 +37,7 @@ def test_one_training_step_reaches_every_parameter(name: str):
     assert output.aux_logits is None
 
 
-HEAVY = ("resnet50_caffe", "resnet101", "resnet152", "resnext", "wide")
+HEAVY = ("resnet50_caffe", "resnet101", "resnet152", "resnext", "vgg", "wide")
 
 
 @pytest.mark.parametrize(
@@ -70,10 +72,10 @@ def feature_sizes(name: str, stride: int, partial: bool) -> dict[str, tuple[int,
     """Channels and input pixels per output pixel of every stage, as a forward pass on no data shows them."""
     with torch.device("meta"):
         backbone = BACKBONES[name](name, stride, NO_SITES, partial).eval()
-        # One more than a multiple of 32: pixels are at the same places whichever way a backbone rounds.
         features = backbone(torch.empty(1, 3, 129, 129))
     assert {stage: f.shape[1] for stage, f in features.items()} == backbone.channels
-    strides = {stage: 128 // (f.shape[-1] - 1) for stage, f in features.items()}
+    # The nearest power of two: backbones differ in how they round.
+    strides = {stage: 2 ** round(math.log2(129 / f.shape[-1])) for stage, f in features.items()}
     assert strides == backbone.strides
     return {stage: (f.shape[1], strides[stage]) for stage, f in features.items()}
 
@@ -95,6 +97,7 @@ def test_output_stride_is_what_comes_out(name: str, partial: bool):
         ("resnet101_3x3stem", [(128, 4), (256, 4), (512, 8), (1024, 16), (2048, 16)]),
         ("mobilenet_v2", [(16, 2), (32, 8), (64, 16), (320, 16), (1280, 16)]),
         ("shufflenet_v2_x1_0", [(24, 4), (116, 8), (232, 16), (464, 16), (1024, 16)]),
+        ("vgg16_bn", [(64, 2), (128, 4), (256, 8), (512, 16), (512, 16)]),
         ("mnasnet0_5", [(8, 2), (24, 8), (48, 16), (160, 16), (1280, 16)]),
         ("mnasnet1_0", [(16, 2), (40, 8), (96, 16), (320, 16), (1280, 16)]),
     ],
@@ -103,7 +106,9 @@ def test_published_feature_sizes(name: str, stages: list[tuple[int, int]]):
     assert feature_sizes(name, 16, partial=False) == dict(zip(STAGES, stages, strict=True))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d", "resnet50_caffe"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "resnet50", "resnext50_32x4d", "resnet50_caffe", "resnet50_caffe_rgb"]
+)
 def test_whole_stages_are_dilated(name: str):
     """As published for residual networks: every 3x3 of the stage alike, the formerly strided one included."""
     with torch.device("meta"):
@@ -112,6 +117,19 @@ def test_whole_stages_are_dilated(name: str):
         convs = [m for m in getattr(backbone, stage).modules() if isinstance(m, nn.Conv2d)]
         assert {conv.dilation[0] for conv in convs if conv.kernel_size[0] == 3} == {dilation}
         assert all(conv.stride == (1, 1) for conv in convs) == (dilation > 1)
+
+
+@pytest.mark.parametrize("stride, pooled, last", [(32, 5, 1), (16, 4, 1), (8, 3, 2)])
+def test_vgg_leaves_out_its_last_poolings(stride: int, pooled: int, last: int):
+    """At output stride 8 as published in DeepLabV2: conv5 alone is dilated."""
+    with torch.device("meta"):
+        backbone = BACKBONES["vgg16_bn"]("vgg16_bn", stride, NO_SITES, False)
+    kinds = [nn.MaxPool2d if number < pooled else nn.Identity for number in range(len(STAGES))]
+    assert [type(getattr(backbone, stage)[-1]) for stage in STAGES] == kinds
+    for stage in STAGES:
+        convs = [m for m in getattr(backbone, stage) if isinstance(m, nn.Conv2d)]
+        dilation = last if stage == "layer4" else 1
+        assert all(conv.dilation == conv.padding == (dilation, dilation) for conv in convs)
 
 
 def test_partial_dilation_is_that_of_the_published_mobilenet():
@@ -132,7 +150,9 @@ SITED_BACKBONES = [
     "resnet18",
     "resnet50",
     "resnet50_caffe",
+    "resnet50_caffe_rgb",
     "resnet101_3x3stem",
+    "vgg16_bn",
     "mobilenet_v2",
     "shufflenet_v2_x1_0",
     "mnasnet0_5",
@@ -185,6 +205,19 @@ def test_the_norm_of_a_caffe_stem_stands_still_but_a_layer_in_its_place_learns(c
         2: {},
         4: {"weight": True, "bias": True},
     }[code]
+
+
+def test_a_caffe_network_for_rgb_pictures_differs_in_pictures_and_stem():
+    with torch.device("meta"):
+        caffe, rgb = (create_network(f"resnet50_caffe{variant}") for variant in ("", "_rgb"))
+    assert (caffe.input_spec, rgb.input_spec) == (CAFFE, IMAGENET)
+    trained = [{key for key, p in net.named_parameters() if p.requires_grad} for net in (caffe, rgb)]
+    assert trained[1] - trained[0] == {"backbone.bn1.weight", "backbone.bn1.bias"}
+    assert trained[0] < trained[1] == {key for key, _ in rgb.named_parameters()}
+    for backbone in (caffe.backbone, rgb.backbone):
+        first = backbone.layer2[0]
+        assert (first.conv1.stride, first.conv2.stride) == ((2, 2), (1, 1))
+        assert backbone.maxpool.ceil_mode
 
 
 def test_whitening_features_are_those_of_forward_and_stop_after_the_last_site():

@@ -119,10 +119,28 @@ def test_a_run_starts_from_their_file_and_takes_what_fits_if_asked(tmp_path: Pat
     )
     # SNR starts from a network without it, as published, only in part.
     method.network = small_network(snr_stages=(1, 2, 3))
-    with pytest.raises(UserError, match="18 missing.*--partial_load"):
+    with pytest.raises(UserError, match="trained with snr_stages .*--partial_load"):
         load_start(method, path)
     load_start(method, path, partial=True)
     assert torch.equal(method.network.backbone.conv1.weight, theirs.backbone.conv1.weight)
+
+
+@pytest.mark.parametrize("other", [{"atrous_branches": 4}, {"output_stride": 16}, {"backbone": "resnet50"}])
+def test_a_run_of_another_network_does_not_start_from_their_file(
+    other: dict[str, object], tmp_path: Path
+) -> None:
+    path = write_released_file(tmp_path / "theirs.pth", to_deeplabv2(small_network().state_dict()))
+    method = nn.Module()
+    method.network = small_network(**other)
+    with pytest.raises(UserError, match=f"was trained with {next(iter(other))} .*--partial_load"):
+        load_start(method, path)
+
+
+def test_files_that_do_not_count_batches_load(tmp_path: Path) -> None:
+    state = to_deeplabv2(small_network().state_dict())
+    old = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    network, _ = load_network(write_released_file(tmp_path / "old.pth", old))
+    assert network.backbone.bn1.num_batches_tracked == 0
 
 
 def test_there_and_back_is_exact(tmp_path: Path) -> None:

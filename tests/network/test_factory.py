@@ -163,6 +163,14 @@ def test_input_spec_prepares_bytes_and_fractions_alike():
     torch.testing.assert_close(bgr.prepare(images).flatten(), torch.tensor([255.0 - 104, 128 - 117, 0 - 123]))
 
 
+def test_renormalised_pictures_have_the_colours_of_another_data_set():
+    fractions = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    statistics = torch.rand(2, 2, 3, generator=torch.Generator().manual_seed(1))
+    expected = fractions * statistics[:, 0, :, None, None] + statistics[:, 1, :, None, None]
+    for spec in (IMAGENET, CAFFE):
+        torch.testing.assert_close(spec.prepare(fractions, statistics), spec.prepare(expected))
+
+
 def test_a_convolution_does_the_same_on_other_pictures():
     torch.manual_seed(0)
     pictures, others = (torch.randint(0, 256, (1, 3, 6, 6)).byte() for _ in range(2))

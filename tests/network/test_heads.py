@@ -30,14 +30,15 @@ def aggregation_network(backbone: str = "resnet18", stride: int = 16) -> Segment
 
 @pytest.mark.parametrize("head", HEADS)
 def test_taps_are_what_the_head_says(head: str) -> None:
-    network = create_network("resnet18", head=head).eval()
+    network = create_network("resnet18", head=head, output_stride=32).eval()
     with torch.no_grad():
         output = network(picture_batch())
     taps = output.features
-    embedded = {} if head == "deeplabv2" else {"decoder_input": 304, "decoder": 256}
-    assert network.head.embedding_channels == embedded
+    embedded = {"deeplabv2": {}, "fcn8s": {}, "deeplabv2_fc": {"decoder": 1024}}
+    assert network.head.embedding_channels == embedded.get(head, {"decoder_input": 304, "decoder": 256})
+    side = 2 if head == "deeplabv2_fc" else 16
     for name, channels in network.head.embedding_channels.items():
-        assert taps[name].shape == (2, channels, 16, 16)
+        assert taps[name].shape == (2, channels, side, side)
     final = taps["final_logits"] if head == "aggregation" else output.logits
     assert torch.equal(resize(taps["decoder_logits"], (64, 64)), final)
 
@@ -57,9 +58,10 @@ def test_aggregation_works_at_every_output_stride(backbone: str, stride: int) ->
 
 
 @pytest.mark.parametrize(
-    # A Caffe network rounds up where the branches round down: test_grids_that_differ_by_rounding_are_matched.
+    # A Caffe network rounds up where the branches round down, a VGG the other way round:
+    # test_grids_that_differ_by_rounding_are_matched.
     ("backbone", "stride"),
-    [case for case in strides_of_all() if not case[0].endswith("_caffe")],
+    [case for case in strides_of_all() if "_caffe" not in case[0] and not case[0].startswith("vgg")],
 )
 def test_branches_end_on_the_grid_of_layer4(backbone: str, stride: int) -> None:
     with torch.device("meta"):

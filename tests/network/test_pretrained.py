@@ -62,6 +62,45 @@ def test_regrouped_backbones_find_their_library_names(name: str, tmp_path: Path)
         torch.testing.assert_close(classifier(last.mean((2, 3))), library(x))
 
 
+def test_vgg_takes_the_librarys_features_and_leaves_its_classifier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As a file or by download. Only the features: the whole library model has 138 million weights."""
+    torch.manual_seed(1)
+    features = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["D"], batch_norm=True).eval()
+    library = {f"features.{key}": value for key, value in features.state_dict().items()}
+    library["classifier.6.bias"] = torch.zeros(1000)
+    torch.save(library, tmp_path / "weights.pth")
+    network = create_network("vgg16_bn", output_stride=32, wt_layer=(0, 0, 0, 4, 0, 0, 0)).eval()
+    load_imagenet_weights(network, tmp_path / "weights.pth")
+    assert torch.equal(network.backbone.layer3[3].weight, features[27].weight)
+    urls = []
+    monkeypatch.setattr(
+        torch.hub, "load_state_dict_from_url", lambda url, *_, **__: urls.append(url) or library
+    )
+    network = create_network("vgg16_bn", output_stride=32).eval()
+    load_imagenet_weights(network)
+    assert urls[0].endswith("/vgg16_bn-6c64b313.pth")
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(network.backbone(x)["layer4"], features(x))
+
+
+def test_a_caffe_network_for_rgb_pictures_takes_the_librarys_weights_as_they_are(tmp_path: Path):
+    """And has those of a network for Caffe's pictures converted."""
+    torch.manual_seed(1)
+    library = torchvision.models.resnet50(weights=None).state_dict()
+    torch.save(library, tmp_path / "resnet50.pth")
+    torch.save({f"Scale.{key}": value for key, value in library.items()}, tmp_path / "caffe.pth")
+    network = create_network("resnet50_caffe_rgb", head="deeplabv2", output_stride=8)
+    load_imagenet_weights(network, tmp_path / "resnet50.pth")
+    assert all(torch.equal(value, library[key]) for key, value in network.backbone.state_dict().items())
+    load_imagenet_weights(network, tmp_path / "caffe.pth")
+    converted = IMAGENET.convert_convolution(library["conv1.weight"], CAFFE)
+    assert torch.equal(network.backbone.conv1.weight, converted)
+    assert torch.equal(network.backbone.bn1.weight, library["bn1.weight"])
+
+
 def caffe_network() -> SegmentationNet:
     return create_network("resnet50_caffe", head="deeplabv2", output_stride=8, snr_stages=(1, 2, 3))
 

@@ -51,11 +51,23 @@ class Split:
     layouts: tuple[Layout, ...]
     only: str = ""
     without: str = ""
+    evenly: int | None = None
+    """Of what is left, sorted by name, only this many pictures at equal distances; all where they are
+    fewer.
+    """
 
     @property
     def labelled(self) -> bool:
         """Whether its pictures have labels."""
         return all(layout.labels is not None for layout in self.layouts)
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Mean and standard deviation of red, green and blue over all pixels, as parts of the greatest value."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,8 @@ class DatasetSpec:
     """Where labelled frames of its training sequences are that belong to no split."""
     further_root_names: tuple[str, ...] = ()
     """Other names that its folder under ``--data_root`` may have."""
+    statistics: ChannelStatistics | None = None
+    """Published ones; :mod:`datasets.statistics` measures those of other data sets."""
 
     @property
     def environment_variable(self) -> str:
@@ -244,6 +258,18 @@ def _kitti(fold: int) -> dict[str, Split]:
     return {"train": Split(layouts, without=val), "val": Split(layouts, only=val)}
 
 
+# The part of GTAV that DA-SAC trains on: its first 10,000 pictures, whichever official split they are in. Of
+# their published division only the sizes are known, 9,000 and 1,000; neighbours are frames of one sequence,
+# so here the last 1,000 are val.
+_GTAV_FIRST = Layout("images", "labels")
+_GTAV_9K = Split((_GTAV_FIRST,), only=r"0([0-8]\d{3}|9000)$")
+_GTAV_1K = Split((_GTAV_FIRST,), only=r"(09\d{3}|10000)$", without="09000$")
+
+# Published with DA-SAC (Araslanov and Roth, CVPR 2021).
+_CITYSCAPES_STATISTICS = ChannelStatistics((0.300, 0.344, 0.297), (0.175, 0.180, 0.177))
+_GTAV_STATISTICS = ChannelStatistics((0.481, 0.479, 0.465), (0.243, 0.239, 0.237))
+_SYNTHIA_STATISTICS = ChannelStatistics((0.315, 0.278, 0.248), (0.225, 0.214, 0.210))
+
 _SYNTHIA_CLASS_SETS = (labels.CITYSCAPES_19, labels.SYNTHIA_16, labels.SYNTHIA_13)
 _DAY, _DUSK = "(0006R0|0016E5)_", "0001TP_"
 
@@ -257,6 +283,7 @@ CATALOG: dict[str, DatasetSpec] = {
             labels.CITYSCAPES_IDS,
             city_folds=2,
             nearby_frames=_CITYSCAPES_FRAMES,
+            statistics=_CITYSCAPES_STATISTICS,
         ),
         DatasetSpec(
             "gtav",
@@ -268,6 +295,7 @@ CATALOG: dict[str, DatasetSpec] = {
             },
             labels.GTAV,
             city_folds=2,
+            statistics=_GTAV_STATISTICS,
         ),
         DatasetSpec(
             "synthia",
@@ -275,6 +303,7 @@ CATALOG: dict[str, DatasetSpec] = {
             {split: _synthia(split) for split in ("train", "val")},
             labels.SYNTHIA,
             _SYNTHIA_CLASS_SETS,
+            statistics=_SYNTHIA_STATISTICS,
         ),
         DatasetSpec(
             "bdd100k", "bdd100k", {split: _bdd100k(split) for split in ("train", "val")}, labels.TRAIN_IDS
@@ -293,6 +322,21 @@ CATALOG: dict[str, DatasetSpec] = {
             labels.CITYSCAPES_IDS,
             evaluation={"robustnet": EvaluationTransform(size=(376, 1242))},
             folds=(_kitti(1), _kitti(2)),
+        ),
+        # Labelled pictures of the training split that DA-SAC chooses its checkpoints by. Only their number is
+        # known; these are every sixth or so.
+        DatasetSpec(
+            "cityscapes_val2",
+            "cityscapes",
+            {"val": replace(_cityscapes("train"), evenly=500)},
+            labels.CITYSCAPES_IDS,
+        ),
+        DatasetSpec(
+            "gtav_10k",
+            "gtav",
+            {"train": _GTAV_9K, "val": _GTAV_1K},
+            labels.GTAV,
+            statistics=_GTAV_STATISTICS,
         ),
         _camvid("camvid", train=("train", ""), val=("val", ""), test=("test", "")),
         _camvid("camvid_day", train=("train", _DAY), val=("val", _DAY)),

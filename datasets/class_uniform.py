@@ -8,8 +8,7 @@ right and lower edge included.
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +17,8 @@ import numpy as np
 
 from datasets.labels import NUM_CLASSES
 from datasets.parallel import threaded_map
+from datasets.scan_cache import Arrays, cached_arrays, fingerprint
 from datasets.segmentation import Draw, SegmentationSet
-from utils.files import atomic_write
 from utils.seeding import generator
 
 if TYPE_CHECKING:
@@ -89,41 +88,24 @@ def scan(
     """
     cache = None
     if cache_dir is not None:
-        name = f"{dataset.spec.name}_{dataset.split}_tile{tile}_{_fingerprint(dataset, tile)[:16]}.npz"
-        cache = Path(cache_dir) / name
-        if (found := _load(cache)) is not None:
-            return found
+        coding = dataset.spec.coding
+        labels = ((pair.name, pair.label) for pair in dataset.pairs)
+        key = fingerprint(labels, coding.name, coding.table.tolist(), tile)
+        cache = Path(cache_dir) / f"{dataset.spec.name}_{dataset.split}_tile{tile}_{key}.npz"
 
     def scan_one(index: int) -> tuple[np.ndarray, np.ndarray]:
         points, pixels = tile_centroids(dataset.read_label(index), tile)
         return np.insert(points, 1, index, axis=1), pixels
 
-    description = f"centroids of {dataset.spec.name} {dataset.split}"
-    results = threaded_map(scan_one, range(len(dataset)), description, threads)
-    points = np.concatenate([points for points, _ in results])
-    pixels = np.stack([pixels for _, pixels in results])
-    points = points[np.argsort(points[:, 0], kind="stable")]
-    centroids = TileCentroids(points, pixels.sum(0), (pixels > 0).sum(0))
-    if cache is not None:
-        with atomic_write(cache) as temporary:
-            np.savez_compressed(temporary, **vars(centroids))
-    return centroids
+    def scan_all() -> Arrays:
+        description = f"centroids of {dataset.spec.name} {dataset.split}"
+        results = threaded_map(scan_one, range(len(dataset)), description, threads)
+        points = np.concatenate([points for points, _ in results])
+        pixels = np.stack([pixels for _, pixels in results])
+        points = points[np.argsort(points[:, 0], kind="stable")]
+        return {"points": points, "pixels": pixels.sum(0), "pictures": (pixels > 0).sum(0)}
 
-
-def _fingerprint(dataset: SegmentationSet, tile: int) -> str:
-    stats = ((pair.name, pair.label.stat()) for pair in dataset.pairs)
-    files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    coding = dataset.spec.coding
-    return hashlib.sha256(json.dumps([files, coding.name, coding.table.tolist(), tile]).encode()).hexdigest()
-
-
-def _load(cache: Path) -> TileCentroids | None:
-    try:
-        with np.load(cache) as saved:
-            return TileCentroids(saved["points"], saved["pixels"], saved["pictures"])
-    # Whatever is wrong with the file, making it anew is right.
-    except Exception:
-        return None
+    return TileCentroids(**cached_arrays(cache, scan_all))
 
 
 def epoch_draws(
@@ -134,14 +116,15 @@ def epoch_draws(
     fraction: float = 0.0,
     max_cu_epoch: int | None = None,
     additional: Additional | None = None,
+    train_ids: Sequence[int] = range(NUM_CLASSES),
 ) -> list[Draw]:
     """One epoch's list of draws, as long as there are pictures: a pure function of (seed, epoch).
 
-    Each class that has centroids gives int(length * fraction / 19) draws around them, the rest are whole
-    random pictures; both are drawn without replacement until they run out. Without centroids every picture
-    comes once. (The published list is shorter where classes are missing.) Up to epoch ``max_cu_epoch`` the
-    ``additional`` pictures are drawn too, after it only the ``pictures`` of the split and their
-    ``centroids``; the length is the same.
+    Each of ``train_ids`` that has centroids gives int(length * fraction / their number) draws around them,
+    the rest are whole random pictures; both are drawn without replacement until they run out. Without
+    centroids every picture comes once. (The published list is shorter where classes are missing.) Up to epoch
+    ``max_cu_epoch`` the ``additional`` pictures are drawn too, after it only the ``pictures`` of the split
+    and their ``centroids``; the length is the same.
     """
     rng = generator(seed, epoch, 0, _EPOCH_LIST)
     length = pictures
@@ -151,8 +134,8 @@ def epoch_draws(
             pictures, centroids = length, additional.centroids
     chosen: list[tuple[int, tuple[int, int] | None]] = []
     if centroids is not None:
-        per_class = int(length * fraction / NUM_CLASSES)
-        for train_id in range(NUM_CLASSES):
+        per_class = int(length * fraction / len(train_ids))
+        for train_id in train_ids:
             points = centroids.of_class(train_id)
             for picture, x, y in points[_cycle(len(points), per_class, rng)].tolist():
                 chosen.append((picture, (x, y)))

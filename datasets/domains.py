@@ -42,8 +42,8 @@ class Domains:
         num_classes: int = NUM_CLASSES,
         windows: Windows | None = None,
     ) -> None:
-        """``args`` carries the flags of ``config.add_data_arguments``; labels come in the classes of a
-        network of ``num_classes``. Scores are of what it says of ``windows``, by default the picture alone.
+        """``args`` carries the flags of ``datasets.flags.add_data_arguments``; labels come in the classes of
+        a network of ``num_classes``. Scores are of what it says of ``windows``, by default the picture alone.
         """
         self.windows = windows or Windows("pooling")
         self.classes: ClassSet = class_set_of(num_classes)
@@ -187,8 +187,8 @@ def divided_spec(name: str, cv: int, gtav_split: str | None) -> DatasetSpec:
 def split_pictures(name: str, args: argparse.Namespace, configured: Mapping[str, str]) -> list[Source]:
     """The pictures of one split, for programs that only predict: labels are not looked for.
 
-    ``args`` carries ``data_root``, ``split`` and the flags of ``config.add_division_arguments``. Raises
-    :class:`UserError` naming the setting, folder or file that is wrong.
+    ``args`` carries ``data_root``, ``split`` and the flags of ``datasets.flags.add_division_arguments``.
+    Raises :class:`UserError` naming the setting, folder or file that is wrong.
     """
     dataset = divided_spec(name, args.cv, args.gtav_split)
     root = resolve_root(dataset, args.data_root, configured)

@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from datasets.catalog import DatasetSpec, Layout, Split
 from datasets.parallel import threaded_map
 from datasets.reading import read_size
 from datasets.split_lists import read_ids
 from utils.errors import UserError
+
+Item = TypeVar("Item")
 
 
 class Pair(NamedTuple):
@@ -49,6 +51,8 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
         pictures = sorted(_listed_pictures(folder, layout, files, split))
     else:
         pictures = sorted(_pictures(folder, layout, files))
+    if files.evenly is not None:
+        pictures = evenly_spaced(pictures, files.evenly)
     if not pictures:
         raise UserError(f"{folder}: no pictures of {spec.name} {split} (*{layout.picture_suffixes[0]}) here")
     for (name, path), (next_name, next_path) in zip(pictures, pictures[1:], strict=False):
@@ -66,6 +70,12 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise UserError(f"{missing[0].image} has no label: {missing[0].label} does not exist{more}")
     return pairs
+
+
+def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
+    """``count`` of the ``items`` at equal distances, the first among them; all where they are fewer."""
+    count = min(count, len(items))
+    return [items[place * len(items) // count] for place in range(count)]
 
 
 def check_sizes(pairs: Sequence[Pair]) -> list[tuple[int, int]]:

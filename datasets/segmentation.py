@@ -52,8 +52,8 @@ class Transform(Protocol):
 class SegmentationSet(Dataset):
     """One split of one data set.
 
-    A sample is what ``transform`` returns (see :mod:`transforms.pipeline`) plus ``name`` (str) and
-    ``index`` (int). Its label is in the classes of a network that has just ``classes``, ``IGNORE_LABEL``
+    A sample is what ``transform`` returns (see :mod:`transforms.pipeline`) plus ``constants``, ``name`` (str)
+    and ``index`` (int). Its label is in the classes of a network that has just ``classes``, ``IGNORE_LABEL``
     where it has none. It is a pure function of (``seed``, draw): the same on any worker, rank, or after any
     resume. With ``labelled=False`` label files are neither looked for nor read. Raises :class:`UserError`
     naming the file or folder at fault.
@@ -76,6 +76,8 @@ class SegmentationSet(Dataset):
         self.transform = transform
         self.seed = seed
         self.pairs = list_pairs(spec, split, self.root, labelled)
+        self.constants: dict[str, torch.Tensor] = {}
+        """What every sample of this data set has, beside what ``transform`` returns."""
         self.boost: list[Pair] = []
         """Pictures that only draws around a centroid name, by indices from ``len(self)`` on."""
 
@@ -105,7 +107,8 @@ class SegmentationSet(Dataset):
         if label is not None:
             label = cv2.LUT(label, self.classes.class_of_train_id)
         rng = generator(self.seed, draw.epoch, draw.position, _SOURCES * draw.source)
-        return {**self.transform(image, label, draw.centroid, rng), "name": pair.name, "index": draw.index}
+        transformed = self.transform(image, label, draw.centroid, rng)
+        return {**transformed, **self.constants, "name": pair.name, "index": draw.index}
 
     def read_label(self, index: int) -> np.ndarray:
         """Train ids of one picture, uint8 H x W, at native size."""

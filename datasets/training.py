@@ -13,7 +13,9 @@ from datasets.domains import Domains, cache_folder
 from datasets.loaders import Loader, TrainingSampler, share_loader, training_loader
 from datasets.segmentation import Draw, SegmentationSet, Transform
 from datasets.sources import EpochDraws, Sources, domain_uniform, image_uniform
-from datasets.target import TargetBatches, target_seed
+from datasets.statistics import renormalisation, statistics_of
+from datasets.target import target_batches, target_seed
+from transforms.multi_crop import MultiCropTransform
 from transforms.pipeline import WEAK_JITTER, CovarianceTransform, MaxSquareTransform, TrainTransform
 from utils import distributed
 from utils.errors import UserError
@@ -51,11 +53,20 @@ def training_transform(
     )
 
 
+def unlabelled_transform(
+    args: argparse.Namespace, views: Sequence[str], color_jitter: Sequence[float], name: str | None
+) -> Transform:
+    """What a target picture goes through: as a source's, or groups of crops, called "multi_crop"."""
+    if name == "multi_crop":
+        return MultiCropTransform(args.target_crop_size or args.crop_size, args.group_size)
+    return training_transform(args, views, color_jitter, labelled=False)
+
+
 class TrainingLoaders:
     """The training data of one run, epoch by epoch of its source domains.
 
-    ``views``, ``color_jitter`` and ``domains`` are what the method declares (see ``methods.base.Method``);
-    with a target among ``domains``, ``--target_dataset`` is opened without labels.
+    ``views``, ``color_jitter``, ``domains`` and ``target_transform`` are what the method declares (see
+    ``methods.base.Method``); with a target among ``domains``, ``--target_dataset`` is opened without labels.
 
     Raises:
         UserError: naming the setting, folder or file that is wrong.
@@ -68,6 +79,7 @@ class TrainingLoaders:
         views: tuple[str, ...],
         color_jitter: Sequence[float] = WEAK_JITTER,
         domains: tuple[str, ...] = ("source",),
+        target_transform: str | None = None,
     ) -> None:
         self.data = data
         self.seed: int = args.seed
@@ -81,9 +93,13 @@ class TrainingLoaders:
         adapts = "target" in domains
         # The loaders of both domains work at the same time: each has half of the processes.
         workers = -(-data.workers // 2) if adapts else data.workers
-        unlabelled = training_transform(args, views, color_jitter, labelled=False)
-        self.target = target_batches(data, args, unlabelled, workers) if adapts else None
-        print_notices(args)
+        unlabelled = unlabelled_transform(args, views, color_jitter, target_transform)
+        targets = open_target(data, args, unlabelled) if adapts else []
+        together = args.processes_per_group if target_transform == "multi_crop" else 1
+        self.target = target_batches(targets, args, workers, together) if adapts else None
+        if args.renormalise in ("published", "measured"):
+            renormalise(sources, targets, args)
+        print_notices([*notices(args), *scored_targets(targets, self.data, args)])
         # The scan reads every label once and keeps the result, so a bad label value is found here, not hours
         # later.
         draws = [self._draws_of_epoch(source, args) for source in sources]
@@ -127,6 +143,7 @@ class TrainingLoaders:
             fraction=args.class_uniform_pct,
             max_cu_epoch=args.max_cu_epoch,
             additional=additional,
+            train_ids=source.classes.train_ids,
         )
 
     @staticmethod
@@ -170,36 +187,75 @@ def _part(values: Any, part: int, parts: int) -> Any:
     return values[part * size : (part + 1) * size]
 
 
-def target_batches(
-    data: Domains, args: argparse.Namespace, transform: Transform, workers: int
-) -> TargetBatches:
+def open_target(data: Domains, args: argparse.Namespace, transform: Transform) -> list[SegmentationSet]:
     """The pictures of ``--target_dataset``; label files are neither looked for nor read."""
     seed = target_seed(args.seed)
-    sets = [
+    return [
         data.open(name, args.target_split, transform, seed, labelled=False) for name in args.target_dataset
     ]
-    return TargetBatches(sets, args.bs_mult, seed, workers)
 
 
-def print_notices(args: argparse.Namespace) -> None:
+def renormalise(
+    sources: Sequence[SegmentationSet], targets: Sequence[SegmentationSet], args: argparse.Namespace
+) -> None:
+    """Have every sample of ``sources`` say how it gets the channel statistics of the first target data set:
+    ``renormalisation``, float32 2 x 3 (see :func:`datasets.statistics.renormalisation`).
+
+    Raises:
+        UserError: there is no target.
+    """
+    if not targets:
+        raise UserError(
+            f"--renormalise {args.renormalise}: gives sources the channel statistics of a target, but the "
+            f"method {args.method} uses none; drop the flag or choose another --method"
+        )
+    published, folder = args.renormalise == "published", cache_folder(args)
+    with distributed.main_process_first():
+        of_target = statistics_of(targets[0], published, folder)
+        for source in sources:
+            of_source = statistics_of(source, published, folder)
+            source.constants["renormalisation"] = renormalisation(of_source, of_target)
+
+
+def print_notices(lines: Sequence[str]) -> None:
+    """Print them, once in all processes."""
+    if distributed.is_main():
+        for line in lines:
+            print(line, flush=True)
+
+
+def scored_targets(targets: Sequence[SegmentationSet], data: Domains, args: argparse.Namespace) -> list[str]:
+    """A line for every target data set whose pictures are adapted to and scored as well."""
+    lines = []
+    for target in targets:
+        name = target.spec.name
+        if name in args.val_dataset and args.target_split == "train":
+            scored = data.open(name, "val", target.transform, labelled=False)
+            if {pair.image for pair in target.pairs} & {pair.image for pair in scored.pairs}:
+                lines.append(
+                    f"--target_dataset {name}: pictures that are scored are adapted to, unlabelled; "
+                    "say transductive beside the score"
+                )
+    return lines
+
+
+def notices(args: argparse.Namespace) -> list[str]:
     """A line for every setting by which a score of this run is not what it looks like."""
-    notices = []
+    lines = []
     if args.city_mode == "trainval":
-        notices.append(
+        lines.append(
             f"--city_mode trainval: the val pictures of {' '.join(args.dataset)} are trained on too, "
             "so their scores say nothing about unseen pictures"
         )
     targets = args.target_dataset or []
     if targets and args.target_split != "train":
-        notices.append(
+        lines.append(
             f"--target_split {args.target_split}: pictures of {' '.join(targets)} that may be scored are "
             "adapted to, without their labels"
         )
-    notices += [
+    lines += [
         f"--target_dataset {name}: is a source domain, too; with its labels there is nothing to adapt to"
         for name in targets
         if name in args.dataset
     ]
-    if distributed.is_main():
-        for line in notices:
-            print(line, flush=True)
+    return lines

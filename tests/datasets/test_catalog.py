@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from datasets.catalog import CATALOG, KITTI_VAL_FRAMES, evaluation_transform, spec
-from datasets.pairing import list_pairs
+from datasets.pairing import _takes, list_pairs
 from utils.errors import UserError
 
 
@@ -23,7 +23,7 @@ def test_unknown_name_and_split_list_the_known() -> None:
 
 def test_names_variables_and_pickling() -> None:
     assert set(CATALOG) == {
-        *("cityscapes", "gtav", "synthia", "bdd100k", "mapillary", "kitti"),
+        *("cityscapes", "cityscapes_val2", "gtav", "gtav_10k", "synthia", "bdd100k", "mapillary", "kitti"),
         *("camvid", "camvid_day", "camvid_seq05", "camvid_dusk"),
         *("nthu_rome", "nthu_rio", "nthu_tokyo", "nthu_taipei"),
     }
@@ -102,6 +102,46 @@ def test_gtav_leaves_out_what_cannot_be_paired(tmp_path: Path) -> None:
     for name in ("12160", "12202", "12208", "12209", "19993", "19994"):
         make_pair(tmp_path / f"images/train/{name}.png", tmp_path / f"labels/train/{name}.png")
     assert [pair.name for pair in list_pairs(spec("gtav"), "train", tmp_path)] == ["12209", "19994"]
+
+
+@pytest.mark.parametrize("sorted_into_folders", [False, True])
+def test_the_first_pictures_of_gtav(tmp_path: Path, sorted_into_folders: bool) -> None:
+    ids = ["00001", "08999", "09000", "09001", "09999", "10000", "10001", "12160", "19001"]
+    for number, name in enumerate(ids):
+        folder = ("train/", "valid/", "test/")[number % 3] if sorted_into_folders else ""
+        for kind in ("images", "labels"):
+            path = tmp_path / kind / f"{folder}{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    found = {
+        split: sorted(pair.image.stem for pair in list_pairs(spec("gtav_10k"), split, tmp_path))
+        for split in ("train", "val")
+    }
+    assert found == {"train": ids[:3], "val": ids[3:6]}
+
+
+def test_the_first_pictures_of_gtav_are_ten_thousand() -> None:
+    splits = spec("gtav_10k").splits
+    numbers = {
+        name: [number for number in range(1, 24967) if _takes(split, f"{number:05d}")]
+        for name, split in splits.items()
+    }
+    assert numbers == {"train": [*range(1, 9001)], "val": [*range(9001, 10001)]}
+
+
+def test_val2_is_a_part_of_cityscapes_training_pictures(tmp_path: Path) -> None:
+    names = [f"{city}/{city}_{frame:06d}_000019" for city in ("aachen", "ulm") for frame in range(600)]
+    for name in names:
+        for path in (
+            tmp_path / f"leftImg8bit/train/{name}_leftImg8bit.png",
+            tmp_path / f"gtFine/train/{name}_gtFine_labelIds.png",
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    chosen = [pair.name for pair in list_pairs(spec("cityscapes_val2"), "val", tmp_path)]
+    assert len(chosen) == len(set(chosen)) == 500
+    assert [names.index(name) for name in chosen] == [place * 1200 // 500 for place in range(500)]
+    assert list_pairs(spec("cityscapes_val2"), "val", tmp_path, labelled=False)[7].name == chosen[7]
 
 
 def test_camvid_domains_are_disjoint_sequences(shared: Path) -> None:

@@ -163,3 +163,11 @@ def test_additional_pictures_are_drawn_up_to_an_epoch() -> None:
     late = draws(3)
     assert max(draw.index for draw in late) < 100
     assert {draw.centroid[1] for draw in late if draw.centroid} == {3}
+
+
+def test_classes_that_the_network_does_not_tell_apart_are_not_drawn_by() -> None:
+    points = np.array([[0, 2, 7, 7], [3, 0, 5, 5], [9, 1, 6, 6]])
+    centroids = TileCentroids(points, np.ones(19, dtype=np.int64), np.ones(19, dtype=np.int64))
+    draws = epoch_draws(40, 0, centroids=centroids, fraction=0.5, train_ids=[0, 9])
+    by_class = Counter(draw.centroid for draw in draws)
+    assert (by_class[(5, 5)], by_class[(6, 6)], by_class[(7, 7)]) == (0, 10, 10)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from programs import train_arguments
 
 import config
 import train
+from datasets.catalog import CATALOG, spec
 from datasets.domains import Domains
+from datasets.importance_weights import importance_weights, write_importance_weights
+from datasets.pairing import list_pairs
 from datasets.target import target_seed
 from datasets.training import TrainingLoaders
 from transforms.pipeline import WEAK_JITTER
@@ -27,9 +32,9 @@ def arguments(root: Path, tmp_path: Path, *more: str) -> argparse.Namespace:
     )
 
 
-def loaders_of(args: argparse.Namespace) -> TrainingLoaders:
+def loaders_of(args: argparse.Namespace, target_transform: str | None = None) -> TrainingLoaders:
     data = Domains(args, {}, config.TOYCITY_ROOT)
-    return TrainingLoaders(data, args, ("image",), WEAK_JITTER, BOTH)
+    return TrainingLoaders(data, args, ("image",), WEAK_JITTER, BOTH, target_transform)
 
 
 def target_names(batches) -> list[list[str]]:
@@ -100,14 +105,18 @@ def test_batches_left_over_by_accumulation_are_not_skipped(toycity: Path, tmp_pa
     assert len({name for batch in names[3:] for name in batch}) == 6
 
 
+def be_process(rank: int, processes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("utils.distributed.rank", lambda: rank)
+    monkeypatch.setattr("utils.distributed.world_size", lambda: processes)
+
+
 def test_processes_have_different_pictures(
     toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     args = arguments(toycity, tmp_path)
 
     def images(rank: int) -> list[str]:
-        monkeypatch.setattr("utils.distributed.rank", lambda: rank)
-        monkeypatch.setattr("utils.distributed.world_size", lambda: 2)
+        be_process(rank, 2, monkeypatch)
         loaders = loaders_of(args)
         assert loaders.steps_per_epoch == 1
         return [name for batch in loaders.batches(0) for name in batch["target"]["name"]]
@@ -168,9 +177,114 @@ def test_maximum_squares_augmentation_of_both(toycity: Path, tmp_path: Path) -> 
     assert batch["target"]["image"].shape == (2, 3, 32, 64)
 
 
+def test_the_target_has_a_batch_size_of_its_own(toycity: Path, tmp_path: Path) -> None:
+    loaders = loaders_of(arguments(toycity, tmp_path, "--target_bs_mult", "3"))
+    assert [len(names) for names in target_names(loaders.batches(0))] == [3, 3, 3]
+    assert {len(batch["source"]["name"]) for batch in loaders.batches(0)} == {2}
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_groups_of_crops(toycity: Path, tmp_path: Path, workers: str) -> None:
+    flags = "--group_size 3 --crop_size 48 --target_crop_size 64,32 --target_bs_mult 1".split()
+    args = arguments(toycity, tmp_path, *flags, "--num_workers", workers)
+    batches = list(loaders_of(args, "multi_crop").batches(0))
+    for batch in batches:
+        assert {name: tuple(value.shape) for name, value in batch["target"].items() if name != "name"} == {
+            "image": (1, 3, 3, 32, 64),
+            "image_clean": (1, 3, 3, 32, 64),
+            "padding": (1, 3, 32, 64),
+            "affine": (1, 3, 2, 3),
+            "affine_inverse": (1, 3, 2, 3),
+            "index": (1,),
+        }
+        assert batch["source"]["image"].shape == (2, 3, 48, 48)
+    resumed = next(loaders_of(args, "multi_crop").batches(0, 2))
+    for name, value in resumed["target"].items():
+        assert (
+            value == batches[2]["target"][name]
+            if name == "name"
+            else (torch.equal(value, batches[2]["target"][name]))
+        )
+    args = arguments(toycity, tmp_path, "--crop_size", "48", "--num_workers", workers)
+    assert next(loaders_of(args, "multi_crop").batches(0))["target"]["image"].shape == (2, 4, 3, 48, 48)
+
+
+def test_processes_of_a_group_have_the_same_batches(
+    toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = arguments(toycity, tmp_path, "--processes_per_group", "2", "--target_bs_mult", "1")
+
+    def images(rank: int, transform: str | None = "multi_crop") -> list[torch.Tensor]:
+        be_process(rank, 4, monkeypatch)
+        return [loaders_of(args, transform).target.batch(number)["image"] for number in range(3)]
+
+    of_rank = [images(rank) for rank in range(4)]
+    for number in range(3):
+        for first, second in ((0, 1), (2, 3)):
+            assert torch.equal(of_rank[first][number], of_rank[second][number])
+        assert not torch.equal(of_rank[0][number], of_rank[2][number])
+    alone = [images(rank, None) for rank in range(2)]
+    assert not torch.equal(alone[0][0], alone[1][0])
+    be_process(0, 3, monkeypatch)
+    with pytest.raises(UserError, match="--processes_per_group 2: does not divide the 3 processes"):
+        loaders_of(args, "multi_crop")
+
+
+@pytest.fixture
+def weights(toycity: Path, tmp_path: Path) -> Path:
+    """Every class is in one picture alone: class c in number c modulo 6."""
+    names = [pair.name for pair in list_pairs(spec("cityscapes"), "train", toycity / "cityscapes")]
+    pixels = np.arange(19) % 6 == np.arange(6)[:, None]
+    path = tmp_path / "weights.json"
+    write_importance_weights(path, importance_weights(names, pixels * 7, "cityscapes", "train"))
+    return path
+
+
+def test_pictures_are_drawn_by_their_classes(toycity: Path, tmp_path: Path, weights: Path) -> None:
+    flags = ["--importance_weights", str(weights), "--importance_uniform_prior"]
+
+    def drawn(prior: str, rounds: int) -> np.ndarray:
+        batches = loaders_of(arguments(toycity, tmp_path, *flags, prior)).target
+        return np.array(
+            [index for number in range(rounds) for index in batches.batch(number)["index"].tolist()]
+        )
+
+    # Six pictures of an epoch are of the classes in turn: in the first one all different.
+    assert sorted(drawn("0", 3)) == [0, 1, 2, 3, 4, 5]
+    assert len(set(drawn("1", 3))) < 6
+    by_class = np.bincount(drawn("0", 57), minlength=6)
+    # 114 draws, 6 of each class; picture 0 shows classes 0, 6, 12 and 18, the others three each.
+    assert by_class.tolist() == [24, 18, 18, 18, 18, 18]
+    again = loaders_of(arguments(toycity, tmp_path, *flags, "0.25")).target
+    jumped = loaders_of(arguments(toycity, tmp_path, *flags, "0.25")).target.batch(4)
+    for number in range(5):
+        batch = again.batch(number)
+    assert torch.equal(batch["image"], jumped["image"])
+
+
+def test_weights_are_of_one_target_and_its_pictures(toycity: Path, tmp_path: Path, weights: Path) -> None:
+    flags = ["--importance_weights", str(weights), "--target_dataset"]
+    with pytest.raises(UserError, match="weighs the pictures of one data set; name one --target_dataset"):
+        loaders_of(arguments(toycity, tmp_path, *flags, "cityscapes", "bdd100k"))
+    with pytest.raises(UserError, match=r"weights\.json: has no entry for .* \(and 5 more\)"):
+        loaders_of(arguments(toycity, tmp_path, *flags, "bdd100k"))
+
+
 def test_cities_without_training_labels_are_targets(nthu_toycity: Path, tmp_path: Path) -> None:
     args = arguments(nthu_toycity, tmp_path, "--target_dataset", "nthu_rome")
     assert len([*loaders_of(args).batches(0)]) == 3
+
+
+def test_a_target_that_is_scored_with_the_same_pictures_is_said(
+    toycity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaders_of(arguments(toycity, tmp_path, "--val_dataset", "cityscapes"))
+    assert "transductive" not in capsys.readouterr().out
+    cityscapes = spec("cityscapes")
+    splits = {**cityscapes.splits, "val": cityscapes.splits["train"]}
+    monkeypatch.setitem(CATALOG, "cityscapes", dataclasses.replace(cityscapes, splits=splits))
+    loaders_of(arguments(toycity, tmp_path, "--val_dataset", "cityscapes"))
+    assert "--target_dataset cityscapes: pictures that are scored" in capsys.readouterr().out
 
 
 def test_scored_pictures_as_target_are_said(

@@ -25,7 +25,7 @@ import config
 from datasets.domains import Domains
 from datasets.training import TrainingLoaders
 from methods import METHODS, Progress, method_named
-from methods.build import build_method, build_optimizer, wrap
+from methods.build import build_method, build_optimizer, take_over, wrap
 from methods.inspection import covariance_pictures
 from network import SegmentationNet, create_network, stated_architecture
 from network.cost import describe
@@ -64,8 +64,9 @@ class Run:
         self.method = build_method(args, network, fresh=resume_file is None)
         num_classes = self.architecture["num_classes"]
         self.domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
+        method = self.method
         self.loaders = TrainingLoaders(
-            self.domains, args, self.method.views, self.method.color_jitter, self.method.domains
+            self.domains, args, method.views, method.color_jitter, method.domains, method.target_transform
         )
         self.validation = {
             name: self.domains.evaluation_loader(name)
@@ -74,11 +75,19 @@ class Run:
         self.domains.check_labels(self.validation.values(), args)
         self.model = wrap(self.method, args, device)
         self.optimizer = build_optimizer(self.method, args, device)
+        start = []
+        if checkpoint is None and args.resume_from:
+            start = [take_over(self.method, self.optimizer, args.resume_from)]
         self.scaler = torch.amp.GradScaler(device.type, enabled=args.amp == "fp16")
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
         folder.open(vars(args), resume=resume_file is not None)
-        for line in [*family_notices(args), *config.method_notices(args)]:
+        for line in [
+            *family_notices(args),
+            *config.method_notices(args, network.config["snr_stages"]),
+            *start,
+        ]:
             folder.log(line)
+        self.last_batch: dict[str, Any] | None = None
         self.iteration, self.selection = 0, Selection(args.selection, args.dataset, args.val_dataset)
         if checkpoint is not None:
             self.restore(checkpoint)
@@ -89,8 +98,23 @@ class Run:
         """Pictures of all processes and domains that make one iteration."""
         args, sources = self.args, len(self.args.dataset)
         items = args.bs_mult * args.accumulate * distributed.world_size()
-        target = bool(args.target_dataset) * (sources if args.step_per_domain else 1)
-        return items * ((1 if args.image_uniform_sampling else sources) + target)
+        return items * (1 if args.image_uniform_sampling else sources) + self.target_pictures_per_step
+
+    @property
+    def target_pictures_per_step(self) -> int:
+        """How many of them are of the target domain; all crops of a picture count as one."""
+        args = self.args
+        if not args.target_dataset:
+            return 0
+        parts = len(args.dataset) if args.step_per_domain else 1
+        shared = args.processes_per_group if METHODS[args.method].target_transform == "multi_crop" else 1
+        groups = distributed.world_size() // shared
+        return (args.target_bs_mult or args.bs_mult) * groups * args.accumulate * parts
+
+    @property
+    def sizes_of_step(self) -> dict[str, int]:
+        """What has to stay the same when a run goes on with other processes."""
+        return {"pictures per step": self.pictures_per_step, "of the target": self.target_pictures_per_step}
 
     @property
     def last_iteration(self) -> int:
@@ -107,8 +131,8 @@ class Run:
         checkpoint = load_checkpoint(path)
         if "optimizer" not in checkpoint:
             raise UserError(f"{path}: holds weights alone, no run to go on with; use --snapshot")
-        now = {"pictures per step": self.pictures_per_step, **self.folder.plain(vars(self.args))}
-        then = {"pictures per step": checkpoint["pictures_per_step"], **checkpoint["arguments"]}
+        now = {**self.sizes_of_step, **self.folder.plain(vars(self.args))}
+        then = {**checkpoint["sizes_of_step"], **checkpoint["arguments"]}
         # A setting that the checkpoint does not know came after it, with a default that changes nothing.
         same = config.FREE_ON_RESUME | (now.keys() - then.keys())
         names = [name for name in now if name not in same and now[name] != then[name]]
@@ -138,7 +162,7 @@ class Run:
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "iteration": self.iteration,
-                "pictures_per_step": self.pictures_per_step,
+                "sizes_of_step": self.sizes_of_step,
                 "best": {name: vars(best) for name, best in self.selection.best.items()},
                 "arguments": self.folder.plain(vars(self.args)),
                 "commit": commit(),
@@ -175,11 +199,12 @@ class Run:
                 # DDP exchanges gradients during a backward that reaches every parameter; with several
                 # domains none does, so they are exchanged afterwards.
                 final = part == args.accumulate - 1 and len(self.method.domains) == 1
-                batch = batch_per_domain[domain]
+                batch = self.last_batch = batch_per_domain[domain]
                 with self.model.no_sync() if distributed.world_size() > 1 and not final else nullcontext():
                     with autocast(args.amp, self.device):
                         losses = self.model(to_device(batch, self.device), domain, self.progress)
-                    self.scaler.scale(sum(losses.values()) / args.accumulate).backward()
+                    if losses:
+                        self.scaler.scale(sum(losses.values()) / args.accumulate).backward()
                 shares = args.accumulate * self.loaders.parts
                 meter.add({name: loss / shares for name, loss in losses.items()})
         if len(self.method.domains) > 1:
@@ -200,6 +225,19 @@ class Run:
         )
         self.method.train()
         return score
+
+    def show(self) -> None:
+        """Show in TensorBoard what the method is at."""
+        self.folder.scalars(
+            {name: value.item() for name, value in self.method.scalars().items()}, self.iteration
+        )
+        if self.last_batch is not None:
+            self.method.eval()
+            pictures = self.method.pictures(
+                to_device(self.last_batch, self.device), self.domains.classes.palette
+            )
+            self.method.train()
+            self.folder.board_pictures(pictures, self.iteration)
 
     def select(self) -> None:
         """Evaluate, and keep the weights where they are the best so far by the run's rule."""
@@ -256,6 +294,7 @@ class Run:
         if end_of_epoch:
             self.method.after_epoch(Progress(self.iteration, args.max_iter, epoch), self.loaders)
         if evaluation:
+            self.show()
             self.select()
         if last or self.iteration % args.save_every == 0:
             self.save(LAST)
@@ -326,7 +365,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.manual_seed(args.seed)
     args.method = method_named(args)
     method = METHODS[args.method]
-    args.gblur = method.gaussian_blur if args.gblur is None else args.gblur
+    config.apply_method_defaults(args, method)
     config.apply_target_arguments(args, method.domains)
     stated = stated_architecture(vars(args))
     network = create_network(**{**method.architecture, **stated})

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from loss.boundary_relaxation import relaxed_cross_entropy
 from loss.class_balance import image_weighted_cross_entropy
-from loss.segmentation import auxiliary_cross_entropy, cross_entropy
+from loss.segmentation import MeanOver, auxiliary_cross_entropy, cross_entropy
 
 # Published weights of the 19 train ids, from road to bicycle: rare classes count more.
 CLASS_WEIGHTS = (0.8373, 0.9180, 0.8660, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023)
@@ -21,7 +21,8 @@ class SegmentationCriterion(nn.Module):
 
     The main loss is cross entropy, or that of ``--img_wt_loss`` or ``--jointwtborder``. The auxiliary loss is
     always cross entropy, as published. ``--cls_wt_loss`` puts fixed class weights on cross entropy, here and
-    there.
+    there. ``mean_over`` says over which pixels cross entropy is averaged; the other two losses have means of
+    their own.
 
     Attributes:
         class_weights: float, one per train id, or None. Not in the state dict: the flag says what they are.
@@ -29,8 +30,9 @@ class SegmentationCriterion(nn.Module):
 
     class_weights: Tensor | None
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    def __init__(self, arguments: argparse.Namespace, mean_over: MeanOver = "labelled") -> None:
         super().__init__()
+        self.mean_over: MeanOver = mean_over
         weights = torch.tensor(CLASS_WEIGHTS) if arguments.cls_wt_loss else None
         self.register_buffer("class_weights", weights, persistent=False)
         self.image_weighted: bool = arguments.img_wt_loss
@@ -47,8 +49,8 @@ class SegmentationCriterion(nn.Module):
             return relaxed_cross_entropy(logits, label, relax, self.strict, **self.balance)
         if self.image_weighted:
             return image_weighted_cross_entropy(logits, label, reduction=self.image_reduction, **self.balance)
-        return cross_entropy(logits, label, self.class_weights)
+        return cross_entropy(logits, label, self.class_weights, mean_over=self.mean_over)
 
     def auxiliary(self, logits: Tensor, label: Tensor) -> Tensor:
         """Auxiliary loss: logits B x classes x h x w at their own resolution, label B x H x W."""
-        return auxiliary_cross_entropy(logits, label, self.class_weights)
+        return auxiliary_cross_entropy(logits, label, self.class_weights, mean_over=self.mean_over)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+from methods.abn import AdaptiveBatchNormalisation
 from methods.base import Method, Progress
 from methods.baseline import Baseline
 from methods.blindnet import BlindNet
 from methods.diia import DomainInvariantAggregation
 from methods.isw import InstanceSelectiveWhitening
 from methods.maxsquare import MaxSquare
+from methods.restitution import RestitutionLoss
+from methods.sac import AugmentationConsistency
 from methods.snr import StyleNormalisationRestitution
 from utils.errors import UserError
 
@@ -17,15 +20,18 @@ METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         Baseline,
+        # Before those that any network may be trained with: their flags decide where both are meant.
+        StyleNormalisationRestitution,
         InstanceSelectiveWhitening,
         BlindNet,
         DomainInvariantAggregation,
-        StyleNormalisationRestitution,
         MaxSquare,
+        AdaptiveBatchNormalisation,
+        AugmentationConsistency,
     )
 }
 
-__all__ = ["METHODS", "Method", "Progress", "flags_of_others", "method_named"]
+__all__ = ["METHODS", "Method", "Progress", "declared", "flags_of_others", "method_named"]
 
 
 def method_named(arguments: argparse.Namespace) -> str:
@@ -56,8 +62,8 @@ def flags_of_others(name: str) -> dict[str, object]:
     return {flag: default for flag, default in others.items() if flag not in heeded}
 
 
-def declared(method: type[Method]) -> dict[str, object]:
-    """Flag -> default of what a method declares itself."""
+def declared(method: type[Method] | type[RestitutionLoss]) -> dict[str, object]:
+    """Flag -> default of what a method, or a part of methods, declares itself."""
     parser = argparse.ArgumentParser(add_help=False)
     method.add_arguments(parser.add_argument_group())
     return vars(parser.parse_args([]))

@@ -12,12 +12,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from loss.criterion import SegmentationCriterion
 from network import SegmentationNet, SegmentationOutput
 from transforms.pipeline import WEAK_JITTER
+from utils.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,14 @@ class Method(nn.Module, ABC):
         own_flags: switches that mean this method and no other.
         gaussian_blur: whether "image" is blurred; ``--gblur`` and ``--no_gblur`` replace it.
         color_jitter: its strength of ``transforms.pipeline.TrainTransform``; ``--color_jitter`` replaces it.
+        target_transform: what becomes of a target picture if not the same as of the source's: ``multi_crop``
+            (``transforms.multi_crop``).
+        renormalise: whose colour statistics source pictures get, of ``datasets.statistics``;
+            ``--renormalise`` replaces it.
+        restitutes: whether it has the dual restitution loss on a network with SNR.
+        bias_lr_mult: how many times faster than weights biases learn; ``--bias_lr_mult`` replaces it.
+        bias_weight_decay: weight decay of biases, ``None`` for that of all; ``--bias_weight_decay`` replaces
+            it.
     """
 
     name: ClassVar[str]
@@ -61,16 +72,29 @@ class Method(nn.Module, ABC):
     own_flags: ClassVar[tuple[str, ...]] = ()
     gaussian_blur: ClassVar[bool] = False
     color_jitter: ClassVar[tuple[float, ...]] = WEAK_JITTER
+    target_transform: ClassVar[str | None] = None
+    renormalise: ClassVar[str] = "off"
+    restitutes: ClassVar[bool] = False
+    bias_lr_mult: ClassVar[float] = 1.0
+    bias_weight_decay: ClassVar[float | None] = None
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__()
         self.network = network
         self.criterion = SegmentationCriterion(arguments)
-        stated = arguments.aux_weight
-        self.auxiliary_weight: float = network.head.auxiliary_weight if stated is None else stated
-        if self.auxiliary_weight == 0:
+        self.auxiliary_weight = self._weight_of_auxiliary(network, arguments.aux_weight)
+        self.arguments = arguments
+
+    @staticmethod
+    def _weight_of_auxiliary(network: SegmentationNet, stated: float | None) -> float:
+        if network.auxiliary is None:
+            if stated:
+                raise UserError(f"--aux_weight {stated}: this network has no auxiliary output; drop the flag")
+            return 0.0
+        weight = network.head.auxiliary_weight if stated is None else stated
+        if weight == 0:
             network.auxiliary.requires_grad_(False)
-        self.backbone_lr_mult: float = arguments.backbone_lr_mult
+        return weight
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -88,23 +112,39 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
-        """Named, weighted scalar loss terms of one batch; the step minimises their sum.
+        """Named, weighted scalar loss terms of one batch; the step minimises their sum. No terms: nothing is
+        learnt from this domain's batch.
 
         ``batch`` is on the device: ``image`` uint8 B x 3 x H x W, ``label`` int64 B x H x W.
         """
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """Parameter groups for the optimiser, one for each learning rate, which the schedule scales.
+        """Parameter groups for the optimiser, one for each learning rate and weight decay; the schedule
+        scales the former. ``names`` of a group are those of its parameters.
 
         The network says how fast its parts learn; all else that is trained does so at ``learning_rate``.
         """
-        parts = self.network.parameter_groups(self.backbone_lr_mult)
+        arguments = self.arguments
+        parts = self.network.parameter_groups(arguments.backbone_lr_mult)
         factors = {parameter: factor for parameters, factor in parts for parameter in parameters}
-        groups: dict[float, list[nn.Parameter]] = {}
-        for parameter in self.parameters():
-            if parameter.requires_grad:
-                groups.setdefault(factors.get(parameter, 1.0), []).append(parameter)
-        return [{"params": group, "lr": factor * learning_rate} for factor, group in groups.items()]
+        groups: dict[tuple[float, float], dict[str, Any]] = {}
+        for name, parameter in self.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            factor, decay = factors.get(parameter, 1.0), arguments.weight_decay
+            if name.endswith("bias"):
+                factor *= self._stated_or_own("bias_lr_mult")
+                own = self._stated_or_own("bias_weight_decay")
+                decay = decay if own is None else own
+            group = {"params": [], "names": [], "lr": factor * learning_rate, "weight_decay": decay}
+            group = groups.setdefault((factor, decay), group)
+            group["params"].append(parameter)
+            group["names"].append(name)
+        return list(groups.values())
+
+    def _stated_or_own(self, flag: str) -> Any:
+        stated = getattr(self.arguments, flag)
+        return getattr(type(self), flag) if stated is None else stated
 
     def before_training(self, epochs: float) -> None:
         """Called once on every process before the first step; the run will last ``epochs`` epochs."""
@@ -114,6 +154,17 @@ class Method(nn.Module, ABC):
 
     def after_epoch(self, progress: Progress, loaders: Loaders) -> None:
         """Called on every process after the last step of epoch ``progress.epoch``."""
+
+    def scalars(self) -> dict[str, Tensor]:
+        """What of the method's state to show beside the scores, by name: scalars."""
+        return {}
+
+    def pictures(self, batch: dict[str, Tensor], palette: np.ndarray) -> dict[str, Image.Image]:
+        """What the method makes of a training batch of its last domain, by name.
+
+        ``palette``: uint8 classes x 3.
+        """
+        return {}
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> Tensor:
@@ -126,7 +177,7 @@ class Method(nn.Module, ABC):
         """Forward a labelled batch: the segmentation loss terms every method shares, and the network's
         features.
         """
-        prepared = self.network.input_spec.prepare(batch["image"])
+        prepared = self.network.input_spec.prepare(batch["image"], batch.get("renormalisation"))
         output = self.network(prepared, auxiliary=self.auxiliary_weight > 0)
         losses = {"main": self.criterion(output.logits, batch["label"], progress.iteration)}
         return {**losses, **self.auxiliary_loss(output, batch["label"])}, output.features

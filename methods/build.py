@@ -12,12 +12,13 @@ from methods import METHODS, Method
 from network import SegmentationNet, load_imagenet_weights
 from network.restore import load_start
 from utils import distributed
+from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 
 
 def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool) -> Method:
     """The method around its network, on the CPU, starting weights loaded if ``fresh``."""
-    if fresh and args.pretrained and not args.snapshot:
+    if fresh and args.pretrained and not (args.snapshot or args.resume_from):
         load_imagenet_weights(network, args.backbone_weights)
     # Only ever frozen here: what a network holds still by itself stays so.
     if args.freeze_trunk:
@@ -47,12 +48,48 @@ def build_optimizer(method: Method, args: argparse.Namespace, device: torch.devi
     return optimizer
 
 
+def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> str:
+    """Start from the state of another method's run: its weights and, of parameters both train, the
+    optimiser's state. Returns a line that says what was taken over.
+
+    Raises:
+        UserError: not a checkpoint of a run, or of another network.
+    """
+    content = load_checkpoint(path)
+    if "optimizer" not in content:
+        raise UserError(f"{path}: holds weights alone, no run to start from; use --snapshot")
+    load_start(method, path)
+    state, groups = content["optimizer"]["state"], content["optimizer"]["param_groups"]
+    known = {
+        name: state[number]
+        for group in groups
+        for name, number in zip(group["names"], group["params"], strict=True)
+        if number in state
+    }
+    taken = 0
+    own = dict(method.named_parameters())
+    for group in optimizer.param_groups:
+        for name in group["names"]:
+            if name in known:
+                optimizer.state[own[name]] = {
+                    key: value.to(own[name].device) if torch.is_tensor(value) else value
+                    for key, value in known[name].items()
+                }
+                taken += 1
+    trained = sum(len(group["names"]) for group in optimizer.param_groups)
+    return (
+        f"{path}: took over the network and the optimiser's state of {taken} of {trained} parameters from a "
+        f"run of the method {content['method']} after {content['iteration']} steps; this run starts at step 0"
+    )
+
+
 def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.Module:
     """Place the method on the device and, in a group of processes, wrap it for gradient averaging."""
     many = distributed.world_size() > 1
     synchronised = many and device.type == "cuda"
     separate = args.step_per_domain or args.image_uniform_sampling
     smallest = method.network.head.smallest_batch
+    separate = separate or "target" in method.domains
     if args.bs_mult * (1 if separate else len(args.dataset)) < smallest and not synchronised:
         raise UserError(
             f"--bs_mult {args.bs_mult}: BatchNorm needs {smallest} pictures per process and batch, or "

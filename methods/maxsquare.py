@@ -32,6 +32,7 @@ class MaxSquare(Method):
     """Segmentation loss of the source, ``--lambda_target`` x the target loss, with ``--multi`` guidance."""
 
     name = "maxsquare"
+    restitutes = True
     domains = ("source", "target")
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What training a network with SNR modules adds to the loss, whatever the method."""
+"""What the methods snr and maxsquare add to the loss on a network with SNR modules."""
 
 from __future__ import annotations
 

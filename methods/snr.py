@@ -13,7 +13,7 @@ from torch import Tensor
 
 from methods.base import Method, Progress
 from methods.restitution import RestitutionLoss, snr_stages
-from network import SegmentationNet
+from network import SegmentationNet, stated_architecture
 from utils.errors import UserError
 
 
@@ -21,6 +21,7 @@ class StyleNormalisationRestitution(Method):
     """Segmentation loss and, unless ``--no_snr_dual_loss``, the dual restitution loss of every SNR stage."""
 
     name = "snr"
+    restitutes = True
     architecture = {"snr_stages": (1, 2, 3)}
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
@@ -31,7 +32,7 @@ class StyleNormalisationRestitution(Method):
 
     @classmethod
     def is_meant_by(cls, arguments: argparse.Namespace) -> bool:
-        return bool(arguments.snr_stages)
+        return bool(stated_architecture(vars(arguments)).get("snr_stages"))
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
         losses, features = self.supervised(batch, progress)

@@ -14,8 +14,11 @@ FAMILY_LAUNCHER = ("torch.distributed.launch",)
 def two_processes(
     project: Path, program: str, *words: str, launcher: tuple[str, ...] = TORCHRUN, folder: Path | None = None
 ) -> str:
-    """Run a program of the project with two processes, in ``folder`` (the project's); its output."""
-    command = [sys.executable, "-m", *launcher, "--nproc_per_node=2", str(project / program), *words]
+    """Run a program of the project, a file or a module, with two processes in ``folder`` (the project); its
+    output.
+    """
+    started = [str(project / program)] if program.endswith(".py") else ["-m", program]
+    command = [sys.executable, "-m", *launcher, "--nproc_per_node=2", *started, *words]
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",

@@ -23,6 +23,8 @@ TINY_METHODS: dict[str, list[str]] = {
     "diia": "--cov_stat_epoch 0 --trials 2 --covstat_images 3".split(),
     "snr": [],
     "maxsquare": "--target_dataset cityscapes --multi --threshold 0.01 --snr_stages 1 3".split(),
+    "abn": "--target_dataset cityscapes".split(),
+    "sac": "--target_dataset cityscapes --group_size 2 --teacher_every 2 --confidence_lower 0".split(),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import train
 import valid
 from methods import METHODS
 from utils.checkpoint import load_checkpoint
+from utils.errors import UserError
 
 CODES = {"isw": "--wt_layer 0 0 2 2 2 0 0".split()}
 
@@ -68,9 +70,27 @@ def test_its_checkpoint_scores_and_segments(run: Path, toycity: Path, tmp_path: 
         assert result.size == (70, 45)
 
 
+def test_the_teacher_is_scored_and_segments(run: Path, toycity: Path, tmp_path: Path) -> None:
+    snapshot = ["--snapshot", str(run / "best.pth"), "--teacher"]
+    data = ["--val_dataset", "mapillary", "--data_root", str(toycity), "--num_workers", "0"]
+    output = tmp_path / "scores.json"
+    words = [*snapshot, *data, "--evaluation_height", "64", "--output", str(output)]
+    picture = tmp_path / "street.png"
+    Image.new("RGB", (70, 45)).save(picture)
+    segment = [*snapshot, "--input", str(picture), "--output", str(tmp_path / "out"), "--save", "trainids"]
+    if run.name != "sac":
+        with pytest.raises(UserError, match="--teacher: .* has none"):
+            valid.main(words)
+        return
+    assert valid.main(words) == 0
+    assert json.loads(output.read_text())["selection"] == "best source val, teacher"
+    assert infer.main(segment) == 0
+
+
 @pytest.mark.parametrize("name", list(METHODS))
 def test_two_processes_train_it(name: str, project: Path, toycity: Path, tmp_path: Path) -> None:
     arguments = train_arguments(toycity, tmp_path, *flags(name), "--max_iter", "2", "--eval_every", "2")
     two_processes(project, "train.py", *arguments)
     checkpoint = load_checkpoint(tmp_path / "default" / "tiny" / "last.pth")
-    assert (checkpoint["iteration"], checkpoint["pictures_per_step"]) == (2, 4 * len(METHODS[name].domains))
+    pictures = checkpoint["sizes_of_step"]["pictures per step"]
+    assert (checkpoint["iteration"], pictures) == (2, 4 * len(METHODS[name].domains))

@@ -30,6 +30,13 @@ def test_default_is_cross_entropy(batch: tuple[torch.Tensor, torch.Tensor]) -> N
     torch.testing.assert_close(criterion().auxiliary(*batch), expected)
 
 
+def test_mean_over_all_pixels(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    chosen = SegmentationCriterion(arguments(), mean_over="all")
+    expected = F.cross_entropy(*batch, ignore_index=255, reduction="none").mean()
+    torch.testing.assert_close(chosen(*batch, 0), expected)
+    torch.testing.assert_close(chosen.auxiliary(*batch), expected)
+
+
 def test_fixed_weights_are_on_main_and_auxiliary_loss(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     weighted = criterion("--cls_wt_loss")
     expected = F.cross_entropy(*batch, weight=torch.tensor(CLASS_WEIGHTS), ignore_index=255)

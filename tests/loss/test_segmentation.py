@@ -25,6 +25,17 @@ def test_mean_over_labelled_pixels(batch: tuple[torch.Tensor, torch.Tensor], wei
     torch.testing.assert_close(cross_entropy(logits, label, weights), expected)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_mean_over_all_pixels_counts_those_without_a_label(
+    batch: tuple[torch.Tensor, torch.Tensor], weighted
+):
+    logits, label = batch
+    weights = torch.tensor([0.5, 1.0, 2.0, 0.1, 3.0]) if weighted else None
+    costs = F.cross_entropy(logits, label, weight=weights, ignore_index=255, reduction="none")
+    torch.testing.assert_close(cross_entropy(logits, label, weights, mean_over="all"), costs.mean())
+    torch.testing.assert_close(auxiliary_cross_entropy(logits, label, weights, mean_over="all"), costs.mean())
+
+
 @pytest.mark.parametrize("weights", [None, torch.ones(5)])
 def test_nothing_labelled_costs_nothing_and_keeps_the_graph(weights: torch.Tensor | None):
     logits = torch.randn(1, 5, 4, 4, requires_grad=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from examples import batch
+from examples import batch, crop_batch
 from programs import TINY_METHODS, arguments
 
 import config
@@ -23,14 +23,16 @@ def test_every_method_trains_predicts_and_remembers(name: str) -> None:
     method: Method = METHODS[name](network, arguments("--method", name, *TINY_METHODS[name])).train()
     pictures = batch()
     unlabelled = {view: picture for view, picture in pictures.items() if view != "label"}
+    target = crop_batch(crops=2) if method.target_transform == "multi_crop" else unlabelled
     for domain in method.domains:
-        losses = method(pictures if domain == "source" else unlabelled, domain, Progress(0, 10, 0))
-        total = sum(losses.values())
-        assert torch.isfinite(total)
-        total.backward()
+        losses = method(pictures if domain == "source" else target, domain, Progress(0, 10, 0))
+        assert all(torch.isfinite(loss) for loss in losses.values())
+        if losses:
+            sum(losses.values()).backward()
     groups = method.parameter_groups(0.1)
     assert all(parameter.grad is not None for group in groups for parameter in group["params"])
-    assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in method.parameters()}
+    trained = {id(p) for n, p in method.named_parameters() if not n.startswith("teacher.")}
+    assert {id(p) for group in groups for p in group["params"]} == trained
     assert method.eval().predict(batch()["image"]).shape == (2, 19, 32, 32)
     other = METHODS[name](create_network(**network.config), arguments("--method", name, *TINY_METHODS[name]))
     other.load_state_dict(method.state_dict())
@@ -84,8 +86,28 @@ def test_flags_of_another_method_are_refused(flags: list[str], message: str) -> 
         ),
         ([*ISW_CODES, "--method", "isw", "--diia_main_weight", "3", "--dynamic"], ["--diia_main_weight"]),
         (["--method", "blindnet", "--nce_T", "0.1"], []),
+        (
+            ["--snr_dual_weight", "0.1", "--method", "snr", "--no_train_snr"],
+            ["--snr_dual_weight", "--no_train_snr"],
+        ),
     ],
 )
 def test_flags_without_effect_are_named(flags: list[str], unheeded: list[str]) -> None:
     lines = config.method_notices(arguments(*flags))
     assert [line.partition(":")[0] for line in lines] == unheeded
+
+
+def test_flags_of_snr_say_nothing_where_the_network_has_it() -> None:
+    given = arguments("--method", "snr", "--snr_dual_weight", "0.1", "--no_train_snr")
+    assert config.method_notices(given, snr_stages=[1]) == []
+
+
+def test_other_methods_on_a_network_with_snr_say_that_its_loss_is_not_theirs() -> None:
+    assert method_named(arguments(*ISW_CODES, "--snr_stages", "2")) == "isw"
+    lines = config.method_notices(arguments("--method", "isw"), snr_stages=[2])
+    assert lines == ["--snr_stages: --method isw has no dual restitution loss; --method snr has"]
+
+
+@pytest.mark.parametrize("flags", [["--snr_stages", "2"], ["--arch", "deeplabv2_multi_snr"]])
+def test_a_network_with_snr_means_its_method(flags: list[str]) -> None:
+    assert method_named(arguments(*flags)) == "snr"

@@ -4,7 +4,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from utils.visualize import colour_picture, confidence_picture, crop_pictures, overlay_picture
+from utils.visualize import (
+    colour_picture,
+    confidence_picture,
+    crop_pictures,
+    grid_picture,
+    overlay_picture,
+)
 
 PALETTE = np.array([(128, 64, 128), (244, 35, 232)], dtype=np.uint8)
 
@@ -35,3 +41,13 @@ def test_crops_with_and_without_labels() -> None:
     assert pictures["1_label"].getpixel((0, 0)) == (128, 64, 128)
     assert np.array_equal(pictures["1_image"], image[1].permute(1, 2, 0))
     assert set(crop_pictures({"image": image}, ["image"], PALETTE)) == {"0_image", "1_image"}
+
+
+def test_a_grid_of_rows_shrunk_without_new_colours() -> None:
+    board = Image.fromarray(np.indices((8, 16)).sum(0).astype(np.uint8) % 2 * 255)
+    red = Image.new("RGB", (16, 8), (255, 0, 0))
+    assert grid_picture([[red, board], [board, red]]).size == (32, 16)
+    pixels = np.asarray(grid_picture([[red, board], [board, red]], side=5))
+    assert pixels.shape == (4, 10, 3)
+    assert set(np.unique(pixels)) == {0, 255}
+    assert (pixels[:2, :5] == (255, 0, 0)).all() and (pixels[2:, 5:] == (255, 0, 0)).all()

@@ -1,0 +1,264 @@
+"""DA-SAC: self-supervised augmentation consistency (Araslanov and Roth, CVPR 2021).
+
+A teacher, the running average of the network, looks at several clean crops of a target picture. What it says
+about them meets on the picture's canvas, and comes back to every crop as pseudo labels for the network, which
+sees the crop distorted. Starts from a network trained with ``--method abn`` (``--snapshot``); from there on
+all running statistics stay as they are, while the weights and biases of BatchNorm are trained.
+
+Published numbers were made with ``--sac_confidence batch_mean``, a slip of the released code; the default is
+what the paper says. The lower bound of the thresholds is not in the paper: ``--confidence_lower 0``.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from loss.crop_fusion import FUSIONS, refine
+from loss.precision import at_least_float32
+from loss.self_supervision import (
+    CONFIDENCES,
+    PseudoLabels,
+    focal_confidence_loss,
+    pseudo_labels,
+    updated_prior,
+)
+from methods.base import Progress
+from methods.dasac import DaSacTraining
+from methods.sac_pictures import group_picture
+from methods.teacher import distance, follow, teacher_of
+from network import SegmentationNet
+from utils.distributed import Neighbours, all_reduce_sum, world_size
+from utils.errors import UserError
+
+SHARES = ("teacher_momentum", "prior_momentum", "confidence_upper", "confidence_lower")
+NUMBERS = ("group_size", "processes_per_group", "teacher_every")
+
+
+class AugmentationConsistency(DaSacTraining):
+    """Segmentation loss of the source, and ``--target_weight`` x that of the pseudo labels of the target.
+
+    A target batch has, of G groups of T crops (``transforms.multi_crop``): ``image``, distorted, and
+    ``image_clean``, uint8 G x T x 3 x H x W; ``padding``, bool G x T x H x W, true where there is no picture;
+    ``affine`` and ``affine_inverse``, float G x T x 2 x 3 (``loss.crop_fusion``). Processes that share a
+    group (``--processes_per_group``) all get it whole, and each works on its part of the crops.
+
+    Attributes:
+        teacher: the average of the network, always in evaluation mode.
+        teacher_iteration: int64, the step of its last update, -1 before the first, which makes it a copy.
+        prior: float, one per class, the running class prior.
+    """
+
+    name = "sac"
+    target_transform = "multi_crop"
+    renormalise = "published"
+    bias_lr_mult = 2.0
+    bias_weight_decay = 0.0
+
+    teacher_iteration: Tensor
+    prior: Tensor
+
+    def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
+        super().__init__(network, arguments)
+        check(arguments)
+        self.weight: float = arguments.target_weight
+        self.momentum: float = arguments.teacher_momentum
+        self.period: int = arguments.teacher_every
+        self.prior_momentum: float = arguments.prior_momentum
+        self.certainty = {
+            "upper": arguments.confidence_upper,
+            "lower": arguments.confidence_lower,
+            "beta": arguments.threshold_beta,
+            "discount": not arguments.no_confidence_discount,
+        }
+        self.power: float = arguments.focal_power
+        self.confidence: str = arguments.sac_confidence
+        self.fusion: str = arguments.sac_fusion
+        self.neighbours = Neighbours(arguments.processes_per_group)
+        share = arguments.group_size // arguments.processes_per_group
+        self.own_crops = slice(self.neighbours.place * share, (self.neighbours.place + 1) * share)
+        self.teacher = teacher_of(network)
+        self.register_buffer("teacher_iteration", torch.tensor(-1))
+        classes = network.config["num_classes"]
+        self.register_buffer("prior", torch.full((classes,), arguments.threshold_beta))
+        self.train()
+
+    @staticmethod
+    def add_arguments(parser: argparse._ArgumentGroup) -> None:
+        parser.add_argument("--group_size", type=int, default=4, help="crops of a target picture")
+        parser.add_argument(
+            "--processes_per_group",
+            type=int,
+            default=1,
+            metavar="K",
+            help="so many processes share the crops of a group; they have to divide --group_size",
+        )
+        parser.add_argument(
+            "--target_weight",
+            type=float,
+            default=5.0,
+            help="weight of the target's loss; published: 5 for ResNet-101, 2 for VGG-16",
+        )
+        add_teacher_arguments(parser)
+        add_label_arguments(parser)
+
+    def train(self, mode: bool = True) -> AugmentationConsistency:
+        """As of every module, but for the teacher and for layers that have running statistics: they stay."""
+        super().train(mode)
+        self.teacher.eval()
+        for layer in self.network.modules():
+            if getattr(layer, "running_mean", None) is not None:
+                layer.eval()
+        return self
+
+    def target_losses(self, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+        """The weighted term of a target batch."""
+        is_first = self.teacher_iteration < 0
+        if progress.iteration % self.period == 0:
+            self.update_teacher(progress.iteration)
+        own = {name: batch[name][:, self.own_crops] for name in ("image", "image_clean", "padding")}
+        with torch.no_grad():
+            maps = self.taught(own["image_clean"], own["padding"])
+            self.update_prior(maps, own["padding"], is_first)
+            maps = torch.cat(self.neighbours.gather(maps), dim=1)
+            labels = self.labelled(
+                refine(maps, batch["affine"], batch["affine_inverse"], self.fusion, self.own_crops)
+            )
+        logits = self.network(self.prepared(own["image"], own["padding"]), auxiliary=False).logits
+        loss = focal_confidence_loss(logits, labels, self.prior, self.power, self.confidence)
+        return {"target": self.weight * loss}
+
+    def prepared(self, images: Tensor, padding: Tensor) -> Tensor:
+        """Crops G x T x 3 x H x W as the network's input GT x 3 x H x W; padded pixels are 0, the mean."""
+        prepared = self.network.input_spec.prepare(images.flatten(0, 1))
+        return prepared.masked_fill(padding.flatten(0, 1).unsqueeze(1), 0)
+
+    def taught(self, clean: Tensor, padding: Tensor) -> Tensor:
+        """The teacher's probabilities of every crop, float32 G x T x C x H x W; 0 where it is padded."""
+        logits = self.teacher(self.prepared(clean, padding)).logits
+        probability = at_least_float32(logits).softmax(1).unflatten(0, clean.shape[:2])
+        return probability.masked_fill(padding.unsqueeze(2), 0)
+
+    def labelled(self, probability: Tensor) -> PseudoLabels:
+        """Pseudo labels of crops G x T x C x H x W, for GT pictures."""
+        return pseudo_labels(probability.flatten(0, 1), self.prior, **self.certainty)
+
+    def update_teacher(self, iteration: int) -> None:
+        """A copy the first time, then a moving average; nothing if ``iteration`` has had its update.
+
+        The device decides which: asking it would make the step wait.
+        """
+        later = torch.where(self.teacher_iteration == iteration, 0.0, 1 - self.momentum)
+        follow(self.teacher, self.network, torch.where(self.teacher_iteration < 0, 1.0, later))
+        self.teacher_iteration.fill_(iteration)
+
+    def update_prior(self, probability: Tensor, padding: Tensor, is_first: Tensor) -> None:
+        """Take in the mean probabilities of the pictures, without padding, of all processes."""
+        sums = torch.cat([probability.sum((0, 1, 3, 4)), (~padding).sum().view(1)])
+        sums = all_reduce_sum(sums)
+        share = sums[:-1] / sums[-1].clamp(min=1)
+        self.prior.copy_(updated_prior(self.prior, share, self.prior_momentum, is_first))
+
+    def scalars(self) -> dict[str, Tensor]:
+        """The running prior of every class, and how far the network is from its teacher."""
+        priors = {f"class_prior/{number:02d}": prior for number, prior in enumerate(self.prior)}
+        return {**priors, "teacher_distance": distance(self.teacher, self.network)}
+
+    @torch.no_grad()
+    def pictures(self, batch: dict[str, Tensor], palette: np.ndarray) -> dict[str, Image.Image]:
+        """What the first group of a target batch looks like on its way to labels (``group_picture``).
+
+        Leaves everything as it is, and needs no other process. ``palette``: uint8 classes x 3.
+        """
+        group = {name: value[:1] for name, value in batch.items() if isinstance(value, Tensor)}
+        was_training = self.training
+        self.eval()
+        taught = self.taught(group["image_clean"], group["padding"])
+        refined = refine(taught, group["affine"], group["affine_inverse"], self.fusion)
+        prediction = self.network(self.prepared(group["image"], group["padding"])).logits
+        self.train(was_training)
+        views = {"image": group["image_clean"][0], "noisy": group["image"][0]}
+        maps = {"teacher": taught[0], "fused": refined[0], "prediction": prediction}
+        return {"self_supervision": group_picture(views, maps, self.labelled(refined), palette)}
+
+
+def add_teacher_arguments(parser: argparse._ArgumentGroup) -> None:
+    """How the teacher follows, and how what it says of the crops of a group becomes one."""
+    parser.add_argument(
+        "--teacher_momentum", type=float, default=0.99, help="what an update leaves of the teacher"
+    )
+    parser.add_argument("--teacher_every", type=int, default=100, help="steps between its updates")
+    parser.add_argument(
+        "--sac_fusion",
+        choices=FUSIONS,
+        default="mean",
+        help="the teacher's answers of a group: mean over the crops that cover a place, the most certain one "
+        "there, or every crop its own",
+    )
+
+
+def add_label_arguments(parser: argparse._ArgumentGroup) -> None:
+    """Which pixels get a label, and what they cost."""
+    parser.add_argument(
+        "--prior_momentum",
+        type=float,
+        default=0.99,
+        help="what a batch leaves of the running class prior",
+    )
+    parser.add_argument(
+        "--confidence_upper",
+        type=float,
+        default=0.75,
+        help="a label's least confidence, as a share of the class's highest in the crop",
+    )
+    parser.add_argument(
+        "--confidence_lower",
+        type=float,
+        default=0.2,
+        help="bound below it; published: 0.2 for ResNet-101, 0.1 for VGG-16, 0 = none as in the paper",
+    )
+    parser.add_argument(
+        "--threshold_beta",
+        type=float,
+        default=1e-3,
+        help="classes of a prior not far above this are labelled more readily",
+    )
+    parser.add_argument(
+        "--no_confidence_discount", action="store_true", help="label all classes alike, whatever the prior"
+    )
+    parser.add_argument(
+        "--focal_power", type=float, default=3.0, help="a class costs (1 - prior) to this power"
+    )
+    parser.add_argument(
+        "--sac_confidence",
+        choices=CONFIDENCES,
+        default="per_image",
+        help="what the teacher's confidence multiplies: per_image = the same pixel, as the paper says; "
+        "batch_mean = means over the process's crops, as the released code does; none = nothing",
+    )
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Raise a UserError for settings that make no sense."""
+    values = vars(arguments)
+    for name in SHARES:
+        if not 0 <= values[name] <= 1:
+            raise UserError(f"--{name} {values[name]}: must be between 0 and 1")
+    for name in NUMBERS:
+        if values[name] < 1:
+            raise UserError(f"--{name} {values[name]}: must be 1 or more")
+    if arguments.threshold_beta <= 0:
+        raise UserError(f"--threshold_beta {arguments.threshold_beta}: must be greater than 0")
+    if arguments.focal_power < 0:
+        raise UserError(f"--focal_power {arguments.focal_power}: must be 0 or more")
+    processes, crops = arguments.processes_per_group, arguments.group_size
+    if crops % processes:
+        raise UserError(f"--processes_per_group {processes}: has to divide --group_size {crops}")
+    if world_size() % processes:
+        raise UserError(
+            f"--processes_per_group {processes}: has to divide the number of processes, {world_size()}"
+        )

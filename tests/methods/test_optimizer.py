@@ -1,0 +1,69 @@
+"""What the optimiser is given: learning rates and weight decays, and the state of another run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from programs import TINY_METHODS, arguments, train_arguments
+
+import train
+from methods import METHODS
+from methods.build import build_method, build_optimizer, take_over
+from network import create_network, stated_architecture
+from utils.checkpoint import load_checkpoint
+from utils.errors import UserError
+
+
+def test_dasac_has_its_four_groups() -> None:
+    given = arguments("--method", "abn", "--arch", "deeplabv2_resnet101", "--lr", "0.00025")
+    with torch.device("meta"):
+        method = METHODS["abn"](create_network(**stated_architecture(vars(given))), given)
+    groups = {
+        (group["lr"] / 0.00025, group["weight_decay"]): len(group["params"])
+        for group in method.parameter_groups(given.lr)
+    }
+    assert groups == {(1, 5e-4): 208, (2, 0): 104, (10, 5e-4): 4, (20, 0): 4}
+
+
+def test_the_command_line_replaces_what_a_method_does_with_biases() -> None:
+    given = arguments("--method", "abn", "--bias_lr_mult", "3", "--bias_weight_decay", "0.25", "--lr", "1")
+    method = METHODS["abn"](create_network("resnet18", output_stride=32), given)
+    groups = {(group["lr"], group["weight_decay"]) for group in method.parameter_groups(given.lr)}
+    assert groups == {(1, 5e-4), (3, 0.25)}
+
+
+def test_a_network_without_auxiliary_output_takes_no_weight_for_it() -> None:
+    network = create_network("resnet18", output_stride=32, auxiliary=False)
+    assert METHODS["baseline"](network, arguments()).auxiliary_weight == 0
+    with pytest.raises(UserError, match="--aux_weight 0.3: .* no auxiliary"):
+        METHODS["baseline"](network, arguments("--aux_weight", "0.3"))
+
+
+def test_a_run_takes_over_the_state_of_another_methods_run(toycity: Path, tmp_path: Path) -> None:
+    short = ["--max_iter", "2", "--eval_every", "0"]
+    abn = train_arguments(toycity, tmp_path, "--method", "abn", *TINY_METHODS["abn"], *short)
+    assert train.main([*abn, "--exp", "abn"]) == 0
+    path = tmp_path / "default" / "abn" / "last.pth"
+    sac = train_arguments(toycity, tmp_path, "--method", "sac", *TINY_METHODS["sac"], *short)
+    assert train.main([*sac, "--exp", "sac", "--resume_from", str(path)]) == 0
+    assert "from a run of the method abn after 2 steps" in (path.parents[1] / "sac" / "log.txt").read_text()
+
+    given = train.parse_arguments([*sac, "--resume_from", str(path)])
+    method = build_method(given, create_network(**load_checkpoint(path)["network"]), fresh=True)
+    optimizer = build_optimizer(method, given, torch.device("cpu"))
+    take_over(method, optimizer, str(path))
+    then = load_checkpoint(path)
+    momenta = [state["momentum_buffer"] for state in optimizer.state.values()]
+    theirs = [state["momentum_buffer"] for state in then["optimizer"]["state"].values()]
+    assert len(momenta) == len(theirs) > 0
+    assert all(torch.equal(ours, other) for ours, other in zip(momenta, theirs, strict=True))
+    assert {group["lr"] for group in optimizer.param_groups} == {given.lr, 2 * given.lr}
+    for name, value in method.network.state_dict().items():
+        assert torch.equal(value, then["model"][f"network.{name}"])
+
+
+def test_snapshot_and_resume_from_contradict() -> None:
+    with pytest.raises(UserError, match="--snapshot and --resume_from"):
+        arguments("--snapshot", "a.pth", "--resume_from", "b.pth")

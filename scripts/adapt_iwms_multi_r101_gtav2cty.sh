@@ -3,7 +3,7 @@
 # adapt_iwms_multi_r101_gtav2cty.sh SNAPSHOT [more flags]; the snapshot is trained with --aux_weight 0.1.
 # Published on one GPU with batches of one; two of the four atrous branches and thrice the backbone's learning rate
 # are what the released code amounts to.
-# It kept the weights that scored best on the target: --selection oracle --eval_every 2975.
+# It kept the weights that scored best on the target (--selection oracle --eval_every 2975); here the last ones count.
 [ $# -ge 1 ] || { echo "usage: $0 SNAPSHOT [more flags of train.py]" >&2; exit 2; }
 snapshot=$1
 shift
@@ -31,6 +31,8 @@ exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
     --threshold 0.95 \
     --max_iter 29760 \
     --protocol maxsquare \
+    --absent_classes zero \
+    --selection last \
     --date maxsquare \
     --exp iwms_multi_r101_gtav2cty \
     --snapshot "$snapshot" \

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # MaxSquare (ICCV 2019) across cities: from Cityscapes to Taipei without its labels, 13 classes, started from a network
-# trained on Cityscapes with --num_classes 13: adapt_ms_cty2taipei.sh SNAPSHOT [more flags]
+# of train_source_r101_cty.sh: adapt_ms_cty2taipei.sh SNAPSHOT [more flags]
 # Published on one GPU with batches of one; two of the four atrous branches and thrice the backbone's learning rate
 # are what the released code amounts to.
-# It kept the weights that scored best on the target: --selection oracle --eval_every 2975.
+# It kept the weights that scored best on the target (--selection oracle --eval_every 2975); here the last ones count.
 [ $# -ge 1 ] || { echo "usage: $0 SNAPSHOT [more flags of train.py]" >&2; exit 2; }
 snapshot=$1
 shift
@@ -30,6 +30,8 @@ exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
     --aux_weight 0 \
     --max_iter 29760 \
     --protocol maxsquare \
+    --absent_classes zero \
+    --selection last \
     --date maxsquare \
     --exp ms_cty2taipei \
     --snapshot "$snapshot" \

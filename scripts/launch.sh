@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Run one of the programs on every GPU that is visible: launch.sh [--processes N] PROGRAM ARGUMENTS...
+# PROGRAM is a file such as train.py or a module such as datasets.importance.
 # One process where there is no GPU or one. CUDA_VISIBLE_DEVICES chooses GPUs; --processes, or the variable
 # PROCESSES, chooses their number. Several machines: see "Several machines" in README.md.
 set -euo pipefail
@@ -12,11 +13,14 @@ if [ "${1:-}" = --processes ]; then
     shift 2
 fi
 [ -n "$processes" ] || processes=$("$PYTHON" -c 'import torch; print(max(1, torch.cuda.device_count()))')
-program=$PWD/$1
+case $1 in
+*.py) program=("$PWD/$1") ;;
+*) program=(-m "$1") ;;
+esac
 shift
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 cd "$start"
 if [ "$processes" -gt 1 ]; then
-    exec "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node="$processes" "$program" "$@"
+    exec "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node="$processes" "${program[@]}" "$@"
 fi
-exec "$PYTHON" "$program" "$@"
+exec "$PYTHON" "${program[@]}" "$@"

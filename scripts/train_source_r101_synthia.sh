@@ -21,6 +21,7 @@ exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
     --iter_stop 80000 \
     --aux_weight 0 \
     --protocol maxsquare \
+    --absent_classes zero \
     --date maxsquare \
     --exp source_r101_synthia \
     "$@"

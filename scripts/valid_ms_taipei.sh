@@ -7,6 +7,7 @@ shift
 exec "$(dirname "$0")/launch.sh" --processes 1 valid.py \
     --val_dataset nthu_taipei \
     --protocol maxsquare \
+    --absent_classes zero \
     --arch deeplabv2_multi \
     --deeplabv2_head two_branch \
     --snapshot "$snapshot" \

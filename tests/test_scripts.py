@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+from shell_scripts import SCRIPTS, by_flag, command_line, snapshot_of, started, write_camvid
 
 import infer
 import train
 import valid
 from datasets.toycity import ALL_DOMAINS, generate
-from network import create_network
-from utils.checkpoint import save_checkpoint
 
 NTHU_CITIES = ("rome", "rio", "tokyo", "taipei")
-SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 TINY = """
     --max_iter 2 --bs_mult 2 --crop_size 32 --class_uniform_tile 32 --no_pretrained --num_workers 0
     --evaluation_height 32 --trials 1 --covstat_images 2 --cov_stat_epoch 0
@@ -123,6 +117,8 @@ ADAPTATION = {
     "adapt_snr_ms_r101_synthia2cty.sh": ("snr", "cityscapes", 16),
     **{f"adapt_ms_cty2{city}.sh": ("baseline", f"nthu_{city}", 13) for city in NTHU_CITIES},
 }
+# Those of DA-SAC run in test_adaptation_scripts.py.
+DASAC = {"adapt_sac.sh", *(f"adapt_r18_camvid_{method}.sh" for method in ("ms", "abn", "sac"))}
 
 MOBILE = {"backbone": "mobilenet_v2", "partial_dilation": True}
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -180,26 +176,6 @@ INFERRED = {
 }
 
 
-def command_line(script: Path) -> tuple[str, list[str]]:
-    """The program that a script starts and the arguments it passes, without the user's own at the end."""
-    lines = [line for line in script.read_text().splitlines() if not line.startswith("#")]
-    command = "\n".join(lines).partition("exec ")[2].replace("\\\n", " ")
-    words = shlex.split(command.splitlines()[0])
-    place = next(i for i, word in enumerate(words) if word.endswith(".py"))
-    return words[place], [word for word in words[place + 1 :] if word not in ("$@", "${@:3}")]
-
-
-def by_flag(words: list[str]) -> dict[str, list[str]]:
-    """A command line as flag -> its values."""
-    flags: dict[str, list[str]] = {}
-    for word in words:
-        if word.startswith("--"):
-            flags[word.removeprefix("--")] = []
-        else:
-            flags[list(flags)[-1]].append(word)
-    return flags
-
-
 def published_of_robustnet(row: str) -> tuple[str, tuple[int, int, dict[str, list[str]]]]:
     """A row of ``PUBLISHED`` as script -> GPUs, pictures per GPU, flags."""
     name, gpus, pictures, codes, *values = row.split()
@@ -235,7 +211,7 @@ def test_a_training_script_is_the_published_one(name: str) -> None:
 def test_every_script_is_there() -> None:
     assert len(SPECIFIED) == 26
     assert {path.name for path in SCRIPTS.glob("*train_*.sh")} == {*SPECIFIED, *OWN, *SOURCE_ONLY}
-    assert {path.name for path in SCRIPTS.glob("adapt_*.sh")} == {*ADAPTATION}
+    assert {path.name for path in SCRIPTS.glob("adapt_*.sh")} == {*ADAPTATION, *DASAC}
     assert {path.name for path in SCRIPTS.glob("*valid_*.sh")} == {*VALIDATED}
     assert {path.name for path in SCRIPTS.glob("*infer_*.sh")} == {*INFERRED, POOLING}
     assert all(os.access(path, os.X_OK) for path in SCRIPTS.glob("*_*.sh"))
@@ -246,21 +222,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of all data sets: a toy city's, and a CamVid of random pictures in every sequence."""
     root = tmp_path_factory.mktemp("data")
     generate(root, ALL_DOMAINS, train=4, val=1, size=(32, 64), seed=0, processes=1)
-    rng = np.random.default_rng(0)
-    for split, sequences in {
-        "train": ("0006R0", "0016E5", "0001TP"),
-        "val": ("0016E5",),
-        "test": ("Seq05VD",),
-    }.items():
-        for folder in (split, f"{split}annot"):
-            (root / "camvid" / folder).mkdir(parents=True)
-        for sequence in sequences:
-            for number in range(4):
-                name = f"{sequence}_{number:05d}.png"
-                picture = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
-                Image.fromarray(picture).save(root / "camvid" / split / name)
-                label = rng.integers(0, 12, (48, 64), dtype=np.uint8)
-                Image.fromarray(label).save(root / "camvid" / f"{split}annot" / name)
+    write_camvid(root / "camvid")
     return root
 
 
@@ -307,7 +269,7 @@ def test_deeplabv2_script(name: str, data: Path, tmp_path: Path, kept: dict[Path
     else:
         start, target, classes = ADAPTATION[name]
         method, stages = "maxsquare", [1, 2, 3] if start == "snr" else []
-        snapshot = snapshot_of(f"{start}{classes}", tmp_path)
+        snapshot = snapshot_of(tmp_path, **NETWORKS[f"{start}{classes}"])
         words = [snapshot if word == "$snapshot" else word for word in words]
         extra += ["--target_crop_size", "64,32"]
         assert by_flag(words)["target_dataset"] == [target]
@@ -320,18 +282,10 @@ def test_deeplabv2_script(name: str, data: Path, tmp_path: Path, kept: dict[Path
     assert checkpoint["iteration"] == 2
 
 
-def snapshot_of(name: str, folder: Path) -> str:
-    """A checkpoint of one of ``NETWORKS`` with random weights."""
-    network = create_network(**NETWORKS[name])
-    model = {f"network.{name}": value for name, value in network.state_dict().items()}
-    save_checkpoint(folder / "best.pth", {"network": network.config, "model": model, "iteration": 0})
-    return str(folder / "best.pth")
-
-
 @pytest.mark.parametrize("name", VALIDATED)
 def test_validation_script(name: str, data: Path, tmp_path: Path) -> None:
     network, scored = VALIDATED[name]
-    snapshot = snapshot_of(network, tmp_path)
+    snapshot = snapshot_of(tmp_path, **NETWORKS[network])
     program, words = command_line(SCRIPTS / name)
     assert program == "valid.py"
     words = [snapshot if word == "$snapshot" else word for word in words]
@@ -344,7 +298,7 @@ def test_validation_script(name: str, data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", INFERRED)
 def test_inference_script(name: str, data: Path, tmp_path: Path) -> None:
     network, flags, folders = INFERRED[name]
-    replaced = {"$1": snapshot_of(network, tmp_path), "$2": str(tmp_path)}
+    replaced = {"$1": snapshot_of(tmp_path, **NETWORKS[network]), "$2": str(tmp_path)}
     program, words = command_line(SCRIPTS / name)
     assert program == "infer.py"
     words = [replaced.get(word, word) for word in words]
@@ -355,25 +309,15 @@ def test_inference_script(name: str, data: Path, tmp_path: Path) -> None:
 
 def test_pooling_script_for_real(data: Path, tmp_path: Path) -> None:
     flags = ["--input", str(data / CITYSCAPES_VAL), "--scales", "0.5", "1.0"]
-    started(POOLING, snapshot_of("mobile_base", tmp_path), "results", *flags, folder=tmp_path)
+    started(POOLING, snapshot_of(tmp_path, **NETWORKS["mobile_base"]), "results", *flags, folder=tmp_path)
     assert len(list((tmp_path / "results" / "color").rglob("*.png"))) == 1
 
 
-@pytest.mark.parametrize("name", [*VALIDATED, *INFERRED, *ADAPTATION, POOLING])
+@pytest.mark.parametrize("name", [*VALIDATED, *INFERRED, *ADAPTATION, *sorted(DASAC), POOLING])
 def test_script_without_arguments_says_how_to_use_it(name: str) -> None:
     done = subprocess.run([SCRIPTS / name], capture_output=True, text=True)
     assert done.returncode != 0
     assert done.stderr.startswith("usage:")
-
-
-def started(script: str, *words: str, folder: Path) -> str:
-    """What a script prints when the shell starts it in ``folder``, on one processor."""
-    environment = {**os.environ, "PROCESSES": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    environment["PYTHON"] = sys.executable
-    command = [SCRIPTS / script, *words]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_scripts_for_real(data: Path, tmp_path: Path) -> None:

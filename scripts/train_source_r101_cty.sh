@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# The source-only network that adapt_ms_cty2{rome,rio,tokyo,taipei}.sh start from: DeepLabV2 on ResNet-101, trained
+# on Cityscapes with the 13 classes of NTHU's cities.
+# Published on one GPU with batches of one; two of the four atrous branches and thrice the backbone's learning rate
+# are what the released code amounts to.
+exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
+    --method baseline \
+    --dataset cityscapes \
+    --val_dataset nthu_rome nthu_rio nthu_tokyo nthu_taipei \
+    --num_classes 13 \
+    --arch deeplabv2_multi \
+    --deeplabv2_head two_branch \
+    --backbone_lr_mult 3.0 \
+    --lr 0.00025 \
+    --poly_exp 0.9 \
+    --weight_decay 0.0005 \
+    --bs_mult 1 \
+    --class_uniform_pct 0 \
+    --augmentation maxsquare \
+    --crop_size 1024,512 \
+    --max_iter 200000 \
+    --iter_stop 80000 \
+    --aux_weight 0 \
+    --protocol maxsquare \
+    --absent_classes zero \
+    --date maxsquare \
+    --exp source_r101_cty \
+    "$@"

@@ -81,12 +81,13 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
         layout = cross_entropy(parts["layout_logits"], parts["layout"])
         terms = {
             "main": self.criterion(parts["coarse_logits"], label, progress.iteration),
-            "aux": self.criterion.auxiliary(output.aux_logits, label),
             "final": self.criterion(parts["final_logits"], label, progress.iteration),
             "edge_segmentation": self.criterion(parts["edge_logits"], label, progress.iteration),
             "layout": torch.where(layout > self.layout_switch, LAYOUT_SWITCH_FACTOR * layout, layout),
             "edge": (parts["edges"].float() - edge_map(batch["image_plain"], self.edge_target)).abs().mean(),
         }
+        if output.aux_logits is not None:
+            terms["aux"] = self.criterion.auxiliary(output.aux_logits, label)
         losses = {name: self.weights[name] * term for name, term in terms.items()}
         if self.sites:
             losses["whitening"] = self.weight * self.whitening(parts, progress)

@@ -15,7 +15,7 @@ def add_network_arguments(parser: argparse.ArgumentParser, class_counts: Iterabl
     group.add_argument(
         "--arch",
         help="a published name, e.g. network.deepv3.DeepR50V3PlusD (default), deeplabv2_multi, "
-        "deeplabv2_multi_snr, or --backbone",
+        "deeplabv2_multi_snr, deeplabv2_resnet101, deeplabv2_vgg16_bn, fcn_vgg16_bn, or --backbone",
     )
     group.add_argument(
         "--backbone", help="a backbone by name, e.g. resnet50, mobilenet_v2, timm:convnext_tiny"
@@ -28,8 +28,8 @@ def add_network_arguments(parser: argparse.ArgumentParser, class_counts: Iterabl
     group.add_argument(
         "--deeplabv2_head",
         choices=BRANCHES,
-        help="head deeplabv2: sum all four atrous branches (default), or two of them, as the code released "
-        "with AdaptSegNet, MaxSquare and SNR does",
+        help="heads deeplabv2 and deeplabv2_fc: sum all four atrous branches (default), or two, as the code "
+        "released with AdaptSegNet, MaxSquare and SNR does",
     )
     group.add_argument(
         "--no_auxiliary",

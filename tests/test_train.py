@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from comparison import differing
-from programs import ISW, train_arguments
+from programs import ISW, TINY_METHODS, train_arguments
 
 import train
 from utils.checkpoint import load_checkpoint
@@ -322,3 +322,18 @@ def test_a_finished_run_cannot_change_its_selection(isw_run: Path, toycity: Path
     arguments = train_arguments(toycity, isw_run.parents[1], *ISW, "--val_dataset", "cityscapes")
     with pytest.raises(UserError, match="best_cityscapes.pth: is missing, and the run is over"):
         train.main([*arguments, "--resume", "auto", "--selection", "oracle"])
+
+
+def test_gradients_of_two_domains_meet_after_every_step(
+    toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    averaged = []
+    monkeypatch.setattr(
+        train.distributed,
+        "average_gradients",
+        lambda parameters: averaged.append(sum(p.grad is not None for p in parameters)),
+    )
+    flags = ["--method", "maxsquare", *TINY_METHODS["maxsquare"], "--max_iter", "2", "--eval_every", "0"]
+    assert train.main(train_arguments(toycity, tmp_path, *flags)) == 0
+    assert len(averaged) == 2
+    assert min(averaged) > 0

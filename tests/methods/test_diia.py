@@ -90,3 +90,7 @@ def test_isw_is_kept() -> None:
 def test_another_head_is_refused() -> None:
     with pytest.raises(UserError, match="--method diia: needs the head aggregation"):
         diia(head="deeplabv3plus")
+
+
+def test_a_network_without_auxiliary_head_has_no_such_term() -> None:
+    assert losses_of(diia(auxiliary=False)).keys() == losses_of(diia()).keys() - {"aux"}

@@ -35,6 +35,17 @@ def test_the_dual_loss_sums_over_the_stages() -> None:
     assert torch.isclose(losses["restitution"], 0.5 * expected)
 
 
+def test_the_last_stage_classifier_learns_the_labels_from_restituted_features() -> None:
+    method, pictures = snr("--snr_classifier_weight", "0.5"), batch()
+    features = method.network(method.network.input_spec.prepare(pictures["image"])).features
+    logits = method.restitution.classifiers["3"](features["snr3_restituted"])
+    label = pictures["label"][:, None].float()
+    small = torch.nn.functional.interpolate(label, logits.shape[2:], mode="nearest")[:, 0].long()
+    expected = torch.nn.functional.cross_entropy(logits, small, ignore_index=255)
+    losses = method.restitution(features, pictures["label"])
+    assert torch.isclose(losses["stage_classifier"], 0.5 * expected)
+
+
 def test_it_trains_the_restitution_modules() -> None:
     method = snr()
     sum(method(batch(), "source", START).values()).backward()

@@ -25,7 +25,7 @@ import config
 from datasets.domains import Domains
 from datasets.training import TrainingLoaders
 from methods import METHODS, Progress, method_named
-from methods.build import build_method, build_optimizer, take_over, wrap
+from methods.build import build_method, build_optimizer, placed, take_over, wrap
 from methods.inspection import covariance_pictures
 from network import SegmentationNet, create_network, stated_architecture
 from network.cost import describe
@@ -145,6 +145,9 @@ class Run:
         """Go on exactly where the checkpoint was written."""
         load_state(self.method, checkpoint["model"], "--resume")
         self.optimizer.load_state_dict(checkpoint["optimizer"])
+        # The file's memory layout may be another: --channels_last may change.
+        for parameter, state in self.optimizer.state.items():
+            state.update({name: placed(value, parameter) for name, value in state.items()})
         if checkpoint["scaler"] and self.scaler.is_enabled():
             self.scaler.load_state_dict(checkpoint["scaler"])
         self.iteration = checkpoint["iteration"]
@@ -227,7 +230,9 @@ class Run:
         return score
 
     def show(self) -> None:
-        """Show in TensorBoard what the method is at."""
+        """Show in TensorBoard what the method is at; one process does."""
+        if not distributed.is_main():
+            return
         self.folder.scalars(
             {name: value.item() for name, value in self.method.scalars().items()}, self.iteration
         )

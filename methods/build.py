@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 import torch
 from torch import nn
@@ -56,8 +57,8 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
         UserError: not a checkpoint of a run, or of another network.
     """
     content = load_checkpoint(path)
-    if "optimizer" not in content:
-        raise UserError(f"{path}: holds weights alone, no run to start from; use --snapshot")
+    if "names" not in next(iter(content.get("optimizer", {}).get("param_groups", [])), ()):
+        raise UserError(f"{path}: holds no run to start from, weights alone or an older one; use --snapshot")
     load_start(method, path)
     state, groups = content["optimizer"]["state"], content["optimizer"]["param_groups"]
     known = {
@@ -68,19 +69,25 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
     }
     taken = 0
     own = dict(method.named_parameters())
+    kind = "momentum_buffer" if isinstance(optimizer, torch.optim.SGD) else "exp_avg"
     for group in optimizer.param_groups:
         for name in group["names"]:
-            if name in known:
-                optimizer.state[own[name]] = {
-                    key: value.to(own[name].device) if torch.is_tensor(value) else value
-                    for key, value in known[name].items()
-                }
+            parameter, state = own[name], known.get(name, {})
+            if torch.is_tensor(state.get(kind)) and state[kind].shape == parameter.shape:
+                optimizer.state[parameter] = {key: placed(value, parameter) for key, value in state.items()}
                 taken += 1
     trained = sum(len(group["names"]) for group in optimizer.param_groups)
     return (
         f"{path}: took over the network and the optimiser's state of {taken} of {trained} parameters from a "
         f"run of the method {content['method']} after {content['iteration']} steps; this run starts at step 0"
     )
+
+
+def placed(value: Any, parameter: nn.Parameter) -> Any:
+    """A value of an optimiser's state for ``parameter``: on its device, and laid out in memory as it is."""
+    if torch.is_tensor(value) and value.shape == parameter.shape:
+        return torch.empty_like(parameter, requires_grad=False).copy_(value)
+    return value
 
 
 def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.Module:

@@ -324,6 +324,12 @@ def test_a_finished_run_cannot_change_its_selection(isw_run: Path, toycity: Path
         train.main([*arguments, "--resume", "auto", "--selection", "oracle"])
 
 
+def test_groups_of_crops_are_dumped_like_crops(toycity: Path, tmp_path: Path) -> None:
+    flags = ["--method", "sac", *TINY_METHODS["sac"], "--max_iter", "1", "--dump_augmentation_images"]
+    assert train.main(train_arguments(toycity, tmp_path, *flags)) == 0
+    assert len([*(tmp_path / "default" / "tiny" / "crops").glob("target*_image.png")]) == 4
+
+
 def test_gradients_of_two_domains_meet_after_every_step(
     toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

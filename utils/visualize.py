@@ -54,14 +54,14 @@ def crop_pictures(
 ) -> dict[str, Image.Image]:
     """The crops of a batch as ``<number>_<view>``, and any labels in the colours of ``palette``.
 
-    ``batch`` holds views uint8 B x 3 x H x W and, of labelled pictures, ``label`` int64 B x H x W, on the
-    CPU.
+    ``batch`` holds views uint8 B x 3 x H x W, or of groups of crops B x T x 3 x H x W, and, of labelled
+    pictures, ``label`` int64 B x H x W, on the CPU.
     """
     pictures = {}
     for number, label in enumerate(batch.get("label", ())):
         pictures[f"{number}_label"] = colour_picture(label.byte().numpy(), palette)
     for view in views:
-        for number, crop in enumerate(batch[view]):
+        for number, crop in enumerate(batch[view].flatten(0, -4)):
             pixels = crop.permute(1, 2, 0).contiguous().numpy()
             pictures[f"{number}_{view}"] = Image.fromarray(pixels)
     return pictures

@@ -10,7 +10,7 @@ from programs import TINY_METHODS, arguments, train_arguments
 
 import train
 from methods import METHODS
-from methods.build import build_method, build_optimizer, take_over
+from methods.build import build_method, build_optimizer, placed, take_over
 from network import create_network, stated_architecture
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
@@ -62,6 +62,23 @@ def test_a_run_takes_over_the_state_of_another_methods_run(toycity: Path, tmp_pa
     assert {group["lr"] for group in optimizer.param_groups} == {given.lr, 2 * given.lr}
     for name, value in method.network.state_dict().items():
         assert torch.equal(value, then["model"][f"network.{name}"])
+
+
+def test_the_state_of_another_optimiser_is_left(toycity: Path, tmp_path: Path) -> None:
+    short = ["--max_iter", "1", "--eval_every", "0"]
+    abn = train_arguments(toycity, tmp_path, "--method", "abn", *TINY_METHODS["abn"], *short)
+    assert train.main([*abn, "--exp", "abn"]) == 0
+    path = tmp_path / "default" / "abn" / "last.pth"
+    assert train.main([*abn, "--exp", "adam", "--adam", "--resume_from", str(path)]) == 0
+    assert "state of 0 of " in (path.parents[1] / "adam" / "log.txt").read_text()
+
+
+def test_state_is_laid_out_as_its_parameter() -> None:
+    parameter = torch.nn.Parameter(torch.rand(4, 3, 3, 3).to(memory_format=torch.channels_last))
+    value = torch.rand(4, 3, 3, 3)
+    laid_out = placed(value, parameter)
+    assert torch.equal(laid_out, value)
+    assert laid_out.stride() == parameter.stride()
 
 
 def test_snapshot_and_resume_from_contradict() -> None:

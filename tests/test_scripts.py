@@ -105,6 +105,7 @@ OWN |= {"train_r50os16_cty_blindnet.sh"}
 SOURCE_ONLY = {
     "train_source_r101_gtav.sh": ("baseline", 19, []),
     "train_source_r101_synthia.sh": ("baseline", 16, []),
+    "train_source_r101_cty.sh": ("baseline", 13, []),
     "train_snr_r101_gtav.sh": ("snr", 19, [1, 2, 3]),
     "train_snr_r101_synthia.sh": ("snr", 16, [1, 2, 3]),
 }

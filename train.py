@@ -294,14 +294,15 @@ class Run:
         end_of_epoch = self.iteration % self.loaders.steps_per_epoch == 0
         last = self.iteration == self.last_iteration
         evaluation = last or (args.eval_every and self.iteration % args.eval_every == 0)
-        if end_of_epoch or evaluation:
+        saving = last or self.iteration % args.save_every == 0
+        if end_of_epoch or evaluation or saving:
             self.share_buffers()
         if end_of_epoch:
             self.method.after_epoch(Progress(self.iteration, args.max_iter, epoch), self.loaders)
         if evaluation:
             self.show()
             self.select()
-        if last or self.iteration % args.save_every == 0:
+        if saving:
             self.save(LAST)
 
     def share_buffers(self) -> None:

@@ -96,11 +96,14 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
     synchronised = many and device.type == "cuda"
     separate = args.step_per_domain or args.image_uniform_sampling
     smallest = method.network.head.smallest_batch
-    separate = separate or "target" in method.domains
-    if args.bs_mult * (1 if separate else len(args.dataset)) < smallest and not synchronised:
+    pictures = {"bs_mult": args.bs_mult * (1 if separate else len(args.dataset))}
+    if "target" in method.domains and method.target_transform is None:
+        pictures["target_bs_mult"] = args.target_bs_mult or args.bs_mult
+    flag = min(pictures, key=pictures.__getitem__)
+    if pictures[flag] < smallest and not synchronised:
         raise UserError(
-            f"--bs_mult {args.bs_mult}: BatchNorm needs {smallest} pictures per process and batch, or "
-            "several GPUs"
+            f"--{flag} {getattr(args, flag) or args.bs_mult}: BatchNorm needs {smallest} pictures per "
+            "process and batch, or several GPUs"
         )
     if synchronised:
         nn.SyncBatchNorm.convert_sync_batchnorm(method)

@@ -32,7 +32,7 @@ from methods.dasac import DaSacTraining
 from methods.sac_pictures import group_picture
 from methods.teacher import distance, follow, teacher_of
 from network import SegmentationNet
-from utils.distributed import Neighbours, all_reduce_sum, world_size
+from utils.distributed import Neighbours, all_reduce_sum, is_main, world_size
 from utils.errors import UserError
 
 SHARES = ("teacher_momentum", "prior_momentum", "confidence_upper", "confidence_lower")
@@ -105,6 +105,16 @@ class AugmentationConsistency(DaSacTraining):
         )
         add_teacher_arguments(parser)
         add_label_arguments(parser)
+
+    def before_training(self, epochs: float) -> None:
+        """Warn of a run without a start: statistics that nothing has learnt stay as they are."""
+        begun = self.teacher_iteration >= 0 or self.arguments.snapshot or self.arguments.resume_from
+        if not begun and is_main():
+            print(
+                "warning: --method sac leaves BatchNorm's running statistics as they are, and this network's "
+                "were not trained; start with --resume_from the last.pth of --method abn",
+                flush=True,
+            )
 
     def train(self, mode: bool = True) -> AugmentationConsistency:
         """As of every module, but for the teacher and for layers that have running statistics: they stay."""

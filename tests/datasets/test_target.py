@@ -18,7 +18,7 @@ from datasets.catalog import CATALOG, spec
 from datasets.domains import Domains
 from datasets.importance_weights import importance_weights, write_importance_weights
 from datasets.pairing import list_pairs
-from datasets.target import target_seed
+from datasets.target import target_draws, target_seed
 from datasets.training import TrainingLoaders
 from transforms.pipeline import WEAK_JITTER
 from utils.errors import UserError
@@ -238,6 +238,17 @@ def weights(toycity: Path, tmp_path: Path) -> Path:
     path = tmp_path / "weights.json"
     write_importance_weights(path, importance_weights(names, pixels * 7, "cityscapes", "train"))
     return path
+
+
+def test_classes_that_no_source_labels_take_every_picture_alike(
+    toycity: Path, tmp_path: Path, weights: Path
+) -> None:
+    args = arguments(toycity, tmp_path, "--importance_weights", str(weights), "--dataset", "synthia")
+    target = Domains(args, {}, config.TOYCITY_ROOT).open("cityscapes", "train", None, labelled=False)
+    (draws,) = target_draws([target], args, seed=0)
+    (probabilities,) = draws.args
+    uniform = [c for c in range(19) if np.allclose(probabilities[:, c], 1 / 6)]
+    assert uniform == [9, 14, 16]
 
 
 def test_pictures_are_drawn_by_their_classes(toycity: Path, tmp_path: Path, weights: Path) -> None:

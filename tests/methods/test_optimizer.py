@@ -10,7 +10,7 @@ from programs import TINY_METHODS, arguments, train_arguments
 
 import train
 from methods import METHODS
-from methods.build import build_method, build_optimizer, placed, take_over
+from methods.build import build_method, build_optimizer, placed, take_over, wrap
 from network import create_network, stated_architecture
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
@@ -84,3 +84,11 @@ def test_state_is_laid_out_as_its_parameter() -> None:
 def test_snapshot_and_resume_from_contradict() -> None:
     with pytest.raises(UserError, match="--snapshot and --resume_from"):
         arguments("--snapshot", "a.pth", "--resume_from", "b.pth")
+
+
+def test_the_smaller_domain_counts_for_batch_norm() -> None:
+    words = ["--method", "abn", "--target_dataset", "cityscapes", "--bs_mult", "2", "--target_bs_mult", "1"]
+    given = arguments(*words, "--backbone", "resnet18", "--output_stride", "32", "--no_pretrained")
+    method = METHODS["abn"](create_network("resnet18", output_stride=32), given)
+    with pytest.raises(UserError, match="--target_bs_mult 1: BatchNorm needs 2"):
+        wrap(method, given, torch.device("cpu"))

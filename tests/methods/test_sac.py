@@ -253,3 +253,11 @@ def test_two_processes_do_what_one_does(project: Path, tmp_path: Path) -> None:
         assert float(values["loss"]) > 0
         for key, value in values.items():
             assert (result[key] - value).abs().max() <= 1e-5 * value.abs().max(), f"{name} {key}"
+
+
+@pytest.mark.parametrize(("flags", "warned"), [([], True), (["--resume_from", "abn.pth"], False)])
+def test_a_run_without_a_start_is_warned(
+    flags: list[str], warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sac(*flags).before_training(1)
+    assert ("start with --resume_from" in capsys.readouterr().out) == warned

@@ -70,7 +70,7 @@ FREE_ON_RESUME = {
     *"amp channels_last compile debug local_rank deterministic bs_mult accumulate target_bs_mult".split(),
     *"processes_per_group ckpt tb_path date exp resume overwrite snapshot resume_from pretrained".split(),
     *"backbone_weights partial_load selection eval_every save_every log_every".split(),
-    *"dump_augmentation_images visualize_feature".split(),
+    *"dump_augmentation_images visualize_feature max_bad_steps".split(),
     *"sgd syncbn fp16 test_mode restore_optimizer jit_only".split(),
     *IGNORED,
 }

@@ -10,12 +10,8 @@ method.
 from __future__ import annotations
 
 import argparse
-import math
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,10 +19,11 @@ from PIL import Image
 
 import config
 from datasets.domains import Domains
-from datasets.training import TrainingLoaders
+from datasets.training import TrainingLoaders, sizes_of_step
 from methods import METHODS, Progress, method_named
-from methods.build import build_method, build_optimizer, placed, take_over, wrap
+from methods.build import build_method, take_over
 from methods.inspection import covariance_pictures
+from methods.step import TrainingStep
 from network import SegmentationNet, create_network, stated_architecture
 from network.cost import describe
 from transforms.geometric import as_size
@@ -36,11 +33,11 @@ from utils.errors import UserError, run_program
 from utils.evaluation import autocast, to_device
 from utils.family_flags import family_notices
 from utils.meter import Meter
+from utils.preemption import StopRequest
 from utils.progress import progress_bar
+from utils.resume import first_whole, refuse_another
 from utils.run_folder import RunFolder
-from utils.schedule import learning_rate_factor
 from utils.scores import DomainScore, commit, domain_table, write_json
-from utils.seeding import seed_step
 from utils.selection import LAST, Selection
 from utils.visualize import crop_pictures
 
@@ -58,10 +55,14 @@ class Run:
         self, args: argparse.Namespace, device: torch.device, folder: RunFolder, network: SegmentationNet
     ) -> None:
         self.args, self.device, self.folder, self.architecture = args, device, folder, network.config
-        resume_file = folder.resume_file(args.resume)
-        folder.refuse_another_run(resume_file, args.overwrite)
-        checkpoint = self.read_checkpoint(resume_file) if resume_file is not None else None
-        self.method = build_method(args, network, fresh=resume_file is None)
+        resume_files = folder.resume_files(args.resume)
+        folder.refuse_another_run(resume_files, args.overwrite)
+        self.sizes = sizes_of_step(args, METHODS[args.method].target_transform)
+        resume_file, checkpoint, notices = first_whole(resume_files) if resume_files else (None, None, [])
+        if checkpoint is not None:
+            settings = folder.plain(vars(args))
+            refuse_another(resume_file, checkpoint, self.sizes, settings, config.FREE_ON_RESUME)
+        self.method = build_method(args, network, fresh=checkpoint is None)
         num_classes = self.architecture["num_classes"]
         self.domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
         method = self.method
@@ -73,48 +74,22 @@ class Run:
             for name in dict.fromkeys([*args.dataset, *args.val_dataset])
         }
         self.domains.check_labels(self.validation.values(), args)
-        self.model = wrap(self.method, args, device)
-        self.optimizer = build_optimizer(self.method, args, device)
-        start = []
+        self.step = TrainingStep(method, args, device, self.loaders.parts)
         if checkpoint is None and args.resume_from:
-            start = [take_over(self.method, self.optimizer, args.resume_from)]
-        self.scaler = torch.amp.GradScaler(device.type, enabled=args.amp == "fp16")
+            notices.append(take_over(method, self.step.optimizer, args.resume_from))
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
-        folder.open(vars(args), resume=resume_file is not None)
+        folder.open(vars(args), checkpoint)
         for line in [
             *family_notices(args),
             *config.method_notices(args, network.config["snr_stages"]),
-            *start,
+            *notices,
         ]:
             folder.log(line)
-        self.last_batch: dict[str, Any] | None = None
-        self.iteration, self.selection = 0, Selection(args.selection, args.dataset, args.val_dataset)
+        self.iteration, self.between_steps_due, self.meter = 0, False, Meter()
+        self.selection = Selection(args.selection, args.dataset, args.val_dataset)
         if checkpoint is not None:
             self.restore(checkpoint)
             folder.log(f"resumed {resume_file} at iteration {self.iteration}")
-
-    @property
-    def pictures_per_step(self) -> int:
-        """Pictures of all processes and domains that make one iteration."""
-        args, sources = self.args, len(self.args.dataset)
-        items = args.bs_mult * args.accumulate * distributed.world_size()
-        return items * (1 if args.image_uniform_sampling else sources) + self.target_pictures_per_step
-
-    @property
-    def target_pictures_per_step(self) -> int:
-        """How many of them are of the target domain; all crops of a picture count as one."""
-        args = self.args
-        if not args.target_dataset:
-            return 0
-        parts = len(args.dataset) if args.step_per_domain else 1
-        shared = args.processes_per_group if METHODS[args.method].target_transform == "multi_crop" else 1
-        groups = distributed.world_size() // shared
-        return (args.target_bs_mult or args.bs_mult) * groups * args.accumulate * parts
-
-    @property
-    def sizes_of_step(self) -> dict[str, int]:
-        """What has to stay the same when a run goes on with other processes."""
-        return {"pictures per step": self.pictures_per_step, "of the target": self.target_pictures_per_step}
 
     @property
     def last_iteration(self) -> int:
@@ -126,94 +101,41 @@ class Run:
         epoch = self.iteration // self.loaders.steps_per_epoch
         return Progress(self.iteration, self.args.max_iter, epoch)
 
-    def read_checkpoint(self, path: Path) -> dict[str, Any]:
-        """The checkpoint to go on from; a UserError if it is of another kind of run."""
-        checkpoint = load_checkpoint(path)
-        if "optimizer" not in checkpoint:
-            raise UserError(f"{path}: holds weights alone, no run to go on with; use --snapshot")
-        now = {**self.sizes_of_step, **self.folder.plain(vars(self.args))}
-        then = {**checkpoint["sizes_of_step"], **checkpoint["arguments"]}
-        # A setting that the checkpoint does not know came after it, with a default that changes nothing.
-        same = config.FREE_ON_RESUME | (now.keys() - then.keys())
-        names = [name for name in now if name not in same and now[name] != then[name]]
-        if names:
-            changes = ", ".join(f"{name} was {then[name]}, is {now[name]}" for name in names)
-            raise UserError(f"{path}: of a run with other settings ({changes}); use its own, or --snapshot")
-        return checkpoint
-
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Go on exactly where the checkpoint was written."""
         load_state(self.method, checkpoint["model"], "--resume")
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
-        # The file's memory layout may be another: --channels_last may change.
-        for parameter, state in self.optimizer.state.items():
-            state.update({name: placed(value, parameter) for name, value in state.items()})
-        if checkpoint["scaler"] and self.scaler.is_enabled():
-            self.scaler.load_state_dict(checkpoint["scaler"])
+        self.step.load_state_dict(checkpoint)
+        self.meter.load_state_dict(checkpoint["meter"], self.device)
         self.iteration = checkpoint["iteration"]
+        self.between_steps_due = checkpoint["between_steps_due"]
         # A run that goes on in another folder has no best.pth there to compare with.
         saved = [name for name in self.selection.best if self.folder.weights(name).exists()]
         self.selection.resume(checkpoint["best"], saved)
 
-    def save(self, weights: str) -> None:
-        """Write everything a resume or ``infer.py`` needs, called ``weights``; one process does."""
+    def save(self, weights: str, between_steps_due: bool = False) -> None:
+        """Write everything a resume or ``infer.py`` needs, called ``weights``; one process does.
+
+        ``between_steps_due``: what is due after this iteration has not been done.
+        """
         if distributed.is_main():
             content = {
                 "network": self.architecture,
                 "method": self.args.method,
                 "model": self.method.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict(),
+                **self.step.state_dict(),
                 "iteration": self.iteration,
-                "sizes_of_step": self.sizes_of_step,
+                "between_steps_due": between_steps_due,
+                "sizes_of_step": self.sizes,
                 "best": {name: vars(best) for name, best in self.selection.best.items()},
+                "meter": self.meter.state_dict(),
+                "log_bytes": self.folder.log_bytes,
                 "arguments": self.folder.plain(vars(self.args)),
                 "commit": commit(),
                 "selection": self.selection.rule_of(weights),
             }
-            save_checkpoint(self.folder.weights(weights), content)
+            previous = self.folder.previous if weights == LAST else None
+            save_checkpoint(self.folder.weights(weights), content, previous)
         distributed.barrier()
-
-    def step(self, batches: Iterator[dict[str, dict[str, Any]]], meter: Meter) -> None:
-        """One iteration: one optimiser step, or with ``--step_per_domain`` one per source domain."""
-        args = self.args
-        restart = args.rlx_off_iter if args.lr_schedule == "scl-poly" else None
-        learning_rate = learning_rate_factor(
-            self.iteration, args.max_iter, args.poly_exp, restart, args.rescale, args.repoly
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * learning_rate
-        for part in range(self.loaders.parts):
-            self.optimise(batches, meter, self.iteration * self.loaders.parts + part)
-        self.method.after_step(self.progress)
-        meter.steps += 1
-
-    def optimise(self, batches: Iterator[dict[str, dict[str, Any]]], meter: Meter, number: int) -> None:
-        """The run's optimiser step ``number``, backward batch by batch, so that one graph lives at a time."""
-        args = self.args
-        self.optimizer.zero_grad(set_to_none=True)
-        for part in range(args.accumulate):
-            waited = time.perf_counter()
-            batch_per_domain = next(batches)
-            meter.data_seconds += time.perf_counter() - waited
-            # After the loader, which draws from torch's generator itself whenever it starts an epoch.
-            seed_step(args.seed, distributed.rank(), number * args.accumulate + part)
-            for domain in self.method.domains:
-                # DDP exchanges gradients during a backward that reaches every parameter; with several
-                # domains none does, so they are exchanged afterwards.
-                final = part == args.accumulate - 1 and len(self.method.domains) == 1
-                batch = self.last_batch = batch_per_domain[domain]
-                with self.model.no_sync() if distributed.world_size() > 1 and not final else nullcontext():
-                    with autocast(args.amp, self.device):
-                        losses = self.model(to_device(batch, self.device), domain, self.progress)
-                    if losses:
-                        self.scaler.scale(sum(losses.values()) / args.accumulate).backward()
-                shares = args.accumulate * self.loaders.parts
-                meter.add({name: loss / shares for name, loss in losses.items()})
-        if len(self.method.domains) > 1:
-            distributed.average_gradients(self.method.parameters())
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
 
     def score(self, name: str) -> DomainScore:
         """Score the current weights on the val split of one domain."""
@@ -236,11 +158,12 @@ class Run:
         self.folder.scalars(
             {name: value.item() for name, value in self.method.scalars().items()}, self.iteration
         )
-        if self.last_batch is not None:
+        if self.step.last_batch is not None:
             self.method.eval()
-            pictures = self.method.pictures(
-                to_device(self.last_batch, self.device), self.domains.classes.palette
-            )
+            with autocast(self.args.amp, self.device):
+                pictures = self.method.pictures(
+                    to_device(self.step.last_batch, self.device), self.domains.classes.palette
+                )
             self.method.train()
             self.folder.board_pictures(pictures, self.iteration)
 
@@ -262,33 +185,43 @@ class Run:
         for key, picture in pictures.items():
             self.folder.picture(f"{name}{key}.png", picture)
 
-    def train(self) -> None:
-        """Epoch after epoch to the last iteration, from wherever the run stands."""
+    def train(self, stop: StopRequest) -> bool:
+        """Epoch after epoch to the last iteration, from wherever the run stands; False if it stopped before,
+        as it was asked to.
+        """
         self.folder.log(f"{self.args.method}, {describe(self.architecture, *as_size(self.args.crop_size))}")
         args, steps_per_epoch, end = self.args, self.loaders.steps_per_epoch, self.last_iteration
         if args.dump_augmentation_images:
             for domain, batch in next(iter(self.loaders.batches(0))).items():
                 palette = self.domains.classes.palette
                 self.draw(f"crops/{domain}", crop_pictures(batch, self.method.views, palette))
-        self.model.train()
+        self.method.train()
         self.method.before_training(end / steps_per_epoch)
-        meter = Meter()
+        if self.between_steps_due:
+            self.between_steps()
         bar = progress_bar(total=end, initial=self.iteration, unit="step")
         while self.iteration < end:
             epoch, first_step = divmod(self.iteration, steps_per_epoch)
             batches = self.loaders.batches(epoch, first_batch=first_step * args.accumulate)
             for _ in range(first_step, min(steps_per_epoch, first_step + end - self.iteration)):
-                self.step(batches, meter)
+                self.step(batches, self.progress, self.meter)
                 self.iteration += 1
                 bar.update()
                 if self.iteration % args.log_every == 0:
-                    self.log(bar, meter)
-                    meter = Meter()
-                with meter.paused():
-                    self.between_steps(epoch)
+                    self.log(bar)
+                    self.meter = Meter()
+                # An evaluation may take longer than is left: it comes after the resume.
+                if stop.agreed():
+                    bar.close()
+                    self.share_buffers()
+                    self.save(LAST, between_steps_due=True)
+                    return False
+                with self.meter.paused():
+                    self.between_steps()
         bar.close()
+        return True
 
-    def between_steps(self, epoch: int) -> None:
+    def between_steps(self) -> None:
         """What is due after a step: the method's epoch end, an evaluation, a checkpoint."""
         args = self.args
         end_of_epoch = self.iteration % self.loaders.steps_per_epoch == 0
@@ -298,6 +231,7 @@ class Run:
         if end_of_epoch or evaluation or saving:
             self.share_buffers()
         if end_of_epoch:
+            epoch = self.iteration // self.loaders.steps_per_epoch - 1
             self.method.after_epoch(Progress(self.iteration, args.max_iter, epoch), self.loaders)
         if evaluation:
             self.show()
@@ -310,15 +244,12 @@ class Run:
         for buffer in self.method.buffers():
             distributed.broadcast(buffer)
 
-    def log(self, bar: progress_bar, meter: Meter) -> None:
+    def log(self, bar: progress_bar) -> None:
         """One line in the log, a point in TensorBoard, the end of the progress bar."""
-        values = meter.read(self.pictures_per_step)
+        values = self.meter.read(sum(self.sizes.values()))
         total = sum(value for name, value in values.items() if name.startswith("loss/"))
-        if not math.isfinite(total):
-            raise UserError(
-                f"the loss is {total} at iteration {self.iteration}: training diverged; lower --lr"
-            )
-        values["lr"] = self.optimizer.param_groups[0]["lr"]
+        if skipped := self.step.finite.check():
+            values["skipped"] = skipped
         self.folder.scalars(
             {"loss/train_loss": total, **values},
             self.iteration,
@@ -377,10 +308,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     network = create_network(**{**method.architecture, **stated})
     args.wt_layer = network.config["wt_layer"]
     exp = args.exp or f"{args.method}-{network.config['backbone']}"
-    run = Run(args, device, RunFolder(args.ckpt, args.date, exp, args.tb_path), network)
-    run.train()
-    run.report()
-    run.folder.close()
+    with RunFolder(args.ckpt, args.date, exp, args.tb_path) as folder, StopRequest() as stop:
+        run = Run(args, device, folder, network)
+        if run.train(stop):
+            run.report()
+        else:
+            folder.log(f"stopped by {stop.reason} at iteration {run.iteration}; go on with --resume auto")
     distributed.shutdown()
     return 0
 

@@ -181,6 +181,23 @@ class TrainingLoaders:
             yield share_loader(opened, draws, self.data.workers, rank, processes)
 
 
+def sizes_of_step(args: argparse.Namespace, target_transform: str | None) -> dict[str, int]:
+    """The pictures of all processes that make one iteration, by where they come from: what has to stay the
+    same when a run goes on with other processes. All crops of a target picture count as one.
+    """
+    processes, domains = distributed.world_size(), len(args.dataset)
+    of_sources = args.bs_mult * processes * (1 if args.image_uniform_sampling else domains)
+    of_target = 0
+    if args.target_dataset:
+        parts = domains if args.step_per_domain else 1
+        together = args.processes_per_group if target_transform == "multi_crop" else 1
+        of_target = (args.target_bs_mult or args.bs_mult) * (processes // together) * parts
+    return {
+        "source pictures per step": of_sources * args.accumulate,
+        "of the target": of_target * args.accumulate,
+    }
+
+
 def _part(values: Any, part: int, parts: int) -> Any:
     """The ``part``-th of ``parts`` equal parts of a batch's tensor or list."""
     size = len(values) // parts

@@ -46,7 +46,7 @@ def test_the_familys_launcher_starts_two_processes(project: Path, toycity: Path,
     printed = two_processes(project, "train.py", *words, launcher=FAMILY_LAUNCHER, folder=tmp_path)
     assert printed.count("pixel accuracy") == 1
     checkpoint = load_checkpoint(tmp_path / "logs" / "0101" / "r50os16_gtav_isw" / "last.pth")
-    assert checkpoint["sizes_of_step"]["pictures per step"] == 4
+    assert checkpoint["sizes_of_step"]["source pictures per step"] == 4
     assert checkpoint["model"]["mask_site4"].sum() > 0
 
 

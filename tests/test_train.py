@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from comparison import differing
+from interruption import dying_at
 from programs import ISW, TINY_METHODS, train_arguments
 
 import train
@@ -27,7 +28,8 @@ def isw_run(toycity: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_run_folder_holds_what_the_readme_says(isw_run: Path) -> None:
     names = {path.name for path in isw_run.iterdir() if not path.name.startswith("events")}
-    assert names == {"last.pth", "best.pth", "log.txt", "args.json", "results.json"}
+    weights = {"last.pth", "previous.pth", "best.pth"}
+    assert names == {*weights, "log.txt", "args.json", "results.json", ".lock"}
     assert any(path.name.startswith("events") for path in isw_run.iterdir())
     assert json.loads((isw_run / "args.json").read_text())["wt_layer"] == [0, 0, 2, 2, 2, 0, 0]
     log = (isw_run / "log.txt").read_text()
@@ -69,21 +71,12 @@ def test_masks_are_built_after_their_epoch_and_saved(isw_run: Path) -> None:
 
 @pytest.mark.parametrize("stop", [1, 3, 5])
 def test_a_killed_run_resumes_to_the_same_bits(
-    isw_run: Path, toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+    isw_run: Path, toycity: Path, tmp_path: Path, stop: int
 ) -> None:
     """Stopped within an epoch, at its end (masks, evaluation) and before the last step."""
-
-    def dying_step(run: train.Run, *args: object) -> None:
-        if run.iteration == stop:
-            raise KeyboardInterrupt
-        whole_step(run, *args)
-
-    whole_step = train.Run.step
     arguments = train_arguments(toycity, tmp_path, *ISW, "--val_dataset", "cityscapes", "synthia")
-    with monkeypatch.context() as patch:
-        patch.setattr(train.Run, "step", dying_step)
-        with pytest.raises(KeyboardInterrupt):
-            train.main(arguments)
+    with dying_at(stop):
+        train.main(arguments)
     folder = tmp_path / "default" / "tiny"
     assert load_checkpoint(folder / "last.pth")["iteration"] == stop
     assert train.main([*arguments, "--resume", "auto"]) == 0
@@ -173,8 +166,9 @@ def test_oracle_selection_keeps_the_best_per_domain_and_says_so(
 
 
 def test_a_diverged_run_ends_with_an_error(toycity: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="diverged; lower --lr"):
-        train.main(train_arguments(toycity, tmp_path, "--lr", "1e20", "--log_every", "1"))
+    flags = ["--lr", "1e20", "--log_every", "1", "--max_bad_steps", "2"]
+    with pytest.raises(UserError, match="--max_bad_steps 2: .*lower --lr.*pictures: [^,]+, .*0000"):
+        train.main(train_arguments(toycity, tmp_path, *flags))
 
 
 def test_a_source_with_smaller_class_sets_brings_them_to_every_domain(toycity: Path, tmp_path: Path) -> None:

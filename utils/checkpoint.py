@@ -8,13 +8,18 @@ network    keyword arguments of ``network.create_network`` that rebuild the netw
 method     registered name of the method
 model      state dict of the method: network (keys ``network.*``), masks, teachers ... everything
 optimizer  state dict of the optimiser
-scaler     state dict of the fp16 gradient scaler (empty without one)
+finite     how many steps were left out, and the scale of the loss under fp16 (``methods.guard``)
 iteration  optimiser steps done; the learning rate, the epoch and the place in it follow from it
+between_steps_due  whether the evaluation and so on of that iteration is still to come
 best       best source-val mIoU so far, and its iteration
+meter      the means of the log line that is under way
+log_bytes  how long the run's log was
 arguments  the run's command-line arguments
 commit     the code's commit
 selection  the rule by which these weights were chosen (``utils.selection``)
 ========== =========================================================================================
+
+The file ends with a digest of itself (``utils.sealed``).
 
 A file imported from the RobustNet family holds format, network, model and arguments: weights alone.
 
@@ -24,6 +29,7 @@ There is no random state: every draw is a function of seed, epoch, place in the 
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -33,6 +39,7 @@ import torch
 
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.sealed import is_whole, seal
 
 FORMAT = "urbandg-1"
 NETWORK_PREFIX = "network."
@@ -48,15 +55,37 @@ NUMPY_SCALARS = [
 ]
 
 
-def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` (without ``format``) to ``path``: a whole file or none."""
+class DamagedCheckpoint(UserError):
+    """A file that is a checkpoint no more: cut short, or with other bytes than were written."""
+
+
+def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None = None) -> None:
+    """Write ``content`` (without ``format``) to ``path``: a whole file or none.
+
+    What was at ``path`` is kept at ``previous``, if given.
+
+    Raises:
+        UserError: the file cannot be written; what was at ``path`` is still there.
+    """
     try:
         with atomic_write(path) as temporary:
             torch.save({"format": FORMAT, **content}, temporary)
+            seal(temporary)
+            if previous is not None and path.exists():
+                keep(path, previous)
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"{path}: cannot write the checkpoint ({error}); free space or choose another --ckpt"
         ) from None
+
+
+def keep(path: Path, name: Path) -> None:
+    """Give a file a second ``name``, in place of whatever has it."""
+    name.unlink(missing_ok=True)
+    try:
+        os.link(path, name)
+    except OSError:  # Not every file system can; for a moment there is the second name alone.
+        path.replace(name)
 
 
 def read_file(path: Path | str) -> Any:
@@ -70,14 +99,19 @@ def read_file(path: Path | str) -> Any:
         raise UserError(f"{path}: no such checkpoint; check --snapshot or --resume")
     try:
         with torch.serialization.safe_globals(NUMPY_SCALARS):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise UserError(
-            f"{path}: not a checkpoint of tensors and plain values; refused to run code from it"
+        raise DamagedCheckpoint(
+            f"{path}: damaged, or not a checkpoint of tensors and plain values; refused to run code from it"
         ) from None
     except Exception as error:  # On damaged files the reader raises nearly anything.
         reason = f"{type(error).__name__} {error}".split("\n")[0]
-        raise UserError(f"{path}: damaged or not a checkpoint ({reason})") from None
+        raise DamagedCheckpoint(f"{path}: damaged or not a checkpoint ({reason})") from None
+    if is_own(content) and not is_whole(path):
+        raise DamagedCheckpoint(
+            f"{path}: damaged, its bytes are not those that were written; use another file"
+        )
+    return content
 
 
 def is_own(content: Any) -> bool:

@@ -11,6 +11,7 @@ POSITIVE = {
     *"max_iter iter_stop bs_mult bs_mult_val target_bs_mult accumulate class_uniform_tile".split(),
     *"pre_size scale_min scale_max save_every log_every covstat_images evaluation_height".split(),
     *"backbone_lr_mult bias_lr_mult nce_T contrast_max_classes contrast_max_views num_patch".split(),
+    "max_bad_steps",
 }
 NOT_NEGATIVE = {
     *"lr poly_exp momentum weight_decay bias_weight_decay rrotate color_aug seed cv maxSkip".split(),

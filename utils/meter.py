@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,15 @@ class Meter:
     def add(self, losses: dict[str, Tensor]) -> None:
         for name, value in losses.items():
             self.losses[name] = self.losses.get(name, 0) + value.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What :meth:`load_state_dict` needs; times are not kept."""
+        return {"losses": {name: value.cpu() for name, value in self.losses.items()}, "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on with the means of another meter, on ``device``."""
+        self.losses = {name: value.to(device) for name, value in state["losses"].items()}
+        self.steps = state["steps"]
 
     @contextmanager
     def paused(self) -> Iterator[None]:

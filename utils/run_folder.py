@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from PIL import Image
@@ -26,61 +29,98 @@ class RunFolder:
 
     def __init__(self, ckpt: str, date: str, exp: str, tb_path: str | None = None) -> None:
         self.path = Path(ckpt) / date / exp
-        self.last = self.weights("last")
+        self.last, self.previous = self.weights("last"), self.weights("previous")
         self.log_file = self.path / "log.txt"
         self.results_file = self.path / "results.json"
         self._board_path = Path(tb_path or ckpt) / date / exp
         self._board: SummaryWriter | None = None
+        self._lock: TextIO | None = None
 
     def weights(self, name: str) -> Path:
         """The checkpoint called ``name`` (see ``utils.selection``)."""
         return self.path / f"{name}.pth"
 
-    def resume_file(self, resume: str | None) -> Path | None:
-        """The checkpoint that ``--resume`` means: a file, or with ``auto`` this run's last one if there is
-        any.
+    def resume_files(self, resume: str | None) -> list[Path]:
+        """The checkpoints that ``--resume`` may mean, the newest first: a file, or with ``auto`` this run's
+        last two, as far as there are any.
         """
         if resume == "auto":
-            return self.last if self.last.exists() else None
-        return Path(resume) if resume else None
+            return [path for path in (self.last, self.previous) if path.exists()]
+        return [Path(resume)] if resume else []
 
-    def refuse_another_run(self, resume_file: Path | None, overwrite: bool) -> None:
+    def refuse_another_run(self, resume_files: Sequence[Path], overwrite: bool) -> None:
         """Raise a UserError if the folder cannot be written, or holds another run than the one to resume."""
-        own = resume_file is not None and resume_file.resolve().parent == self.path.resolve()
+        own = any(file.resolve().parent == self.path.resolve() for file in resume_files)
         check_writable(self.last, "--ckpt")
         check_writable(self._board_path / "events", "--tb_path")
-        if self.last.exists() and not (own or overwrite):
+        if (self.last.exists() or self.previous.exists()) and not (own or overwrite):
             raise UserError(
                 f"{self.path}: holds a run already; go on with --resume auto, replace it with --overwrite, "
                 "or name another --exp"
             )
         barrier()
 
-    def open(self, arguments: Mapping[str, Any], resume: bool) -> None:
-        """Make the folder, empty of an older run unless ``resume``, and write ``args.json``.
+    def open(self, arguments: Mapping[str, Any], resume: Mapping[str, Any] | None = None) -> None:
+        """Make the folder and write ``args.json``.
+
+        ``resume``: the checkpoint that the run goes on from; what was logged after it is removed, for those
+        steps are done again. Without one all that an older run left is.
 
         Raises:
-            UserError: the folder cannot be written.
+            UserError: the folder cannot be written, or another process is training in it.
         """
         if not is_main():
             return
         try:
-            if not resume:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+            if resume is None:
                 events = self._board_path.glob("events.out.tfevents.*")
                 selected = self.path.glob("best*.pth")
-                for old in (self.last, *selected, self.log_file, self.results_file, *events):
+                for old in (self.last, self.previous, *selected, self.log_file, self.results_file, *events):
                     old.unlink(missing_ok=True)
+            elif self.log_file.exists() and self.log_file.stat().st_size > resume["log_bytes"]:
+                os.truncate(self.log_file, resume["log_bytes"])
             write_json(self.path / "args.json", self.plain(arguments))
-            self._board = SummaryWriter(str(self._board_path))
+            self._board = SummaryWriter(
+                str(self._board_path), purge_step=None if resume is None else resume["iteration"] + 1
+            )
         except OSError as error:
             raise UserError(
                 f"{self.path}: cannot write the run folder ({error}); choose another --ckpt"
             ) from None
 
+    def _take_lock(self) -> None:
+        """Keep other processes from training here for as long as this one lives."""
+        lock = (self.path / ".lock").open("w", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise UserError(
+                f"{self.path}: another process is training here; wait for it, or name another --exp"
+            ) from None
+        except OSError as error:  # Some network file systems know no locks.
+            progress_bar.write(f"warning: {self.path}: cannot be locked ({error}); start no second run here")
+        self._lock = lock
+
+    @property
+    def log_bytes(self) -> int:
+        """How long the log is."""
+        return self.log_file.stat().st_size if self.log_file.exists() else 0
+
     def close(self) -> None:
-        """Flush TensorBoard."""
+        """Flush TensorBoard and let others use the folder."""
         if self._board is not None:
             self._board.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def log(self, line: str, echo: bool = True) -> None:
         """Append a line to ``log.txt`` and, with ``echo``, print it."""
@@ -105,10 +145,11 @@ class RunFolder:
                 self._board.add_image(name, np.asarray(picture), iteration, dataformats="HWC")
 
     def scalars(self, values: Mapping[str, float], iteration: int) -> None:
-        """Add one point per name to TensorBoard."""
+        """Add one point per name to TensorBoard, but for values that are not finite."""
         if self._board is not None:
             for name, value in values.items():
-                self._board.add_scalar(name, value, iteration)
+                if math.isfinite(value):
+                    self._board.add_scalar(name, value, iteration)
 
     @staticmethod
     def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:

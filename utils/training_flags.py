@@ -230,6 +230,13 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     steps.add_argument(
         "--syncbn", action="store_true", help="BN is synchronised whenever there are several GPUs"
     )
+    steps.add_argument(
+        "--max_bad_steps",
+        type=int,
+        default=10,
+        metavar="N",
+        help="steps with a loss or gradients that are not finite are left out; end the run after N in a row",
+    )
     steps.add_argument("--seed", type=int, default=304, help="seed of every random draw")
     steps.add_argument(
         "--deterministic",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from interruption import dying_at
 from programs import ISW, train_arguments
 
 import config
@@ -71,20 +72,13 @@ def test_batches_of_two_domains(toycity: Path, tmp_path: Path, flags: list[str],
 
 @pytest.mark.parametrize("flags", [[], ["--step_per_domain"], ["--image_uniform_sampling"]])
 def test_two_sources_train_with_isw_and_resume_to_the_same_bits(
-    toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
+    toycity: Path, tmp_path: Path, flags: list[str]
 ) -> None:
     def arguments(name: str) -> list[str]:
         return train_arguments(toycity, tmp_path / name, *TWO, *ISW, *flags, "--max_iter", "7")
 
-    def dying_step(run: train.Run, *args: object) -> None:
-        if run.iteration == 4:
-            raise KeyboardInterrupt
-        whole_step(run, *args)
-
-    whole_step = train.Run.step
     assert train.main(arguments("whole")) == 0
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train.Run, "step", dying_step)
+    with dying_at(4):
         train.main(arguments("killed"))
     assert train.main([*arguments("killed"), "--resume", "auto"]) == 0
     folders = [tmp_path / name / "default" / "tiny" for name in ("whole", "killed")]

@@ -9,30 +9,37 @@ from utils.run_folder import RunFolder
 
 def test_a_run_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
     folder = RunFolder(str(tmp_path), "0101", "mine")
-    folder.open({"lr": 0.1, "path": Path("x")}, resume=False)
+    folder.open({"lr": 0.1, "path": Path("x")})
     folder.log("first", echo=False)
+    saved = {"log_bytes": folder.log_bytes, "iteration": 3}
+    folder.log("after the checkpoint", echo=False)
     folder.last.write_text("weights")
     assert json.loads((folder.path / "args.json").read_text()) == {"lr": 0.1, "path": "x"}
     again = RunFolder(str(tmp_path), "0101", "mine")
     with pytest.raises(UserError, match="--resume auto.*--overwrite.*--exp"):
-        again.refuse_another_run(None, overwrite=False)
+        again.refuse_another_run([], overwrite=False)
     assert folder.last.exists()
-    again.refuse_another_run(folder.last, overwrite=False)
-    again.open({}, resume=True)
+    again.refuse_another_run([folder.last], overwrite=False)
+    with pytest.raises(UserError, match="another process is training here"):
+        again.open({}, saved)
+    folder.close()
+    again.open({}, saved)
     assert folder.log_file.read_text() == "first\n"
-    again.open({}, resume=False)
+    again.close()
+    again.open({})
     assert not folder.last.exists()
     assert not folder.log_file.exists()
 
 
 def test_resume_names(tmp_path: Path) -> None:
     folder = RunFolder(str(tmp_path), "0101", "mine")
-    assert folder.resume_file(None) is None
-    assert folder.resume_file("auto") is None
-    assert folder.resume_file("other.pth") == Path("other.pth")
+    assert folder.resume_files(None) == []
+    assert folder.resume_files("auto") == []
+    assert folder.resume_files("other.pth") == [Path("other.pth")]
     folder.path.mkdir(parents=True)
     folder.last.touch()
-    assert folder.resume_file("auto") == folder.last
+    folder.previous.touch()
+    assert folder.resume_files("auto") == [folder.last, folder.previous]
 
 
 def test_a_user_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,93 @@
+"""What becomes of an optimiser step whose loss or gradients are not finite."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from utils.errors import UserError
+
+
+class FiniteSteps:
+    """Takes an optimiser's steps, but leaves out those whose loss or gradients are not finite.
+
+    Such a step changes neither weights nor the optimiser's state nor BatchNorm's running statistics. Under
+    fp16 it also halves the scale of the loss (dynamic loss scaling: Micikevicius et al., ICLR 2018). With a
+    fused optimiser nothing here waits for the device: the counts stay on it until :meth:`check`.
+
+    ``limit``: how many in a row end the run.
+    """
+
+    def __init__(
+        self,
+        method: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        device: torch.device,
+        fp16: bool,
+        limit: int,
+    ) -> None:
+        self.optimizer, self.fp16, self.limit = optimizer, fp16, limit
+        # Without fp16 the scale stays 1: the scaler is what makes a fused optimiser leave a step out unasked.
+        self.scaler = torch.amp.GradScaler(device.type, **({} if fp16 else {"init_scale": 1.0}))
+        self.skipped = torch.zeros((), dtype=torch.int64, device=device)
+        self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
+        self._names: deque[Sequence[str]] = deque(maxlen=limit)
+        norms = [module for module in method.modules() if isinstance(module, _NormBase)]
+        self._statistics = [buffer for module in norms for buffer in module.buffers(recurse=False)]
+        self._before: list[Tensor] = []
+
+    def begin(self) -> None:
+        """Called before the first forward of a step."""
+        self._before = [buffer.clone() for buffer in self._statistics]
+        self._names.append([])
+
+    def backward(self, loss: Tensor, names: Sequence[str]) -> None:
+        """Add the gradients of a batch's ``loss``, a scalar; ``names`` are those of its pictures."""
+        self._names[-1] = [*self._names[-1], *names]
+        # A loss may be infinite where its gradients are not.
+        honest = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
+        self.scaler.scale(loss * honest).backward()
+
+    def step(self) -> None:
+        """Let the optimiser take its step, unless it is one to leave out."""
+        self.scaler.unscale_(self.optimizer)
+        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None])
+        self.scaler.step(self.optimizer)
+        self.scaler.update(None if self.fp16 else 1.0)
+        bad = ~norm.isfinite()
+        self.skipped += bad
+        self.in_a_row = (self.in_a_row + 1) * bad
+        for buffer, before in zip(self._statistics, self._before, strict=True):
+            buffer.copy_(torch.where(bad, before, buffer))
+
+    def check(self) -> int:
+        """How many steps were left out so far.
+
+        Raises:
+            UserError: the last ``limit`` ones all were; it names the pictures of the last batches.
+        """
+        if self.in_a_row >= self.limit:
+            pictures = ", ".join(name for names in self._names for name in names)
+            raise UserError(
+                f"--max_bad_steps {self.limit}: as many steps in a row had a loss or gradients that are not "
+                f"finite; lower --lr, or look at their pictures: {pictures}"
+            )
+        return int(self.skipped)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors that :meth:`load_state_dict` takes."""
+        counts = {"skipped": int(self.skipped), "in_a_row": int(self.in_a_row)}
+        return {**counts, "scaler": self.scaler.state_dict() if self.fp16 else {}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another run stood; the scale of the loss only if both are fp16."""
+        self.skipped.fill_(state["skipped"])
+        self.in_a_row.fill_(state["in_a_row"])
+        if self.fp16 and state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])

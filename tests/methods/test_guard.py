@@ -1,0 +1,80 @@
+import pytest
+import torch
+from torch import nn
+
+from methods.guard import FiniteSteps
+from utils.errors import UserError
+
+
+def make(limit: int = 3, fp16: bool = False) -> tuple[nn.Module, FiniteSteps]:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    return model, FiniteSteps(model, optimizer, torch.device("cpu"), fp16, limit)
+
+
+def step(model: nn.Module, finite: FiniteSteps, factor: float = 1.0, name: str = "a.png") -> None:
+    finite.optimizer.zero_grad()
+    finite.begin()
+    picture = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1)) * factor
+    finite.backward(model(picture).square().mean() * factor, [name])
+    finite.step()
+
+
+def everything(model: nn.Module, finite: FiniteSteps) -> list[torch.Tensor]:
+    momentum = [s["momentum_buffer"] for s in finite.optimizer.state.values()]
+    return [value.clone() for value in (*model.state_dict().values(), *momentum)]
+
+
+@pytest.mark.parametrize("factor", [torch.nan, torch.inf])
+@pytest.mark.parametrize("fp16", [False, True])
+def test_a_step_that_is_not_finite_changes_nothing(factor: float, fp16: bool) -> None:
+    model, finite = make(fp16=fp16)
+    step(model, finite)
+    before, scale = everything(model, finite), finite.scaler.get_scale()
+    step(model, finite, factor)
+    assert all(map(torch.equal, before, everything(model, finite)))
+    assert finite.check() == 1
+    assert finite.scaler.get_scale() == (scale / 2 if fp16 else 1.0)
+    step(model, finite)
+    assert not torch.equal(before[0], model[0].weight)
+    assert finite.check() == 1
+
+
+def test_an_infinite_loss_with_finite_gradients_is_left_out() -> None:
+    model, finite = make()
+    before = model[0].weight.clone()
+    finite.begin()
+    finite.backward(model(torch.rand(2, 3, 4, 4)).mean() + torch.inf, ["a.png"])
+    finite.step()
+    assert torch.equal(before, model[0].weight)
+
+
+def test_steps_equal_those_without_a_guard() -> None:
+    model, finite = make()
+    step(model, finite)
+    plain, other = make()
+    loss = plain(torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(1))).square().mean()
+    loss.backward()
+    other.optimizer.step()
+    assert all(map(torch.equal, model.parameters(), plain.parameters()))
+
+
+def test_too_many_in_a_row_end_the_run_and_name_the_pictures() -> None:
+    model, finite = make(limit=2)
+    for name, factor in (("a.png", torch.nan), ("b.png", 1.0), ("c.png", torch.nan)):
+        step(model, finite, factor, name)
+        finite.check()
+    step(model, finite, torch.nan, "d.png")
+    with pytest.raises(UserError, match=r"--max_bad_steps 2: .*pictures: c.png, d.png$"):
+        finite.check()
+
+
+def test_its_counts_and_scale_are_remembered() -> None:
+    model, finite = make(fp16=True)
+    step(model, finite)
+    step(model, finite, torch.nan)
+    again = make(fp16=True)[1]
+    again.load_state_dict(finite.state_dict())
+    assert again.state_dict() == finite.state_dict()
+    assert again.check() == 1

@@ -1,0 +1,38 @@
+"""A run that is asked to end does so after the step, and goes on later as if nothing had been."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from comparison import differing
+from interruption import before_step
+from programs import ISW, train_arguments
+
+import train
+from utils.checkpoint import load_checkpoint
+from utils.preemption import SIGNALS
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("iteration", [1, 2])
+def test_it_saves_and_ends_well(
+    number: signal.Signals, iteration: int, toycity: Path, tmp_path: Path
+) -> None:
+    """Asked in a step with nothing to do after it, and in one with an epoch's end and an evaluation."""
+    handler = signal.getsignal(number)
+    often = ["--save_every", "100", "--log_every", "2"]
+    arguments = [train_arguments(toycity, tmp_path / name, *ISW, *often) for name in ("whole", "stopped")]
+    assert train.main(arguments[0]) == 0
+    with before_step(iteration, lambda: os.kill(os.getpid(), number)):
+        assert train.main(arguments[1]) == 0
+    folders = [tmp_path / name / "default" / "tiny" for name in ("whole", "stopped")]
+    assert load_checkpoint(folders[1] / "last.pth")["iteration"] == iteration + 1
+    stopped = f"stopped by {number.name} at iteration {iteration + 1}; go on with --resume auto"
+    assert stopped in (folders[1] / "log.txt").read_text()
+    assert not (folders[1] / "results.json").exists()
+    assert signal.getsignal(number) == handler
+    assert train.main([*arguments[1], "--resume", "auto"]) == 0
+    whole, resumed = (load_checkpoint(folder / "last.pth") for folder in folders)
+    for part in ("model", "optimizer", "iteration", "best", "finite"):
+        assert differing(whole[part], resumed[part]) == []

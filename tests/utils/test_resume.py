@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.errors import UserError
+from utils.resume import first_whole, refuse_another
+
+SIZES = {"source pictures per step": 4, "of the target": 0}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """A run's last two checkpoints, the newer first."""
+    last, previous = tmp_path / "last.pth", tmp_path / "previous.pth"
+    for iteration in (1, 2, 3):
+        save_checkpoint(last, {"model": {}, "iteration": iteration}, previous)
+    return [last, previous]
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_the_last_two_checkpoints_are_kept(files: list[Path]) -> None:
+    assert [load_checkpoint(path)["iteration"] for path in files] == [3, 2]
+    assert len(list(files[0].parent.iterdir())) == 2
+
+
+def test_a_damaged_one_is_passed_over_with_a_warning(files: list[Path]) -> None:
+    path, content, notices = first_whole(files)
+    assert (path, content["iteration"], notices) == (files[0], 3, [])
+    for damage in (lambda: flip(files[0]), lambda: files[0].write_bytes(b"")):
+        damage()
+        path, content, notices = first_whole(files)
+        assert (path, content["iteration"]) == (files[1], 2)
+        assert notices[0].startswith(f"warning: {files[0]}: damaged")
+        assert notices[0].endswith(f"going on from {files[1]}")
+    flip(files[1])
+    with pytest.raises(UserError, match=r"last\.pth: damaged"):
+        first_whole(files)
+
+
+def test_another_run_is_refused() -> None:
+    checkpoint = {
+        "optimizer": {},
+        "finite": {},
+        "meter": {},
+        "between_steps_due": False,
+        "log_bytes": 0,
+        "sizes_of_step": SIZES,
+        "arguments": {"lr": 0.1, "exp": "a"},
+    }
+
+    def check(content: dict, lr: float = 0.1, sizes: dict = SIZES) -> None:
+        refuse_another(Path("last.pth"), content, sizes, {"lr": lr, "exp": "b", "later": 1}, {"exp"})
+
+    check(checkpoint)
+    with pytest.raises(UserError, match=r"lr was 0.1, is 0.2"):
+        check(checkpoint, lr=0.2)
+    with pytest.raises(UserError, match=r"source pictures per step was 4, is 8"):
+        check(checkpoint, sizes={**SIZES, "source pictures per step": 8})
+    with pytest.raises(UserError, match=r"weights alone"):
+        check({"model": {}})
+    with pytest.raises(UserError, match=r"of a version that kept other things"):
+        check({name: value for name, value in checkpoint.items() if name != "sizes_of_step"})

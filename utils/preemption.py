@@ -1,0 +1,69 @@
+"""A polite request to end: the notice that a cluster gives before it takes a machine away."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+import torch
+import torch.distributed as dist
+
+from utils.distributed import is_distributed
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+"""SIGTERM from torchrun, kill and most schedulers; SIGUSR1 from SLURM's ``--signal=USR1@120``."""
+
+
+class StopRequest:
+    """Whether any process of the run was asked to end, by one of :data:`SIGNALS`.
+
+    A process that would stop by itself would leave the others waiting for it, so they agree: after every
+    step each tells the others whether it was asked, in one byte between the CPUs that travels during the next
+    step. So all stop after the same step, the first or second after the request. The GPUs are not waited for.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._previous = {number: signal.signal(number, self._received) for number in SIGNALS}
+        self._group = dist.new_group(backend="gloo") if is_distributed() else None
+        self._pending: tuple[dist.Work, torch.Tensor] | None = None
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+
+    def agreed(self) -> bool:
+        """Whether to stop now. Every process calls it after every step, and gets the same answer."""
+        if self._group is None:
+            return self.signal is not None
+        stop = self._finish()
+        if not stop:
+            asked = torch.tensor([self.signal is not None], dtype=torch.uint8)
+            work = dist.all_reduce(asked, dist.ReduceOp.MAX, group=self._group, async_op=True)
+            self._pending = (work, asked)
+        return stop
+
+    def _finish(self) -> bool:
+        """The answer to the last question, if one is on its way."""
+        if self._pending is None:
+            return False
+        work, asked = self._pending
+        work.wait()
+        self._pending = None
+        return bool(asked.item())
+
+    @property
+    def reason(self) -> str:
+        """Who asked, for people."""
+        return self.signal.name if self.signal else "a signal to another process"
+
+    def __enter__(self) -> StopRequest:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Let the signals do what they did before. After an error the other processes may be gone: only
+        without one is the last answer waited for.
+        """
+        if kind is None:
+            self._finish()
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

@@ -79,11 +79,11 @@ class Run:
             notices.append(take_over(method, self.step.optimizer, args.resume_from))
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
         folder.open(vars(args), checkpoint)
-        for line in [
-            *family_notices(args),
-            *config.method_notices(args, network.config["snr_stages"]),
-            *notices,
-        ]:
+        if checkpoint is None:
+            notices += [*family_notices(args), *config.method_notices(args, self.architecture["snr_stages"])]
+            size = as_size(args.crop_size)
+            notices.append(f"{args.method}, {describe(self.architecture, *size)}")
+        for line in notices:
             folder.log(line)
         self.iteration, self.between_steps_due, self.meter = 0, False, Meter()
         self.selection = Selection(args.selection, args.dataset, args.val_dataset)
@@ -189,7 +189,6 @@ class Run:
         """Epoch after epoch to the last iteration, from wherever the run stands; False if it stopped before,
         as it was asked to.
         """
-        self.folder.log(f"{self.args.method}, {describe(self.architecture, *as_size(self.args.crop_size))}")
         args, steps_per_epoch, end = self.args, self.loaders.steps_per_epoch, self.last_iteration
         if args.dump_augmentation_images:
             for domain, batch in next(iter(self.loaders.batches(0))).items():

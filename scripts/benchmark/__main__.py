@@ -12,13 +12,17 @@ from pathlib import Path
 
 import torch
 
-from scripts.benchmark import losses
+from scripts.benchmark import losses, processes, step
 from scripts.benchmark.timing import Row, table
 from utils.errors import UserError, run_program
 from utils.files import check_writable
 from utils.scores import commit, write_json
 
-BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] = {"losses": losses.rows}
+BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] = {
+    "step": step.rows,
+    "processes": processes.rows,
+    "losses": losses.rows,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

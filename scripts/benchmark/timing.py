@@ -11,47 +11,62 @@ import torch
 
 from utils.scores import text_table
 
+UNITS = {"ms": 1e3, "MiB": 2.0**-20}
+"""What is printed, by how many of it make a second or a byte."""
+
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: ``seconds`` beside the ``reference_seconds`` of ``reference``; ``target`` is the most that
-    their ratio should be.
+    """One figure: its ``cost`` beside the ``reference_cost`` of ``reference``, in seconds, or with ``unit``
+    MiB in bytes; ``target`` is the most that their ratio should be.
     """
 
     name: str
-    seconds: float
+    cost: float
     reference: str
-    reference_seconds: float
+    reference_cost: float
     target: float | None = None
+    unit: str = "ms"
 
     @property
     def ratio(self) -> float:
         """Cost in units of the reference."""
-        return self.seconds / self.reference_seconds
+        return self.cost / self.reference_cost
 
     def cells(self) -> list[str]:
         """The row as text."""
         target = "" if self.target is None else f"<= {self.target:g}"
-        absolute = [f"{1000 * seconds:.1f} ms" for seconds in (self.seconds, self.reference_seconds)]
+        costs = (self.cost, self.reference_cost)
+        absolute = [f"{cost * UNITS[self.unit]:.1f} {self.unit}" for cost in costs]
         return [self.name, f"{self.ratio:.4f}", target, absolute[0], self.reference, absolute[1]]
 
 
 def table(rows: Sequence[Row]) -> str:
     """The rows for people."""
-    header = ["figure", "ratio", "target", "time", "reference", "its time"]
+    header = ["figure", "ratio", "target", "cost", "reference", "its cost"]
     return text_table([header, *(row.cells() for row in rows)])
 
 
 def seconds(function: Callable[[], object], repeats: int) -> float:
     """Median wall-clock time of a call, after one that does not count."""
-    times = []
+    return side_by_side([function], repeats)[0]
+
+
+def side_by_side(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Median wall-clock time of a call of each, taken in turn, so that what else the machine does meets all.
+
+    A first round does not count.
+    """
+    times: list[list[float]] = []
     for _ in range(repeats + 1):
-        synchronise()
-        started = time.perf_counter()
-        function()
-        synchronise()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[1:])
+        times.append([])
+        for function in functions:
+            synchronise()
+            started = time.perf_counter()
+            function()
+            synchronise()
+            times[-1].append(time.perf_counter() - started)
+    return [statistics.median(column) for column in zip(*times[1:], strict=True)]
 
 
 def synchronise() -> None:

@@ -1,0 +1,66 @@
+"""What a second process brings: two of them on gloo, one core each, against one process on one core.
+
+    python -m scripts.benchmark.processes --pictures 2 --crop_size 768    # one process's share of the figure
+
+Started by itself it prints the seconds of a step of train.py, alone or under torchrun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from scripts.benchmark.timing import Row, seconds
+from utils import distributed
+from utils.errors import UserError, run_program
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+ON_CPU = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
+    """A step of two processes against a step of one: at an efficiency of 1.7 of 2, two take 1.18 times as
+    long.
+    """
+    one, two = (seconds_of(args, launcher) for launcher in ((), TORCHRUN))
+    name = f"DDP on 2 cores, {2 * one / two:.2f} times the pictures/s"
+    return [Row(name, two, "one process on one core", one, 2 / 1.7)]
+
+
+def seconds_of(args: argparse.Namespace, launcher: Sequence[str]) -> float:
+    """Seconds of a step, measured in processes of their own."""
+    sizes = [f"--{name}={getattr(args, name)}" for name in ("backbone", "pictures", "crop_size", "repeats")]
+    layout = "--channels_last" if args.channels_last else "--no-channels_last"
+    command = [sys.executable, *launcher, "-m", __name__, *sizes, layout]
+    done = subprocess.run(command, env={**os.environ, **ON_CPU}, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"{' '.join(command)}: failed; start it by hand to see why")
+    return float(done.stdout.split()[-1])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    from scripts.benchmark.step import batches, iteration, training_step
+
+    parser = argparse.ArgumentParser(prog="python -m scripts.benchmark.processes")
+    parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--channels_last", action=argparse.BooleanOptionalAction, default=True)
+    for name, default in (("pictures", 2), ("crop_size", 768), ("repeats", 3)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    args = parser.parse_args(arguments)
+    device = distributed.setup()
+    layout = ("--channels_last",) if args.channels_last else ()
+    step = training_step("baseline", args, device, *layout)
+    time = seconds(iteration(step, batches(args)), args.repeats)
+    if distributed.is_main():
+        print(time)
+    distributed.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,144 @@
+"""What train.py's own step costs beside the bare network's: forward, backward and optimiser."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+import config
+from methods import METHODS, Progress
+from methods.step import TrainingStep
+from network import create_network
+from scripts.benchmark.losses import random_batch
+from scripts.benchmark.timing import Row, seconds, side_by_side
+from utils.meter import Meter
+
+ISW_SITES = [0, 0, 2, 2, 2, 0, 0]
+# Behind the epoch that builds ISW's masks, so that they are used.
+LATER = Progress(iteration=100, max_iteration=40000, epoch=10)
+FAST = ("--amp", "bf16", "--channels_last", "--compile")
+# Dense bf16 and fp32 (TF32 off) multiply-adds x 2 per second, as the makers state them.
+PEAK_BF16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40": 181e12, "4090": 165e12}
+
+
+def training_step(
+    name: str, args: argparse.Namespace, device: torch.device, *flags: str, **architecture: Any
+) -> TrainingStep:
+    """train.py's step of a method with its published flags and random weights."""
+    words = ["--dataset", "gtav", "--method", name, "--crop_size", str(args.crop_size), *flags]
+    settings = config.parse_training_arguments(config.training_parser(), words)
+    torch.manual_seed(0)
+    network = create_network(args.backbone, **{**METHODS[name].architecture, **architecture})
+    method = METHODS[name](network, settings).train()
+    for mask_name, mask in method.named_buffers(recurse=False):
+        if mask_name.startswith("mask"):
+            mask.copy_(torch.ones_like(mask).triu(1))
+    return TrainingStep(method, settings, device)
+
+
+def batches(args: argparse.Namespace) -> Iterator[dict[str, dict[str, Any]]]:
+    """The same labelled batch on the CPU for ever, as a loader would give it."""
+    batch: dict[str, Any] = random_batch(args, torch.device("cpu"))
+    del batch["image_jittered"], batch["image_plain"]
+    if torch.cuda.is_available():
+        batch = {name: value.pin_memory() for name, value in batch.items()}
+    return repeat({"source": {**batch, "name": ["picture"] * args.pictures}})
+
+
+def iteration(step: TrainingStep, source: Iterator[dict[str, dict[str, Any]]]) -> Callable[[], None]:
+    """One iteration of train.py, its log line apart."""
+    meter = Meter()
+    return lambda: step(source, LATER, meter)
+
+
+def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[], None]:
+    """The same network, loss and optimiser written down as plainly as PyTorch allows."""
+    torch.manual_seed(0)
+    network = create_network(args.backbone).to(device).train()
+    if args.channels_last:
+        network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=device.type == "cuda"
+    )
+    batch = next(batches(args))["source"]
+
+    def call() -> None:
+        image, label = (batch[name].to(device, non_blocking=True) for name in ("image", "label"))
+        output = network(network.input_spec.prepare(image))
+        loss = F.cross_entropy(output.logits, label, ignore_index=255)
+        loss = loss + 0.4 * auxiliary_loss(output.aux_logits, label)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return call
+
+
+def auxiliary_loss(logits: Tensor, label: Tensor) -> Tensor:
+    """Cross entropy with the label at the logits' own size."""
+    small = F.interpolate(label[:, None].float(), logits.shape[-2:]).squeeze(1).long()
+    return F.cross_entropy(logits, small, ignore_index=255)
+
+
+def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
+    """The baseline's step, ISW's, and on a GPU what the fast flags make of the former."""
+    layout = ("--channels_last",) if args.channels_last else ()
+    source = batches(args)
+    baseline = training_step("baseline", args, device, *layout)
+    isw = training_step("isw", args, device, *layout, wt_layer=ISW_SITES)
+    bare = bare_iteration(args, device)
+    ours, whitening = iteration(baseline, source), iteration(isw, source)
+    costs = side_by_side([bare, ours, whitening], args.repeats)
+    measured = [
+        Row("step, baseline", costs[1], "bare step", costs[0], 1.05),
+        Row("step, ISW with masks", costs[2], "baseline's step", costs[1], 1.08),
+    ]
+    held = [held_for_backward(call) for call in (bare, ours)]
+    measured.append(Row("memory held for the backward", held[1], "of the bare step", held[0], 1.1, "MiB"))
+    if device.type == "cuda":
+        del baseline, isw, bare, ours, whitening
+        measured += fast_rows(args, device)
+    return measured
+
+
+def held_for_backward(call: Callable[[], None]) -> int:
+    """Bytes of the tensors that a call keeps for its backward passes, each storage once."""
+    storages: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        call()
+    return sum(storages.values())
+
+
+def fast_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
+    """bf16, channels last, compiled and with a fused optimiser against fp32 eager, at the batch size asked
+    for, and how busy that keeps the GPU's matrix units.
+    """
+    source = batches(args)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    plain = training_step("baseline", args, device)
+    slow = seconds(iteration(plain, source), args.repeats)
+    with FlopCounterMode(display=False) as counter:
+        iteration(plain, source)()
+    del plain
+    torch.cuda.empty_cache()
+    fast = seconds(iteration(training_step("baseline", args, device, *FAST), source), args.repeats)
+    measured = [Row("step, bf16 channels_last compiled", fast, "fp32 eager", slow, 1 / 3)]
+    name = torch.cuda.get_device_name(device)
+    for model, peak in PEAK_BF16.items():
+        if model in name:
+            ideal = counter.get_total_flops() / peak
+            measured.append(Row("the same (ratio: 1 / utilisation)", fast, f"peak of {model}", ideal))
+    return measured

@@ -1,0 +1,72 @@
+"""A run that is killed at any moment resumes to the same bits: weights, optimiser, scores and log."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from comparison import differing
+from kills import KINDS, deaths, live
+from programs import TINY_METHODS, train_arguments
+
+from methods import METHODS
+from utils.checkpoint import load_checkpoint
+
+STEPS = 24
+KILLS, FEW_KILLS = 20, 5
+FAST = ("baseline", "isw")
+# What differs between two runs that do the same: speeds, and the lines that tell of the resume.
+SPEEDS = re.compile(r", images/s \S+, data wait [^,]+")
+TELLS = re.compile(r"resumed |warning: .*going on from ")
+
+
+def log_lines(folder: Path) -> list[str]:
+    lines = (folder / "log.txt").read_text().splitlines()
+    return [SPEEDS.sub("", line) for line in lines if not TELLS.match(line)]
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_run_survives_being_killed(
+    name: str, toycity: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    thorough = request.config.getoption("--faults", default=False)
+    if not thorough and name not in FAST:
+        pytest.skip("only with --faults: takes a minute")
+    kinds = [kind for kind in KINDS if kind != "statistics" or name in ("isw", "diia")]
+    more = ["--max_iter", str(STEPS), "--eval_every", "4", "--save_every", "2", "--deterministic"]
+
+    def arguments(run: str) -> list[str]:
+        flags = ["--method", name, *TINY_METHODS[name], *more, "--resume", "auto"]
+        return train_arguments(toycity, tmp_path / run, *flags)
+
+    def finish(run: str) -> Path:
+        assert live(arguments(run), None, tmp_path / f"{run}.txt") == 0, written(run)
+        return tmp_path / run / "default" / "tiny"
+
+    def written(run: str) -> str:
+        return (tmp_path / f"{run}.txt").read_text()[-3000:]
+
+    whole = finish("whole")
+    waiting, number = deaths(kinds, KILLS if thorough else FEW_KILLS, seed=len(name)), 0
+    while waiting:
+        run, number, code = f"killed{number}", number + 1, -signal.SIGKILL
+        while waiting and code:
+            code = live(arguments(run), waiting[0], tmp_path / f"{run}.txt")
+            assert code in (-signal.SIGKILL, 0), written(run)
+            # A run that ended first, as it had no such moment left, is compared, and another one begun.
+            waiting = waiting[1:] if code else waiting
+        compare(whole, finish(run))
+
+
+def compare(whole: Path, killed: Path) -> None:
+    """Fail unless two runs ended with the same weights, state, scores and log."""
+    first, second = (load_checkpoint(folder / "last.pth") for folder in (whole, killed))
+    free = {"commit": "", "arguments": {}, "log_bytes": 0}
+    assert differing({**first, **free}, {**second, **free}) == []
+    scores = [json.loads((folder / "results.json").read_text())["domains"] for folder in (whole, killed)]
+    for name, domain in scores[0].items():
+        assert {**domain, "checkpoint": ""} == {**scores[1][name], "checkpoint": ""}
+    assert log_lines(whole) == log_lines(killed)

@@ -2,7 +2,8 @@
 # Run one of the programs on every GPU that is visible: launch.sh [--processes N] PROGRAM ARGUMENTS...
 # PROGRAM is a file such as train.py or a module such as datasets.importance.
 # One process where there is no GPU or one. CUDA_VISIBLE_DEVICES chooses GPUs; --processes, or the variable
-# PROCESSES, chooses their number. Several machines: see "Several machines" in README.md.
+# PROCESSES, chooses their number. Several machines: with NODES=2 MASTER=first-machine:29500 the same command on
+# each of them; RESTARTS is how often the processes are started again when one dies (docs/clusters.md).
 set -euo pipefail
 start=$PWD
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -20,7 +21,14 @@ esac
 shift
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 cd "$start"
-if [ "$processes" -gt 1 ]; then
-    exec "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node="$processes" "${program[@]}" "$@"
+if [ "${NODES:-1}" -gt 1 ]; then
+    [ -n "${MASTER:-}" ] || fail "NODES=$NODES: several machines need MASTER=host:port, the first one's, too"
+    rendezvous=(--nnodes="$NODES" --rdzv_backend=c10d --rdzv_endpoint="$MASTER" --rdzv_id="${RUN_ID:-urbandg}")
+else
+    rendezvous=(--standalone)
+fi
+if [ "$processes" -gt 1 ] || [ "${NODES:-1}" -gt 1 ]; then
+    exec "$PYTHON" -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node="$processes" \
+        --max_restarts="${RESTARTS:-0}" "${program[@]}" "$@"
 fi
 exec "$PYTHON" "${program[@]}" "$@"

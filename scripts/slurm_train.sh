@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Train on a SLURM cluster, over as many machines as the job has, from interruption to interruption:
+# sbatch --nodes=2 --gpus-per-node=8 scripts/slurm_train.sh scripts/train_r50os16_gtav_isw.sh --exp mine [more flags]
+# sbatch scripts/slurm_train.sh train.py --dataset gtav --exp mine [more flags]
+# Before its time ends or it is pre-empted, the job saves, and is put back into the queue. Options: docs/clusters.md.
+#SBATCH --job-name=urbandg
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node=4
+#SBATCH --cpus-per-task=32
+#SBATCH --time=24:00:00
+#SBATCH --signal=B:USR1@180
+#SBATCH --requeue
+#SBATCH --open-mode=append
+set -uo pipefail
+[ $# -ge 1 ] || { echo "usage: sbatch $0 SCRIPT_OR_PROGRAM [flags of train.py]" >&2; exit 2; }
+[ -n "${SLURM_JOB_ID:-}" ] || { echo "error: $0: not in a SLURM job; start it with sbatch" >&2; exit 2; }
+# SLURM runs a copy of this file: the project is where the job was submitted.
+cd "$SLURM_SUBMIT_DIR" || exit 1
+[ -f scripts/launch.sh ] || { echo "error: $PWD: submit the job from the project's folder" >&2; exit 2; }
+program=$1
+shift
+case $program in
+*.sh) command=("$program") ;;
+*) command=(scripts/launch.sh "$program") ;;
+esac
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+export NODES=$SLURM_JOB_NUM_NODES RUN_ID=$SLURM_JOB_ID MASTER="$first:$((20000 + SLURM_JOB_ID % 20000))"
+export RESTARTS="${RESTARTS:-3}"
+
+asked=
+ask_to_stop() {
+    asked=yes
+    echo "job $SLURM_JOB_ID: asked to stop, saving"
+    kill -TERM "$step"  # srun passes it on to the launchers, and they to train.py, which saves and ends.
+}
+srun --kill-on-bad-exit=1 "${command[@]}" --resume auto "$@" &
+step=$!
+trap ask_to_stop USR1 TERM
+wait "$step"
+code=$?
+# A trapped signal ends the wait, not the step.
+while kill -0 "$step" 2>/dev/null; do
+    wait "$step"
+    code=$?
+done
+if [ -n "$asked" ]; then
+    scontrol requeue "$SLURM_JOB_ID"
+    exit 0
+fi
+exit "$code"

@@ -1,0 +1,118 @@
+"""Several processes, one of which is lost or asked to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from comparison import differing
+from programs import train_arguments
+
+import train
+from utils.checkpoint import load_checkpoint
+
+WORKER = Path(__file__).parent / "dying_worker.py"
+NEVER = "1000"
+
+
+def start(project: Path, command: Sequence[str], **environment: str) -> subprocess.Popen[str]:
+    own = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{project}:{project / 'tests'}",
+        "CUDA_VISIBLE_DEVICES": "",
+        **environment,
+    }
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=project,
+        env=own,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def two_ranks(project: Path, words: Sequence[str]) -> list[subprocess.Popen[str]]:
+    """Two processes of one group, without a launcher that would look after them."""
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    return [
+        start(project, [str(WORKER), *words], RANK=str(rank), LOCAL_RANK=str(rank), **group)
+        for rank in (0, 1)
+    ]
+
+
+def test_the_others_end_when_a_process_is_lost(project: Path, toycity: Path, tmp_path: Path) -> None:
+    arguments = train_arguments(toycity, tmp_path, "--max_iter", "6")
+    processes = two_ranks(project, ["1", "3", str(tmp_path / "died"), *arguments])
+    output = [process.communicate(timeout=240)[0] for process in processes]
+    assert processes[1].returncode == -signal.SIGKILL
+    assert processes[0].returncode == 1, output[0]
+    last = output[0].strip().splitlines()[-1]
+    assert last.startswith("error: another process of this run was lost"), output[0]
+    assert "--resume auto" in last
+    assert "Traceback" not in output[0]
+    assert load_checkpoint(tmp_path / "default" / "tiny" / "last.pth")["iteration"] == 3
+
+
+@pytest.mark.slow
+def test_all_stop_after_the_same_step_when_one_is_asked(project: Path, toycity: Path, tmp_path: Path) -> None:
+    arguments = train_arguments(toycity, tmp_path, "--max_iter", "1000", "--eval_every", "0")
+    processes = two_ranks(project, ["1", NEVER, str(tmp_path / "died"), *arguments])
+    log = tmp_path / "default" / "tiny" / "log.txt"
+    while not (log.exists() and "iter 4" in log.read_text()):
+        assert processes[0].poll() is None
+    processes[1].send_signal(signal.SIGTERM)
+    output = [process.communicate(timeout=240)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], output
+    iteration = load_checkpoint(tmp_path / "default" / "tiny" / "last.pth")["iteration"]
+    assert 4 <= iteration < 1000
+    assert f"stopped by a signal to another process at iteration {iteration}" in output[0]
+
+
+def test_a_job_on_two_machines_comes_back(
+    project: Path, toycity: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Two launchers that meet at one of them, as on two machines; one of their workers dies once."""
+    if not request.config.getoption("--faults", default=False):
+        pytest.skip("only with --faults: takes half a minute")
+    arguments = train_arguments(toycity, tmp_path, "--resume", "auto")
+    rendezvous = ["--nnodes=2", "--rdzv_backend=c10d", f"--rdzv_endpoint=127.0.0.1:{free_port()}"]
+    launcher = ["-m", "torch.distributed.run", *rendezvous, "--nproc_per_node=1", "--max_restarts=2"]
+    words = [*launcher, str(WORKER), "1", "3", str(tmp_path / "died"), *arguments]
+    machines = [start(project, words) for _ in range(2)]
+    output = [machine.communicate(timeout=500)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], output
+    assert (tmp_path / "died").exists()
+    assert any("resumed " in text for text in output), output
+    checkpoint = load_checkpoint(tmp_path / "default" / "tiny" / "last.pth")
+    assert checkpoint["iteration"] == 6
+
+
+def test_it_ends_as_if_nothing_had_been(project: Path, toycity: Path, tmp_path: Path) -> None:
+    """Both processes end after one is lost; started again they reach what an undisturbed pair reaches."""
+    last = []
+    for name, iteration in (("whole", NEVER), ("killed", "4")):
+        arguments = train_arguments(toycity, tmp_path / name, "--resume", "auto")
+        words = ["1", iteration, str(tmp_path / f"{name}_died"), *arguments]
+        for _ in range(2 if name == "killed" else 1):
+            processes = two_ranks(project, words)
+            for process in processes:
+                process.communicate(timeout=240)
+        assert processes[0].returncode == 0
+        last.append(load_checkpoint(tmp_path / name / "default" / "tiny" / "last.pth"))
+    for part in ("model", "optimizer", "best"):
+        assert differing(last[0][part], last[1][part]) == []
+    assert train.main([*arguments, "--bs_mult", "4"]) == 0  # The same pictures per step on one process.

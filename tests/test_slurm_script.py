@@ -1,0 +1,76 @@
+"""scripts/slurm_train.sh against stand-ins for SLURM's own programs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+# A step that runs until it is asked to end, and says what it was started with.
+SRUN = """#!/usr/bin/env bash
+echo "srun $*" >> "$CALLS"
+echo "NODES=$NODES MASTER=$MASTER RUN_ID=$RUN_ID RESTARTS=$RESTARTS" >> "$CALLS"
+[ "$STEP" = waits ] || exit "$STEP"
+trap 'echo saved >> "$CALLS"; exit 1' TERM
+echo started
+while :; do read -r -t 0.05 <> <(:); done
+"""
+SCONTROL = """#!/usr/bin/env bash
+echo "scontrol $*" >> "$CALLS"
+[ "$1" != show ] || printf 'first\\nsecond\\n'
+"""
+
+
+@pytest.fixture
+def job(project: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment of a job, with SLURM's programs replaced."""
+    for name, script in (("srun", SRUN), ("scontrol", SCONTROL)):
+        path = tmp_path / name
+        path.write_text(script)
+        path.chmod(0o755)
+    return {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "CALLS": str(tmp_path / "calls"),
+        "SLURM_JOB_ID": "12",
+        "SLURM_SUBMIT_DIR": str(project),
+        "SLURM_JOB_NODELIST": "node[1-2]",
+        "SLURM_JOB_NUM_NODES": "2",
+    }
+
+
+def submit(project: Path, job: dict[str, str], *words: str) -> subprocess.Popen[str]:
+    command = [str(project / "scripts" / "slurm_train.sh"), *words]
+    return subprocess.Popen(command, env=job, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_job_ends_with_its_step(project: Path, job: dict[str, str], code: int) -> None:
+    done = submit(project, {**job, "STEP": str(code)}, "train.py", "--exp", "mine")
+    assert (done.wait(60), code) == (code, code)
+    calls = Path(job["CALLS"]).read_text()
+    assert "srun --kill-on-bad-exit=1 scripts/launch.sh train.py --resume auto --exp mine\n" in calls
+    assert "NODES=2 MASTER=first:20012 RUN_ID=12 RESTARTS=3\n" in calls
+    assert "requeue" not in calls
+
+
+def test_a_job_that_is_asked_to_stop_saves_and_is_queued_again(project: Path, job: dict[str, str]) -> None:
+    running = submit(project, {**job, "STEP": "waits"}, "scripts/train_r50os16_gtav_isw.sh")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "started\n"
+    running.send_signal(signal.SIGUSR1)
+    assert running.wait(60) == 0
+    calls = Path(job["CALLS"]).read_text()
+    assert "srun --kill-on-bad-exit=1 scripts/train_r50os16_gtav_isw.sh --resume auto\n" in calls
+    assert calls.endswith("saved\nscontrol requeue 12\n")
+
+
+def test_it_says_how_to_be_started(project: Path, job: dict[str, str]) -> None:
+    nothing = submit(project, job)
+    assert (nothing.wait(60), "usage: sbatch" in nothing.communicate()[0]) == (2, True)
+    outside = {name: value for name, value in job.items() if name != "SLURM_JOB_ID"}
+    done = submit(project, outside, "train.py")
+    assert (done.wait(60), "start it with sbatch" in done.communicate()[0]) == (2, True)

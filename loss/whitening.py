@@ -22,9 +22,10 @@ def covariance(features: Tensor) -> Tensor:
     sums over HW lose too much in 16 bits.
     """
     with torch.autocast(features.device.type, enabled=False):
-        f = at_least_float32(features.flatten(2))
-        identity = torch.eye(f.shape[1], dtype=f.dtype, device=f.device)
-        return f @ f.transpose(1, 2) / max(f.shape[2] - 1, 1) + COVARIANCE_EPSILON * identity
+        # Pixels by channels: no copy of features that are laid out channels last.
+        f = at_least_float32(features.permute(0, 2, 3, 1).flatten(1, 2))
+        identity = torch.eye(f.shape[2], dtype=f.dtype, device=f.device)
+        return f.transpose(1, 2) @ f / max(f.shape[1] - 1, 1) + COVARIANCE_EPSILON * identity
 
 
 def upper_triangle(channels: int, device: torch.device | str | None = None) -> Tensor:

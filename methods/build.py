@@ -120,4 +120,6 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
         method,
         device_ids=[device] if device.type == "cuda" else None,
         broadcast_buffers=not synchronised,
+        # Gradients live in the buckets they travel in, not beside them.
+        gradient_as_bucket_view=True,
     )

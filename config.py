@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.flags import add_data_arguments, check_boosted_classes, train_ids
+from datasets.importance_weights import content_digest, read_importance_weights
 from datasets.labels import NETWORK_CLASS_SETS, NUM_CLASSES
 from methods import METHODS, Method, declared, flags_of_others
 from methods.restitution import RestitutionLoss
@@ -71,6 +72,8 @@ FREE_ON_RESUME = {
     *"processes_per_group ckpt tb_path date exp resume overwrite snapshot resume_from pretrained".split(),
     *"backbone_weights partial_load selection eval_every save_every log_every".split(),
     *"dump_augmentation_images visualize_feature max_bad_steps".split(),
+    # Its content, which is a setting of its own, may not.
+    "importance_weights",
     *"sgd syncbn fp16 test_mode restore_optimizer jit_only".split(),
     *IGNORED,
 }
@@ -145,6 +148,8 @@ def apply_method_defaults(args: argparse.Namespace, method: type[Method]) -> Non
     """Put in place what ``method`` was published with and the command line leaves open."""
     if args.gblur is None:
         args.gblur = method.gaussian_blur
+    if args.crop_padding is None:
+        args.crop_padding = method.crop_padding
     if args.renormalise is None:
         args.renormalise = method.renormalise
         # Published colours are those of the real pictures.
@@ -160,8 +165,10 @@ def is_toycity(args: argparse.Namespace) -> bool:
 def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> None:
     """Check, in place, that there is a target data set just if ``domains`` of the method have a target.
 
+    What ``--importance_weights`` says of its pictures becomes a setting, ``importance_weights_content``.
+
     Raises:
-        UserError: it is missing, nobody would use it, or it is named twice.
+        UserError: it is missing, nobody would use it, or it is named twice; the weights cannot be read.
     """
     if "target" in domains and args.target_dataset is None:
         if not is_toycity(args):
@@ -178,6 +185,8 @@ def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> 
     repeated = [name for name in targets if targets.count(name) > 1]
     if repeated:
         raise UserError(f"--target_dataset {' '.join(targets)}: names {repeated[0]} more than once")
+    file = args.importance_weights if targets else None
+    args.importance_weights_content = content_digest(read_importance_weights(file)) if file else None
 
 
 def parse_training_arguments(

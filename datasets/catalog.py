@@ -159,6 +159,12 @@ def _cityscapes(split: str) -> Split:
     )
 
 
+def _cityscapes_test() -> Split:
+    """The pictures whose labels only the vendor's server has; the files in their place say nothing."""
+    labelled = _cityscapes("test").layouts
+    return Split(tuple(replace(layout, labels=None) for layout in labelled))
+
+
 def _cityscapes_layout(pictures: str, labels: str, quality: str = "gtFine") -> Layout:
     split = pictures.rpartition("/")[2]
     return Layout(pictures, f"{labels}/{split}", ("_leftImg8bit.png",), f"_{quality}_labelIds.png")
@@ -279,7 +285,11 @@ CATALOG: dict[str, DatasetSpec] = {
         DatasetSpec(
             "cityscapes",
             "cityscapes",
-            {**{split: _cityscapes(split) for split in ("train", "val")}, "train_extra": _CITYSCAPES_COARSE},
+            {
+                **{split: _cityscapes(split) for split in ("train", "val")},
+                "test": _cityscapes_test(),
+                "train_extra": _CITYSCAPES_COARSE,
+            },
             labels.CITYSCAPES_IDS,
             city_folds=2,
             nearby_frames=_CITYSCAPES_FRAMES,

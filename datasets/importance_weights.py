@@ -7,6 +7,7 @@ in their released code the shares are of predicted classes and a part of the dra
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from collections import Counter
@@ -105,6 +106,16 @@ def read_importance_weights(path: Path) -> ImportanceWeights:
             "0 to 1; make it anew with python -m datasets.importance"
         )
     return weights
+
+
+def content_digest(weights: ImportanceWeights) -> str:
+    """Twelve hexadecimal digits that tell apart what different files say, wherever and however they do."""
+    pictures = {
+        name: sorted((number, share) for number, share in of_picture.items() if share)
+        for name, of_picture in weights.pictures.items()
+    }
+    content = json.dumps([weights.num_classes, pictures], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def _from_json(path: Path) -> ImportanceWeights:

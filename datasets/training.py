@@ -50,6 +50,7 @@ def training_transform(
         views,
         pre_size=args.pre_size,
         color_jitter=args.color_jitter or color_jitter,
+        marks_padding=labelled and args.crop_padding == "mean",
     )
 
 

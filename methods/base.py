@@ -57,6 +57,8 @@ class Method(nn.Module, ABC):
         color_jitter: its strength of ``transforms.pipeline.TrainTransform``; ``--color_jitter`` replaces it.
         target_transform: what becomes of a target picture if not the same as of the source's: ``multi_crop``
             (``transforms.multi_crop``).
+        crop_padding: what fills labelled crops beyond their picture, ``black`` or ``mean``, 0 for the
+            network; ``--crop_padding`` replaces it.
         renormalise: whose colour statistics source pictures get, of ``datasets.statistics``;
             ``--renormalise`` replaces it.
         restitutes: whether it has the dual restitution loss on a network with SNR.
@@ -73,6 +75,7 @@ class Method(nn.Module, ABC):
     gaussian_blur: ClassVar[bool] = False
     color_jitter: ClassVar[tuple[float, ...]] = WEAK_JITTER
     target_transform: ClassVar[str | None] = None
+    crop_padding: ClassVar[str] = "black"
     renormalise: ClassVar[str] = "off"
     restitutes: ClassVar[bool] = False
     bias_lr_mult: ClassVar[float] = 1.0
@@ -171,14 +174,23 @@ class Method(nn.Module, ABC):
         """Logits B x classes x H x W for uint8 pictures B x 3 x H x W (evaluation mode is the caller's)."""
         return self.network.predict(image)
 
+    def network_input(self, batch: dict[str, Tensor], view: str = "image") -> Tensor:
+        """A view of a labelled batch as the network's input, float32 B x 3 x H x W.
+
+        ``batch`` may have ``renormalisation`` (``network.input_spec``) and ``padding``, bool B x H x W, true
+        where crops show no part of their picture: the input is 0 there.
+        """
+        prepared = self.network.input_spec.prepare(batch[view], batch.get("renormalisation"))
+        padding = batch.get("padding")
+        return prepared if padding is None else prepared.masked_fill(padding.unsqueeze(1), 0)
+
     def supervised(
         self, batch: dict[str, Tensor], progress: Progress
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Forward a labelled batch: the segmentation loss terms every method shares, and the network's
         features.
         """
-        prepared = self.network.input_spec.prepare(batch["image"], batch.get("renormalisation"))
-        output = self.network(prepared, auxiliary=self.auxiliary_weight > 0)
+        output = self.network(self.network_input(batch), auxiliary=self.auxiliary_weight > 0)
         losses = {"main": self.criterion(output.logits, batch["label"], progress.iteration)}
         return {**losses, **self.auxiliary_loss(output, batch["label"])}, output.features
 

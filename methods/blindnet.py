@@ -119,9 +119,9 @@ class BlindNet(Method):
         )
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
-        prepare, label = self.network.input_spec.prepare, batch["label"]
-        original = self.network(prepare(batch["image"]), auxiliary=self.auxiliary_weight > 0)
-        jittered = self.network(prepare(batch["image_jittered"]), auxiliary=False)
+        label = batch["label"]
+        original = self.network(self.network_input(batch), auxiliary=self.auxiliary_weight > 0)
+        jittered = self.network(self.network_input(batch, "image_jittered"), auxiliary=False)
         main = [self.criterion(output.logits, label, progress.iteration) for output in (original, jittered)]
         losses = {"main": sum(main) / 2, **self.auxiliary_loss(original, label)}
         key, query = original.features, jittered.features

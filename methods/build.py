@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from methods import METHODS, Method
 from network import SegmentationNet, load_imagenet_weights
-from network.restore import load_start
+from network.restore import load_start, parts_of
 from utils import distributed
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
@@ -50,8 +50,8 @@ def build_optimizer(method: Method, args: argparse.Namespace, device: torch.devi
 
 
 def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> str:
-    """Start from the state of another method's run: its weights and, of parameters both train, the
-    optimiser's state. Returns a line that says what was taken over.
+    """Start from the state of another run: its weights, what its method remembers as far as this one does,
+    too, and, of parameters both train, the optimiser's state. Returns a line that says what was taken over.
 
     Raises:
         UserError: not a checkpoint of a run, or of another network.
@@ -59,7 +59,7 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
     content = load_checkpoint(path)
     if "names" not in next(iter(content.get("optimizer", {}).get("param_groups", [])), ()):
         raise UserError(f"{path}: holds no run to start from, weights alone or an older one; use --snapshot")
-    load_start(method, path)
+    beside = load_start(method, path)
     state, groups = content["optimizer"]["state"], content["optimizer"]["param_groups"]
     known = {
         name: state[number]
@@ -77,9 +77,12 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
                 optimizer.state[parameter] = {key: placed(value, parameter) for key, value in state.items()}
                 taken += 1
     trained = sum(len(group["names"]) for group in optimizer.param_groups)
+    parts = ", ".join(["the network", *(name.replace("_", " ") for name in beside)])
+    anew = [name.replace("_", " ") for name in parts_of(method.state_dict()) if name not in beside]
     return (
-        f"{path}: took over the network and the optimiser's state of {taken} of {trained} parameters from a "
-        f"run of the method {content['method']} after {content['iteration']} steps; this run starts at step 0"
+        f"{path}: took over {parts} and the optimiser's state of {taken} of {trained} parameters from a run "
+        f"of the method {content['method']} after {content['iteration']} steps; this run starts at step 0"
+        + (f", with a new {', '.join(anew)}" if anew else "")
     )
 
 
@@ -90,12 +93,17 @@ def placed(value: Any, parameter: nn.Parameter) -> Any:
     return value
 
 
+def normalises_batches(module: nn.Module) -> bool:
+    """Whether a BatchNorm in there normalises by the batch's own statistics, as it does in training mode."""
+    return any(layer.training and isinstance(layer, nn.BatchNorm2d) for layer in module.modules())
+
+
 def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.Module:
     """Place the method on the device and, in a group of processes, wrap it for gradient averaging."""
     many = distributed.world_size() > 1
     synchronised = many and device.type == "cuda"
     separate = args.step_per_domain or args.image_uniform_sampling
-    smallest = method.network.head.smallest_batch
+    smallest = method.network.head.smallest_batch if normalises_batches(method.network.head) else 1
     pictures = {"bs_mult": args.bs_mult * (1 if separate else len(args.dataset))}
     if "target" in method.domains and method.target_transform is None:
         pictures["target_bs_mult"] = args.target_bs_mult or args.bs_mult
@@ -111,7 +119,10 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
     if args.channels_last:
         method.to(memory_format=torch.channels_last)
     if args.compile:
-        method.network.compile()
+        # A teacher, too.
+        for part in method.children():
+            if isinstance(part, SegmentationNet):
+                part.compile()
     if not many:
         return method
     # PyTorch has no synchronised BN on CPUs: there each process normalises its own batch and rank 0's running

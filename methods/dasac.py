@@ -14,10 +14,12 @@ from network import SegmentationNet
 
 class DaSacTraining(Method):
     """Segmentation loss of source pictures that have the target's colour statistics, averaged over ALL
-    pixels: those without a label cost nothing and count. Biases learn twice as fast, without weight decay.
+    pixels: those without a label cost nothing and count. Beyond a picture its crops have the mean colour.
+    Biases learn twice as fast, without weight decay.
     """
 
     domains = ("source", "target")
+    crop_padding = "mean"
     renormalise = "published"
     bias_lr_mult = 2.0
     bias_weight_decay = 0.0

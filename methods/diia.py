@@ -76,7 +76,7 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
         )
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
-        output = self.network(self.network.input_spec.prepare(batch["image"]))
+        output = self.network(self.network_input(batch))
         label, parts = batch["label"], output.features
         layout = cross_entropy(parts["layout_logits"], parts["layout"])
         terms = {

@@ -25,14 +25,14 @@ from loss.self_supervision import (
     PseudoLabels,
     focal_confidence_loss,
     pseudo_labels,
-    updated_prior,
 )
 from methods.base import Progress
+from methods.class_prior import StepPrior
 from methods.dasac import DaSacTraining
 from methods.sac_pictures import group_picture
 from methods.teacher import distance, follow, teacher_of
 from network import SegmentationNet
-from utils.distributed import Neighbours, all_reduce_sum, is_main, world_size
+from utils.distributed import Neighbours, is_main, world_size
 from utils.errors import UserError
 
 SHARES = ("teacher_momentum", "prior_momentum", "confidence_upper", "confidence_lower")
@@ -49,15 +49,13 @@ class AugmentationConsistency(DaSacTraining):
 
     Attributes:
         teacher: the average of the network, always in evaluation mode.
-        teacher_iteration: int64, the step of its last update, -1 before the first, which makes it a copy.
+        teacher_iteration: int64, the step of its last update, in whichever run, -1 before the first, which
+            makes it a copy.
         prior: float, one per class, the running class prior.
     """
 
     name = "sac"
     target_transform = "multi_crop"
-    renormalise = "published"
-    bias_lr_mult = 2.0
-    bias_weight_decay = 0.0
 
     teacher_iteration: Tensor
     prior: Tensor
@@ -85,6 +83,9 @@ class AugmentationConsistency(DaSacTraining):
         self.register_buffer("teacher_iteration", torch.tensor(-1))
         classes = network.config["num_classes"]
         self.register_buffer("prior", torch.full((classes,), arguments.threshold_beta))
+        # Of the step that is being made: nothing of it lasts beyond.
+        self.step: int | None = None
+        self.step_prior: StepPrior
         self.train()
 
     @staticmethod
@@ -127,13 +128,12 @@ class AugmentationConsistency(DaSacTraining):
 
     def target_losses(self, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         """The weighted term of a target batch."""
-        is_first = self.teacher_iteration < 0
-        if progress.iteration % self.period == 0:
-            self.update_teacher(progress.iteration)
+        if progress.iteration != self.step:
+            self.begin_step(progress.iteration)
         own = {name: batch[name][:, self.own_crops] for name in ("image", "image_clean", "padding")}
         with torch.no_grad():
             maps = self.taught(own["image_clean"], own["padding"])
-            self.update_prior(maps, own["padding"], is_first)
+            self.prior.copy_(self.step_prior.after(maps, own["padding"]))
             maps = torch.cat(self.neighbours.gather(maps), dim=1)
             labels = self.labelled(
                 refine(maps, batch["affine"], batch["affine_inverse"], self.fusion, self.own_crops)
@@ -141,6 +141,13 @@ class AugmentationConsistency(DaSacTraining):
         logits = self.network(self.prepared(own["image"], own["padding"]), auxiliary=False).logits
         loss = focal_confidence_loss(logits, labels, self.prior, self.power, self.confidence)
         return {"target": self.weight * loss}
+
+    def begin_step(self, iteration: int) -> None:
+        """What is due once in a step, before the first of its batches."""
+        self.step = iteration
+        self.step_prior = StepPrior(self.prior, self.teacher_iteration < 0, self.prior_momentum)
+        if iteration % self.period == 0:
+            self.update_teacher(iteration)
 
     def prepared(self, images: Tensor, padding: Tensor) -> Tensor:
         """Crops G x T x 3 x H x W as the network's input GT x 3 x H x W; padded pixels are 0, the mean."""
@@ -158,20 +165,13 @@ class AugmentationConsistency(DaSacTraining):
         return pseudo_labels(probability.flatten(0, 1), self.prior, **self.certainty)
 
     def update_teacher(self, iteration: int) -> None:
-        """A copy the first time, then a moving average; nothing if ``iteration`` has had its update.
+        """A copy the first time, then a moving average.
 
         The device decides which: asking it would make the step wait.
         """
-        later = torch.where(self.teacher_iteration == iteration, 0.0, 1 - self.momentum)
-        follow(self.teacher, self.network, torch.where(self.teacher_iteration < 0, 1.0, later))
+        share = torch.where(self.teacher_iteration < 0, 1.0, 1 - self.momentum)
+        follow(self.teacher, self.network, share)
         self.teacher_iteration.fill_(iteration)
-
-    def update_prior(self, probability: Tensor, padding: Tensor, is_first: Tensor) -> None:
-        """Take in the mean probabilities of the pictures, without padding, of all processes."""
-        sums = torch.cat([probability.sum((0, 1, 3, 4)), (~padding).sum().view(1)])
-        sums = all_reduce_sum(sums)
-        share = sums[:-1] / sums[-1].clamp(min=1)
-        self.prior.copy_(updated_prior(self.prior, share, self.prior_momentum, is_first))
 
     def scalars(self) -> dict[str, Tensor]:
         """The running prior of every class, and how far the network is from its teacher."""
@@ -217,7 +217,7 @@ def add_label_arguments(parser: argparse._ArgumentGroup) -> None:
         "--prior_momentum",
         type=float,
         default=0.99,
-        help="what a batch leaves of the running class prior",
+        help="what a step leaves of the running class prior",
     )
     parser.add_argument(
         "--confidence_upper",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,12 @@ def load_network(
     return network.eval(), checkpoint
 
 
-def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> None:
+def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> list[str]:
     """Load the weights a run starts from into ``method``, which holds its network as ``network``.
 
     The network's entries must all fit, or with ``partial`` those that do are taken. What a file holds beside
     the network (masks, projection heads, a teacher) is taken as far as ``method`` has it, whatever method
-    wrote it.
+    wrote it; returns the names of the parts of ``method`` that were taken whole.
 
     Raises:
         UserError: unreadable checkpoint, another network, or keys that do not fit (without ``partial``).
@@ -70,13 +70,15 @@ def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> No
     if not is_own(content):
         content = {"model": starting_weights(content, path, method.network.config["wt_layer"])}
     load_state(method.network, network_state(content), path, partial)
-    load_further(method, content["model"], path, partial)
+    return load_further(method, content["model"], path, partial)
 
 
 def load_further(
     method: nn.Module, model: Mapping[str, Tensor], path: Path | str, partial: bool = False
-) -> None:
+) -> list[str]:
     """Load what ``model`` holds beside the network and ``method`` has too; say so if that is not all.
+
+    Returns the names of the parts of ``method`` (its buffers and modules) that were taken whole.
 
     Raises:
         UserError: an entry of both has another shape (without ``partial``).
@@ -97,6 +99,13 @@ def load_further(
             f"{len(own) - len(fitting)} of this method start anew",
             flush=True,
         )
+    left = parts_of(own.keys() - fitting.keys())
+    return [name for name in parts_of(own) if name not in left]
+
+
+def parts_of(keys: Iterable[str]) -> list[str]:
+    """The buffers and modules of a method, network apart, that entries of its state dict belong to."""
+    return list(dict.fromkeys(k.partition(".")[0] for k in keys if not k.startswith(NETWORK_PREFIX)))
 
 
 def refuse_another_network(content: Mapping[str, Any], config: Mapping[str, Any], path: Path | str) -> None:

@@ -13,9 +13,15 @@ import torch
 from inference import infer_in, write_checkpoint
 from PIL import Image
 from processes import two_processes
+from programs import TINY_METHODS, train_arguments
 
+import train
 from datasets import importance
-from datasets.importance_weights import read_importance_weights
+from datasets.importance_weights import (
+    importance_weights,
+    read_importance_weights,
+    write_importance_weights,
+)
 from datasets.labels import class_set_of
 from datasets.predicted_labels import find_predictions
 from network.restore import load_network
@@ -161,7 +167,8 @@ def test_flags_of_training_have_no_effect(
     [
         (("--dataset", "nowhere"), "unknown data set 'nowhere'"),
         (("--dataset", "gtav"), "gtav: .*pass --data_root"),
-        (("--split", "test"), "cityscapes has no split 'test'"),
+        (("--split", "dusk"), "cityscapes has no split 'dusk'"),
+        (("--split", "test"), "leftImg8bit/test: no such folder"),
         (("--split", "val"), "leftImg8bit/val: no such folder"),
         (("--snapshot", "missing.pth"), "missing.pth: no such checkpoint"),
         (("--num_classes", "16"), "num_classes 19, the flags say 16"),
@@ -219,3 +226,19 @@ def test_a_name_that_begins_another_is_not_mistaken_for_it(tmp_path: Path) -> No
         tmp_path / "city/a_1_2.png",
         tmp_path / "other/b_1_x.png",
     ]
+
+
+def test_a_run_goes_on_with_the_same_weights_wherever_they_are(toycity: Path, tmp_path: Path) -> None:
+    names = [f"{p.parent.name}/{p.name[:-16]}" for p in (toycity / PICTURES).glob("*/*_leftImg8bit.png")]
+    pixels = np.random.default_rng(0).integers(0, 100, (len(names), 19))
+    for file, counts in {"own.json": pixels, "moved.json": pixels, "other.json": pixels[::-1]}.items():
+        write_importance_weights(tmp_path / file, importance_weights(names, counts, "cityscapes", "train"))
+    words = ["--method", "abn", *TINY_METHODS["abn"], "--max_iter", "1", "--eval_every", "0"]
+    words = train_arguments(toycity, tmp_path, *words, "--resume", "auto", "--importance_weights")
+    assert train.main([*words, str(tmp_path / "own.json")]) == 0
+    (tmp_path / "own.json").unlink()
+    assert train.main([*words, str(tmp_path / "moved.json")]) == 0
+    with pytest.raises(UserError, match=r"\(importance_weights_content was \w+, is \w+\)"):
+        train.main([*words, str(tmp_path / "other.json")])
+    with pytest.raises(UserError, match=r"\(importance_weights_content was \w+, is None\)"):
+        train.main(words[:-1])

@@ -156,6 +156,16 @@ def test_another_split_of_a_data_set(run: Run, tmp_path: Path, toycity: Path) ->
     assert len(results(tmp_path / "out/bdd100k/trainids")) == 6
 
 
+def test_a_submission_to_the_cityscapes_server(run: Run, tmp_path: Path, toycity: Path) -> None:
+    pictures = "cityscapes/leftImg8bit_trainvaltest/leftImg8bit"
+    shutil.copytree(toycity / pictures / "val", tmp_path / "data" / pictures / "test")
+    words = ("--data_root", tmp_path / "data", "--split", "test", "--save", "labelids")
+    assert run("--val_dataset", "cityscapes", *words, source=None) == 0
+    names = {f"{path.parent.name}/{path.name}" for path in (toycity / pictures).glob("val/*/*.png")}
+    written = results(tmp_path / "out/cityscapes/labelids")
+    assert len(written) == 3 and written == {name.replace("_leftImg8bit", "") for name in names}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -30,6 +30,9 @@ none.
 WEAK_JITTER = (0.4, 0.4, 0.4, 0.1)
 """RobustNet's brightness, contrast, saturation and hue jitter of "image"."""
 
+_PADDING_LABEL = 254
+"""Stands for what is outside of the picture while a label is cropped; no class and no ignored pixel is."""
+
 
 class _JointThenViews:
     """A joint change of picture and label, then a photometric change per view."""
@@ -60,8 +63,9 @@ class TrainTransform(_JointThenViews):
 
     ``color_aug`` is the probability of the colour jitter (0 switches it off), ``gblur`` / ``bblur`` choose
     the blur (bilateral wins), ``views`` names entries of :data:`PHOTOMETRIC_VIEWS` beside "image",
-    ``color_jitter`` is how much the jitter changes brightness, contrast, saturation and hue. The others as in
-    :class:`~transforms.geometric.JointTransform`.
+    ``color_jitter`` is how much the jitter changes brightness, contrast, saturation and hue. With
+    ``marks_padding``, which needs a label, a sample has ``padding`` too, bool H x W, true where the crop
+    shows no part of the picture. The others as in :class:`~transforms.geometric.JointTransform`.
     """
 
     def __init__(
@@ -78,11 +82,27 @@ class TrainTransform(_JointThenViews):
         ignore_label: int = 255,
         pre_size: int | None = None,
         color_jitter: Sequence[float] = WEAK_JITTER,
+        marks_padding: bool = False,
     ) -> None:
-        joint = JointTransform(crop_size, scale_min, scale_max, crop_nopad, rrotate, ignore_label, pre_size)
+        self.ignore_label, self.marks_padding = ignore_label, marks_padding
+        filling = _PADDING_LABEL if marks_padding else ignore_label
+        joint = JointTransform(crop_size, scale_min, scale_max, crop_nopad, rrotate, filling, pre_size)
         jitter = ColourJitter(*color_jitter, probability=color_aug) if color_aug > 0 else None
         blur = "bilateral" if bblur else "gaussian" if gblur else None
         super().__init__(joint, Photometric(jitter, blur), views)
+
+    def __call__(
+        self,
+        image: Image.Image,
+        label: np.ndarray | None,
+        centroid: tuple[int, int] | None,
+        rng: np.random.Generator,
+    ) -> dict[str, torch.Tensor]:
+        sample = super().__call__(image, label, centroid, rng)
+        if self.marks_padding:
+            padding = sample["label"] == _PADDING_LABEL
+            sample |= {"label": sample["label"].masked_fill(padding, self.ignore_label), "padding": padding}
+        return sample
 
 
 class MaxSquareTransform(_JointThenViews):

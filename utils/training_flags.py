@@ -110,6 +110,12 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--crop_nopad", action="store_true", help="shrink the crop to small pictures instead of padding"
     )
+    data.add_argument(
+        "--crop_padding",
+        choices=("black", "mean"),
+        help="what fills labelled crops beyond their picture: black, or the mean colour, 0 for the network "
+        "(default: as the method; abn and sac: mean)",
+    )
     data.add_argument("--scale_min", type=float, default=0.5, help="smallest random scale")
     data.add_argument("--scale_max", type=float, default=2.0, help="largest random scale")
     data.add_argument(

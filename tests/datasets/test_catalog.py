@@ -89,6 +89,17 @@ def test_native_layouts(tmp_path: Path, name: str, split: str, picture: str, lab
     assert (pair.image, pair.label) == (tmp_path / picture, tmp_path / label)
 
 
+@pytest.mark.parametrize("outer", ["", "leftImg8bit_trainvaltest/"])
+def test_cityscapes_test_has_pictures_alone(tmp_path: Path, outer: str) -> None:
+    picture = tmp_path / f"{outer}leftImg8bit/test/berlin/berlin_0_leftImg8bit.png"
+    # The vendor has files there, in which all is ignored.
+    make_pair(picture, tmp_path / "gtFine/test/berlin/berlin_0_gtFine_labelIds.png")
+    (pair,) = list_pairs(spec("cityscapes"), "test", tmp_path, labelled=False)
+    assert pair == ("berlin/berlin_0", picture, None)
+    with pytest.raises(UserError, match="cityscapes test: this split has no labels"):
+        list_pairs(spec("cityscapes"), "test", tmp_path)
+
+
 def test_kitti_division(tmp_path: Path) -> None:
     for frame in range(200):
         make_pair(*(tmp_path / "training" / kind / f"{frame:06d}_10.png" for kind in ("image_2", "semantic")))

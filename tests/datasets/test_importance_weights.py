@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from datasets.importance_weights import (
+    ImportanceWeights,
+    content_digest,
     importance_draws,
     importance_weights,
     picture_probabilities,
@@ -51,6 +53,16 @@ def test_published_files_are_read(tmp_path: Path, scalar: type) -> None:
     assert read.shape == (5, 19)
     np.testing.assert_allclose(read[:, :4], table, rtol=1e-6)
     assert not read[:, 4:].any()
+
+
+def test_files_are_told_apart_by_what_they_say() -> None:
+    pictures = {"a": {3: 0.25, 7: 1.0}, "b": {3: 0.75}}
+    digest = content_digest(ImportanceWeights(19, pictures))
+    other_order = {"b": {3: 0.75, 5: 0.0}, "a": {7: 1.0, 3: 0.25}}
+    assert content_digest(ImportanceWeights(19, other_order, "cityscapes", "train")) == digest
+    others = [({**pictures, "b": {3: 0.5}}, 19), ({**pictures, "b": {4: 0.75}}, 19), (pictures, 16)]
+    assert len({digest, *(content_digest(ImportanceWeights(n, each)) for each, n in others)}) == 4
+    assert digest.isalnum() and len(digest) == 12
 
 
 def test_pictures_and_entries_have_to_agree(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import train
 from datasets.domains import Domains
 from datasets.labels import class_set_of
 from datasets.training import TrainingLoaders
+from methods import METHODS
 
 
 def arguments(toycity: Path, tmp_path: Path, *more: str) -> argparse.Namespace:
@@ -36,6 +37,19 @@ def test_batches_by_domain_and_position(toycity: Path, tmp_path: Path) -> None:
     batch = next(loaders.batches(0))["source"]
     assert batch["image"].shape == (2, 3, 32, 32)
     assert batch["label"].shape == (2, 32, 32)
+
+
+@pytest.mark.parametrize(("method", "marked"), [("baseline", False), ("abn", True)])
+def test_padding_is_marked_for_methods_that_fill_it(
+    toycity: Path, tmp_path: Path, method: str, marked: bool
+) -> None:
+    args = arguments(toycity, tmp_path, "--scale_max", "0.5", "--crop_size", "64")
+    config.apply_method_defaults(args, METHODS[method])
+    args.renormalise = "off"
+    batch = next(loaders_of(args).batches(0))["source"]
+    assert ("padding" in batch) == marked
+    if marked:
+        assert batch["padding"].any() and (batch["label"][batch["padding"]] == 255).all()
 
 
 def test_covariance_pairs_are_whole_pictures_and_differ_by_trial(toycity: Path, tmp_path: Path) -> None:

@@ -51,6 +51,19 @@ def test_both_domains_enter_the_running_statistics_alike() -> None:
     torch.testing.assert_close(first.running_mean, 0.09 * means[0] + 0.1 * means[1])
 
 
+def test_padding_of_source_crops_is_0_for_the_network() -> None:
+    method, seen = abn(), []
+    method.network.register_forward_pre_hook(lambda network, inputs: seen.append(inputs[0]))
+    pictures = batch()
+    method(pictures, "source", START)
+    padding = torch.zeros(2, 32, 32, dtype=torch.bool)
+    padding[0, :, 20:] = True
+    method({**pictures, "padding": padding}, "source", START)
+    whole, padded = (x.movedim(1, -1) for x in seen)
+    assert (padded[padding] == 0).all() and torch.equal(padded[~padding], whole[~padding])
+    assert (whole[padding] != 0).all()
+
+
 def test_pixels_without_a_label_count_in_the_mean() -> None:
     method = abn()
     pictures = batch()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 import torch
+from examples import batch
 from programs import TINY_METHODS, arguments, train_arguments
 
 import train
-from methods import METHODS
+from methods import METHODS, Method, Progress
 from methods.build import build_method, build_optimizer, placed, take_over, wrap
-from network import create_network, stated_architecture
+from network import SegmentationNet, create_network, stated_architecture
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 
@@ -48,7 +50,10 @@ def test_a_run_takes_over_the_state_of_another_methods_run(toycity: Path, tmp_pa
     path = tmp_path / "default" / "abn" / "last.pth"
     sac = train_arguments(toycity, tmp_path, "--method", "sac", *TINY_METHODS["sac"], *short)
     assert train.main([*sac, "--exp", "sac", "--resume_from", str(path)]) == 0
-    assert "from a run of the method abn after 2 steps" in (path.parents[1] / "sac" / "log.txt").read_text()
+    log = (path.parents[1] / "sac" / "log.txt").read_text()
+    assert "from a run of the method abn after 2 steps" in log
+    assert "took over the network and the optimiser's state of " in log
+    assert "starts at step 0, with a new teacher iteration, prior, teacher\n" in log
 
     given = train.parse_arguments([*sac, "--resume_from", str(path)])
     method = build_method(given, create_network(**load_checkpoint(path)["network"]), fresh=True)
@@ -62,6 +67,11 @@ def test_a_run_takes_over_the_state_of_another_methods_run(toycity: Path, tmp_pa
     assert {group["lr"] for group in optimizer.param_groups} == {given.lr, 2 * given.lr}
     for name, value in method.network.state_dict().items():
         assert torch.equal(value, then["model"][f"network.{name}"])
+
+    line = take_over(method, optimizer, str(path.parents[1] / "sac" / "last.pth"))
+    assert "took over the network, teacher iteration, prior, teacher and the optimiser's state of " in line
+    assert line.endswith("from a run of the method sac after 2 steps; this run starts at step 0")
+    assert int(method.teacher_iteration) == 0
 
 
 def test_the_state_of_another_optimiser_is_left(toycity: Path, tmp_path: Path) -> None:
@@ -86,9 +96,36 @@ def test_snapshot_and_resume_from_contradict() -> None:
         arguments("--snapshot", "a.pth", "--resume_from", "b.pth")
 
 
+def small(name: str, *flags: str) -> tuple[Method, argparse.Namespace]:
+    """A method around a network whose head normalises one pixel of each picture."""
+    words = ["--method", name, "--backbone", "resnet18", "--output_stride", "32", "--no_pretrained", *flags]
+    given = arguments(*words)
+    return METHODS[name](create_network("resnet18", output_stride=32), given), given
+
+
 def test_the_smaller_domain_counts_for_batch_norm() -> None:
-    words = ["--method", "abn", "--target_dataset", "cityscapes", "--bs_mult", "2", "--target_bs_mult", "1"]
-    given = arguments(*words, "--backbone", "resnet18", "--output_stride", "32", "--no_pretrained")
-    method = METHODS["abn"](create_network("resnet18", output_stride=32), given)
+    target = ["--target_dataset", "cityscapes", "--target_bs_mult", "1"]
+    method, given = small("abn", *target, "--bs_mult", "2")
     with pytest.raises(UserError, match="--target_bs_mult 1: BatchNorm needs 2"):
         wrap(method, given, torch.device("cpu"))
+    method, given = small("abn", *target, "--bs_mult", "1")
+    with pytest.raises(UserError, match="--bs_mult 1: BatchNorm needs 2"):
+        wrap(method, given, torch.device("cpu"))
+
+
+def test_statistics_that_stay_need_no_second_picture() -> None:
+    method, given = small("sac", "--target_dataset", "cityscapes", "--bs_mult", "1")
+    one = {name: value[:1] for name, value in batch().items()}
+    losses = wrap(method, given, torch.device("cpu"))(one, "source", Progress(0, 1, 0))
+    assert all(0 < float(loss.detach()) < 10 for loss in losses.values())
+
+
+@pytest.mark.parametrize(("name", "networks"), [("baseline", ["network"]), ("sac", ["network", "teacher"])])
+def test_every_network_of_a_method_is_compiled(
+    name: str, networks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = []
+    monkeypatch.setattr(SegmentationNet, "compile", lambda network: compiled.append(network))
+    method, given = small(name, "--compile")
+    wrap(method, given, torch.device("cpu"))
+    assert compiled == [getattr(method, each) for each in networks]

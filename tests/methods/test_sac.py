@@ -145,6 +145,31 @@ def test_the_prior_is_that_of_the_first_batch_then_follows() -> None:
     torch.testing.assert_close(method.prior, 0.9 * first + 0.1 * share)
 
 
+def test_the_prior_moves_once_in_a_step_however_many_batches_it_has() -> None:
+    flags = "--prior_momentum 0.5 --teacher_momentum 1".split()
+    whole, parted = sac(*flags), sac(*flags)
+    for iteration, groups in enumerate(([1, 2], [2, 1])):
+        pictures, before = crop_batch(3), whole.prior.clone()
+        pictures["image_clean"] //= 1 + iteration
+        whole(pictures, "target", at(iteration))
+        for part in zip(*(value.split(groups) for value in pictures.values()), strict=True):
+            parted(dict(zip(pictures, part, strict=True)), "target", at(iteration))
+        torch.testing.assert_close(parted.prior, whole.prior)
+        assert not torch.allclose(whole.prior, before, atol=1e-4)
+
+
+def test_a_run_started_from_the_first_steps_of_another_moves_their_teacher() -> None:
+    first, other = sac(), sac()
+    step(first)
+    other.load_state_dict(first.state_dict())
+    key = "head.classifier.branches.0.weight"
+    before, student = (network.state_dict()[key].clone() for network in (other.teacher, other.network))
+    other(crop_batch(), "target", at(0))
+    after = other.teacher.state_dict()[key]
+    torch.testing.assert_close(after, 0.99 * before + 0.01 * student)
+    assert not torch.equal(after, before)
+
+
 def test_the_teacher_has_the_network_s_names_and_is_not_trained() -> None:
     method = sac()
     names = {n.removeprefix("teacher.") for n in method.state_dict() if n.startswith("teacher.")}
@@ -177,6 +202,17 @@ def test_what_it_shows() -> None:
     scalars = method.scalars()
     assert float(scalars["class_prior/03"]) == float(method.prior[3])
     assert float(scalars["teacher_distance"]) > 0
+
+
+def test_it_shows_itself_in_mixed_precision() -> None:
+    method, palette = sac(), np.arange(57, dtype=np.uint8).reshape(19, 3)
+    step(method)
+    with torch.autocast("cpu", torch.bfloat16):
+        (picture,) = method.pictures(crop_batch(), palette).values()
+    (full,) = method.pictures(crop_batch(), palette).values()
+    assert picture.size == full.size
+    assert picture.crop((0, 0, 64, 128)).tobytes() == full.crop((0, 0, 64, 128)).tobytes()
+    assert picture.tobytes() != full.tobytes()
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,26 @@ def test_no_colour_change_without_jitter_and_blur(image: Image.Image, label: np.
     assert torch.equal(sample["image"], pixels) or torch.equal(sample["image"], pixels.flip(-1))
 
 
+@pytest.mark.parametrize("rotate", [0.0, 40.0])
+def test_padding_is_marked(image: Image.Image, label: np.ndarray, rotate: float) -> None:
+    label[:10] = 255
+    flags = {"scale_min": 0.3, "scale_max": 0.5, "color_aug": 0, "gblur": False, "rrotate": rotate}
+    shown = 0
+    for seed in range(5):
+        plain = TrainTransform(32, **flags)(image, label, None, generator(seed))
+        sample = TrainTransform(32, **flags, marks_padding=True)(image, label, None, generator(seed))
+        padding = sample.pop("padding")
+        assert (padding.dtype, tuple(padding.shape)) == (torch.bool, (32, 32))
+        assert all(torch.equal(sample[name], value) for name, value in plain.items())
+        assert (sample["label"][padding] == 255).all()
+        shown += int((sample["label"][~padding] == 255).sum())
+        # Bicubic rotation lets the picture's edge bleed into what is around it.
+        outside = sample["image"].amax(0) == 0
+        assert (outside != padding).float().mean() < (0.1 if rotate else 0.01)
+        assert 0 < padding.sum() < 32 * 32
+    assert shown > 0
+
+
 def test_maximum_squares_take_whole_pictures(image: Image.Image, label: np.ndarray) -> None:
     transform = pickle.loads(pickle.dumps(MaxSquareTransform((20, 32), ("image", "image_plain"))))
     blurred = 0

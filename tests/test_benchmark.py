@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from scripts.benchmark.__main__ import main
+from scripts.benchmark.curves import main as draw_curves
 
 
 def test_the_step_and_what_it_holds_are_measured(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -47,3 +49,12 @@ def test_losses_are_measured_against_the_network(tmp_path: Path, capsys: pytest.
         assert row["ratio"] == pytest.approx(row["cost"] / row["reference_cost"])
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)
+
+
+@pytest.mark.slow
+def test_curves_are_drawn(tmp_path: Path) -> None:
+    output = tmp_path / "speed.png"
+    small = "--backbone mobilenet_v2 --repeats 1 --batch_sizes 2 --crop_sizes 64 --workers 0 --processes 1"
+    assert draw_curves([*small.split(), "--output", str(output)]) == 0
+    with Image.open(output) as picture:
+        assert picture.width > 1000

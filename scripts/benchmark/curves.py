@@ -1,0 +1,145 @@
+"""How training speed grows: images/s against batch size, crop, loader workers and processes, as one picture.
+
+    python -m scripts.benchmark.curves --output docs/speed.png
+
+The network's step is timed on data in memory, the loader without a network. What is slower limits a run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+import config
+from datasets.domains import Domains
+from datasets.toycity.__main__ import main as make_toycity
+from datasets.training import TrainingLoaders
+from scripts.benchmark.processes import TORCHRUN, seconds_of
+from scripts.benchmark.step import batches, iteration, training_step
+from scripts.benchmark.timing import seconds
+from utils.errors import UserError, run_program
+from utils.files import atomic_write, check_writable
+from utils.scores import commit, text_table
+
+Curve = list[tuple[float, float]]
+LOADED_BATCHES = 30
+COUNTS = ("--train", "8", "--val", "1")
+
+
+def step_speed(args: argparse.Namespace, device: torch.device, pictures: int, crop: int) -> float:
+    """Images/s of train.py's step."""
+    sizes = argparse.Namespace(pictures=pictures, crop_size=crop, backbone=args.backbone)
+    layout = ("--channels_last", "--amp", "bf16") if device.type == "cuda" else ("--channels_last",)
+    step = training_step("baseline", sizes, device, *layout)
+    return pictures / seconds(iteration(step, batches(sizes)), args.repeats)
+
+
+def loader_speed(args: argparse.Namespace, root: Path, workers: int) -> float:
+    """Samples/s of the training loader of GTAV-sized pictures (1052 x 1914) with ``workers`` processes."""
+    words = ["--dataset", "gtav", "--data_root", str(root), "--num_workers", str(workers), "--bs_mult", "2"]
+    flags = config.parse_training_arguments(config.training_parser(), [*words, "--gblur"])
+    data = Domains(flags, config.DATASET_ROOTS, config.TOYCITY_ROOT, 19)
+    loaders = TrainingLoaders(data, flags, ("image",))
+    source, epoch = loaders.batches(0), 0
+    started = 0.0
+    for number in range(-4, LOADED_BATCHES):
+        if number == 0:
+            started = time.perf_counter()
+        while next(source, None) is None:
+            epoch += 1
+            source = loaders.batches(epoch)
+    return 2 * LOADED_BATCHES / (time.perf_counter() - started)
+
+
+def process_speed(args: argparse.Namespace, processes: int) -> float:
+    """Images/s of all CPU processes, one core each."""
+    sizes = argparse.Namespace(
+        pictures=2, crop_size=args.crop_sizes[0], backbone=args.backbone, repeats=args.repeats
+    )
+    sizes.channels_last = True
+    launcher = [*TORCHRUN[:-1], f"--nproc_per_node={processes}"] if processes > 1 else ()
+    return processes * 2 / seconds_of(sizes, launcher)
+
+
+def curves(args: argparse.Namespace, device: torch.device, root: Path) -> dict[str, Curve]:
+    """What is drawn, by the name of what grows."""
+    crop, batch = args.crop_sizes[-1], args.batch_sizes[0]
+
+    def of(values: Sequence[int], speed: Callable[[int], float]) -> Curve:
+        return [(value, speed(value)) for value in values]
+
+    return {
+        f"pictures per step, crop {crop}": of(
+            args.batch_sizes, lambda pictures: step_speed(args, device, pictures, crop)
+        ),
+        f"side of the crop, {batch} pictures": of(
+            args.crop_sizes, lambda side: step_speed(args, device, batch, side)
+        ),
+        "loader workers, no network": of(args.workers, lambda number: loader_speed(args, root, number)),
+        f"processes on CPUs, crop {args.crop_sizes[0]}": of(
+            args.processes, lambda number: process_speed(args, number)
+        ),
+    }
+
+
+def draw(found: dict[str, Curve], title: str, path: Path) -> None:
+    """One small diagram per curve."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise UserError("--output: pictures need matplotlib; install it, or leave the flag out") from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(found), figsize=(3.4 * len(found), 3), layout="constrained")
+    for axis, (name, curve) in zip(axes, found.items(), strict=True):
+        axis.plot(*zip(*curve, strict=True), marker="o")
+        axis.set(xlabel=name, ylim=(0, None), xticks=[value for value, _ in curve])
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("images/s")
+    figure.suptitle(title, fontsize=9)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=110, metadata={"Software": None})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmark.curves", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE.png", help="draw them to this file")
+    parser.add_argument("--backbone", default="resnet50", help="of the network (default resnet50)")
+    parser.add_argument("--repeats", type=int, default=2, help="steps whose median counts (default 2)")
+    for name, default in (
+        ("batch_sizes", [2, 4, 8]),
+        ("crop_sizes", [256, 384, 512]),
+        ("workers", [0, 1, 2, 4]),
+        ("processes", [1, 2]),
+    ):
+        parser.add_argument(f"--{name}", type=int, nargs="+", default=default, metavar="N")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(arguments)
+    if args.output:
+        check_writable(args.output, "--output")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        make_toycity(["--root", folder, "--domains", "gtav", "--size", "1052x1914", *COUNTS])
+        found = curves(args, device, Path(folder))
+    where = (
+        torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    )
+    title = f"{args.backbone}, {where}, torch {torch.__version__}, commit {commit()}"
+    print(title)
+    for name, curve in found.items():
+        print(text_table([[name, "images/s"], *([f"{x:g}", f"{y:.2f}"] for x, y in curve)]))
+    if args.output:
+        draw(found, title, args.output)
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -15,6 +15,7 @@ run died; it also computed the same statistics on every process, where here the 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -156,7 +157,7 @@ class InstanceSelectiveWhitening(Method):
         self.eval()
         for trial in range(self.trials):
             for pairs in loaders.covariance_pairs(trial):
-                variances = self._mean_pair_variance(pairs, sites)
+                variances = self.mean_pair_variance(pairs, sites)
                 for site in sites:
                     chosen[site] *= self._select(variances[site]).to(chosen[site])
         self.train(was_training)
@@ -165,7 +166,15 @@ class InstanceSelectiveWhitening(Method):
             if is_main():
                 print(f"ISW: site {site} penalises {int(chosen[site].sum())} covariance entries", flush=True)
 
-    def _mean_pair_variance(self, pairs, sites: list[int]) -> dict[int, Tensor]:
+    @torch.no_grad()
+    def mean_pair_variance(
+        self, pairs: Iterable[dict[str, Tensor]], sites: Sequence[int]
+    ) -> dict[int, Tensor]:
+        """Variance of every covariance entry over the views of a picture, mean over all processes' pairs.
+
+        ``pairs``: this process's batches of the views ``image`` and ``image_jittered``, uint8. Float64 C x C
+        by site, the same on every process. Evaluation mode is the caller's.
+        """
         device = self.mask(sites[0]).device
         sums = {site: torch.zeros_like(self.mask(site), dtype=torch.float64) for site in sites}
         count = torch.zeros((), dtype=torch.float64, device=device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,11 @@ from torch import Tensor
 
 # Added to the standard deviation of a picture, which may be of one colour.
 SMALLEST_DEVIATION = 1e-5
+
+
+def on_device(values: Sequence[float], device: torch.device) -> Tensor:
+    """``values`` as float32, written by the device itself: for a copy from the host it would be waited."""
+    return torch.stack([torch.full((), value, device=device) for value in values])
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,7 @@ class InputSpec:
         if self.per_image:
             deviation, mean = torch.std_mean(x, dim=(2, 3), keepdim=True)
             return (x - mean) / (deviation + SMALLEST_DEVIATION)
-        mean = torch.tensor(self.mean, device=x.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=x.device).view(1, 3, 1, 1)
+        mean, std = (on_device(values, x.device).view(1, 3, 1, 1) for values in (self.mean, self.std))
         return (x - mean) / std
 
     def convert_convolution(self, weight: Tensor, made_for: InputSpec) -> Tensor:

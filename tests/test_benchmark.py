@@ -31,6 +31,28 @@ def test_two_processes_are_measured_against_one(tmp_path: Path) -> None:
     assert row["ratio"] == pytest.approx(row["cost"] / row["reference_cost"])
 
 
+@pytest.mark.parametrize(
+    ("what", "name", "target"),
+    [
+        ("isw", "isw: statistics pass per picture pair", 0.5),
+        ("inference", "inference: sliding window, 48x96, 3 scales, flip", 1.15),
+        ("validation", "validation: everything but the network (metric, transfer; decode excluded)", 0.03),
+    ],
+)
+def test_evaluation_is_measured_against_the_network(
+    what: str, name: str, target: float, tmp_path: Path
+) -> None:
+    output = tmp_path / "figures.json"
+    small = "--backbone mobilenet_v2 --crop_size 48 --evaluation_size 48 96 --repeats 1 --amp bf16".split()
+    assert main([what, *small, "--json", str(output)]) == 0
+    (row,) = json.loads(output.read_text())["rows"]
+    assert (row["name"], row["target"]) == (name, target)
+    assert row["cost"] > 0
+    assert row["reference_cost"] > 0
+    if what == "inference":
+        assert row["ratio"] > 1
+
+
 @pytest.mark.slow
 def test_losses_are_measured_against_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "losses.json"

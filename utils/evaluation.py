@@ -40,12 +40,14 @@ def evaluate(
     """Confusion matrix of ``predict`` (uint8 B x 3 x H x W on the device -> logits) over ``loader``, all
     processes summed.
 
-    Each process passes its own share of the pictures; nothing is dropped and nothing counted twice.
+    Each process passes its own share of the pictures; nothing is dropped and nothing counted twice. Here
+    nothing waits for the device before the end.
     """
     matrix = ConfusionMatrix(num_classes, device)
     for batch in progress_bar(loader, desc=title, unit="batch", leave=False):
         batch = to_device(batch, device)
         with autocast(amp, device):
             logits = predict(batch["image"])
-        matrix.update(logits.argmax(1), batch["label"])
+        # Not argmax, which on a CPU is five times slower along this axis.
+        matrix.update(logits.max(1).indices, batch["label"])
     return matrix.reduce()

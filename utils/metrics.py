@@ -30,12 +30,12 @@ class ConfusionMatrix:
         Both are integer class maps of shape B x H x W; labels outside 0..num_classes-1 are ignored.
         """
         label, prediction = label.to(self.counts.device), prediction.to(self.counts.device)
-        valid = (label >= 0) & (label < self.num_classes)
-        # Ignored pixels go to one extra cell: masking them out would make the shape depend on the data (a
-        # device sync).
-        cells = torch.where(valid, label * self.num_classes + prediction, self.num_classes**2).flatten()
-        counted = torch.bincount(cells, minlength=self.num_classes**2 + 1)[:-1]
-        self.counts += counted.view_as(self.counts)
+        # Ignored pixels get rows of their own, before and after the matrix: masking them out would make the
+        # shape depend on the data (a device sync).
+        rows = label.clamp(-1, self.num_classes).add_(1)
+        cells = torch.add(prediction, rows, alpha=self.num_classes).flatten()
+        counted = count_values(cells, (self.num_classes + 2) * self.num_classes)
+        self.counts += counted.view(-1, self.num_classes)[1:-1]
         self.pictures += label.shape[0]
 
     def reduce(self) -> ConfusionMatrix:
@@ -47,6 +47,19 @@ class ConfusionMatrix:
     def numpy(self) -> np.ndarray:
         """Counts as an int64 array on the host."""
         return self.counts.cpu().numpy()
+
+
+def count_values(values: torch.Tensor, number: int) -> torch.Tensor:
+    """How often each of 0 .. ``number`` - 1 occurs in ``values`` (int64 N, no others): int64 ``number``."""
+    # Off the CPU bincount waits for the device to learn how large its result is.
+    return torch.bincount(values, minlength=number) if values.is_cpu else count_by_order(values, number)
+
+
+def count_by_order(values: torch.Tensor, number: int) -> torch.Tensor:
+    """:func:`count_values` by the places of the numbers in the sorted values; waits for no device."""
+    ordered = values.int().sort().values
+    numbers = torch.arange(number + 1, dtype=torch.int32, device=values.device)
+    return torch.searchsorted(ordered, numbers).diff()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """One picture through a network: at several scales, mirrored, as a whole or by overlapping tiles.
 
-What a tile contributes is interpolated straight to the picture's own size and added to one score volume, so
-the memory on the device is that of one batch of tiles plus that volume.
+What a tile contributes is interpolated straight to the picture's own size and added to one score volume,
+strip by strip, so the memory on the device is that of one batch of tiles plus that volume. Nothing waits for
+the device before the result is asked for.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,6 +20,9 @@ from torch import Tensor
 from utils.errors import UserError
 
 MODES = ("whole", "sliding", "pooling")
+# Scores that are interpolated at a time: few enough for a processor's cache and for a small share of the
+# memory, enough to keep a GPU busy.
+STRIP_VALUES = 2**21
 
 Predict = Callable[[Tensor], Tensor]
 """uint8 B x 3 x H x W -> logits B x C x H x W, both on the device."""
@@ -105,28 +110,68 @@ def scaled_pictures(image: Image.Image, windows: Windows) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class AxisPart:
-    """What one tile contributes along one axis.
+    """What one tile, or a piece of it, contributes along one axis.
 
     The picture's pixels ``target`` get ``weights[0] * tile[neighbours[0]] + weights[1] *
-    tile[neighbours[1]]``. A neighbour outside the tile has weight 0. Over all tiles, the weights of a
-    pixel sum to one.
+    tile[neighbours[1]]``, ``tile`` beginning at the scaled picture's pixel ``start``. A neighbour outside the
+    tile has weight 0. Over all tiles, the weights of a pixel sum to one.
+
+    ``neighbours`` int64 2 x pixels on the host, ``index`` the same on the device; ``weights`` float32 2 x
+    pixels on the device.
     """
 
     start: int
     target: slice
-    neighbours: tuple[Tensor, Tensor]
-    weights: tuple[Tensor, Tensor]
+    neighbours: np.ndarray
+    index: Tensor
+    weights: Tensor
     interpolates: bool
 
+    def pieces(self, length: int) -> Iterator[AxisPart]:
+        """The same in pieces that each have ``length`` of the picture's pixels, or fewer."""
+        for first in range(self.target.start, self.target.stop, length):
+            target = slice(first, min(first + length, self.target.stop))
+            own = slice(target.start - self.target.start, target.stop - self.target.start)
+            skipped = int(self.neighbours[:, own].min())
+            yield AxisPart(
+                self.start + skipped,
+                target,
+                self.neighbours[:, own] - skipped,
+                self.index[:, own] - skipped,
+                self.weights[:, own],
+                self.interpolates,
+            )
+
     def apply(self, logits: Tensor, axis: int) -> Tensor:
-        """Interpolate ``axis`` (1 or 2) of C x H x W logits to the target's pixels."""
+        """Interpolate ``axis`` (1 or 2) of contiguous float C x H x W logits to the target's pixels."""
         shape = (1, -1, 1) if axis == 1 else (1, 1, -1)
-        result = logits.index_select(axis, self.neighbours[0]).mul_(self.weights[0].view(shape))
+
+        def nearest(index: Tensor) -> Tensor:
+            if axis == 1:
+                return logits.index_select(1, index)
+            # index_select is many times slower where it cannot copy whole rows.
+            return logits.gather(2, index.expand(*logits.shape[:2], -1))
+
+        result = nearest(self.index[0]).mul_(self.weights[0].view(shape))
         if self.interpolates:
-            result.addcmul_(logits.index_select(axis, self.neighbours[1]), self.weights[1].view(shape))
+            result.addcmul_(nearest(self.index[1]), self.weights[1].view(shape))
         return result
 
 
+def interpolated(logits: Tensor, row: AxisPart, column: AxisPart) -> Iterator[tuple[slice, Tensor]]:
+    """A tile's logits C x H x W in any precision and memory layout, brought to the picture's pixels.
+
+    Yields strips: the picture's rows, and float32 scores C x rows x columns of them.
+    """
+    width = max(logits.shape[2], column.target.stop - column.target.start)
+    for strip in row.pieces(max(1, STRIP_VALUES // (logits.shape[0] * width))):
+        first = strip.start - row.start
+        # A copy of what the strip needs alone: another memory layout changes quickly only within a cache.
+        source = logits[:, first : first + int(strip.neighbours.max()) + 1].float().contiguous()
+        yield strip.target, column.apply(strip.apply(source, 1), 2)
+
+
+@lru_cache(maxsize=64)
 def axis_parts(
     length: int,
     scaled: int,
@@ -134,11 +179,12 @@ def axis_parts(
     overlap: float,
     mirrored: bool = False,
     device: torch.device | None = None,
-) -> list[AxisPart]:
+) -> tuple[AxisPart, ...]:
     """The tiles along one axis of a picture of ``length`` pixels that the network sees at ``scaled`` pixels.
 
     Averages overlapping tiles, undoes the mirroring, and interpolates bilinearly between pixel centres
     (``align_corners=False``), all in the weights: the three are linear, so their order does not matter.
+    Remembered, since many pictures have the same size.
     """
     tile = min(tile, scaled)
     starts = tile_starts(scaled, tile, overlap)
@@ -153,50 +199,59 @@ def axis_parts(
         covering[start : start + tile] += 1
 
     def part(start: int) -> AxisPart:
-        neighbours = [lower - start, upper - start]
-        weights = [(1 - share) / covering[lower], share / covering[upper]]
-        weights = [w * ((n >= 0) & (n < tile)) for n, w in zip(neighbours, weights, strict=True)]
-        touched = np.flatnonzero(weights[0] + weights[1])
+        neighbours = np.stack([lower, upper]) - start
+        weights = np.stack([(1 - share) / covering[lower], share / covering[upper]])
+        weights *= (neighbours >= 0) & (neighbours < tile)
+        touched = np.flatnonzero(weights.any(axis=0))
         target = slice(int(touched[0]), int(touched[-1]) + 1) if touched.size else slice(0, 0)
+        neighbours, weights = neighbours[:, target].clip(0, tile - 1), weights[:, target].astype(np.float32)
         return AxisPart(
             start,
             target,
-            tuple(torch.from_numpy(n[target].clip(0, tile - 1)).to(device) for n in neighbours),
-            tuple(torch.from_numpy(w[target].astype(np.float32)).to(device) for w in weights),
+            neighbours,
+            torch.from_numpy(neighbours).to(device, non_blocking=True),
+            torch.from_numpy(weights).to(device, non_blocking=True),
             bool(weights[1].any()),
         )
 
-    return [part(start) for start in starts]
+    return tuple(part(start) for start in starts)
 
 
 def contributions(
     predict: Predict, picture: Tensor, size: tuple[int, int], windows: Windows, scale: float
 ) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Yield (rows, columns, scores C x rows x columns) of every tile of one scaled picture, at ``size``.
+    """Yield (rows, columns, scores C x rows x columns) of every strip of every tile, at ``size``.
 
-    ``picture`` is uint8 3 x H x W on the device; ``size`` is the original (height, width). The contributions
-    to a pixel weigh 1 in all, 2 with mirroring.
+    ``picture`` is one scaled picture, uint8 3 x H x W on the device; ``size`` is the original (height,
+    width). The contributions to a pixel weigh 1 in all, 2 with mirroring.
     """
     height, width = picture.shape[1:]
     side = windows.tile_side(scale)
     tile_height, tile_width = min(side or height, height), min(side or width, width)
     rows = axis_parts(size[0], height, tile_height, windows.overlap, device=picture.device)
     tiles = [
-        (view, row, column)
-        for mirrored, view in enumerate([picture, picture.flip(2)] if windows.flip else [picture])
+        (mirrored, row, column)
+        for mirrored in ((False, True) if windows.flip else (False,))
         for row in rows
-        for column in axis_parts(size[1], width, tile_width, windows.overlap, bool(mirrored), picture.device)
+        for column in axis_parts(size[1], width, tile_width, windows.overlap, mirrored, picture.device)
     ]
+
+    def crop(mirrored: bool, row: AxisPart, column: AxisPart) -> Tensor:
+        # A tile of the mirrored picture is a mirrored tile of the picture: no other copy of that is made.
+        start = width - column.start - tile_width if mirrored else column.start
+        tile = picture[:, row.start : row.start + tile_height, start : start + tile_width]
+        return tile.flip(2) if mirrored else tile
+
+    def answers(batch: Sequence[tuple[bool, AxisPart, AxisPart]]) -> Iterator[tuple[slice, slice, Tensor]]:
+        # A function of its own, so that its logits are gone before the next batch's.
+        crops = torch.stack([crop(*tile) for tile in batch])
+        for (_, row, column), logits in zip(batch, predict(crops), strict=True):
+            for strip, scores in interpolated(logits, row, column):
+                yield strip, column.target, scores.softmax(0) if windows.mode == "pooling" else scores
+
     batch_size = max(1, windows.tile_batch * windows.crop_size**2 // (tile_height * tile_width))
     for first in range(0, len(tiles), batch_size):
-        batch = tiles[first : first + batch_size]
-        crops = [
-            view[:, row.start : row.start + tile_height, column.start : column.start + tile_width]
-            for view, row, column in batch
-        ]
-        for (_, row, column), logits in zip(batch, predict(torch.stack(crops)), strict=True):
-            scores = column.apply(row.apply(logits.float(), 1), 2)
-            yield row.target, column.target, scores.softmax(0) if windows.mode == "pooling" else scores
+        yield from answers(tiles[first : first + batch_size])
 
 
 @torch.inference_mode()
@@ -210,7 +265,7 @@ def predict_picture(
 ) -> Prediction:
     """Class of every pixel of a picture of ``size`` (height, width), given its :func:`scaled_pictures`."""
     total = mean_scores(predict, pictures, size, windows, device)
-    best, classes = total.max(0)
+    best, classes = total.max(0)  # Not argmax, which on a CPU is five times slower along this axis.
     if not with_confidence:
         return Prediction(classes.byte().cpu().numpy(), None)
     if windows.mode != "pooling":
@@ -245,11 +300,13 @@ def averaged(predict: Predict, windows: Windows) -> Predict:
         return predict
 
     def predict_mean(batch: Tensor) -> Tensor:
-        scores = []
-        for picture in batch:
-            image = Image.fromarray(picture.permute(1, 2, 0).cpu().numpy())
-            size = (image.height, image.width)
-            scores.append(mean_scores(predict, scaled_pictures(image, windows), size, windows, batch.device))
+        size, device = (batch.shape[-2], batch.shape[-1]), batch.device
+        scores = [mean_scores(predict, at_scales(picture), size, windows, device) for picture in batch]
         return torch.stack(scores)
+
+    def at_scales(picture: Tensor) -> list[Tensor]:
+        if windows.scales == (1.0,):
+            return [picture]
+        return scaled_pictures(Image.fromarray(picture.permute(1, 2, 0).cpu().numpy()), windows)
 
     return predict_mean

@@ -78,7 +78,7 @@ class SwitchWhitening(nn.Module):
 
         The covariance of a union is the mean of the parts' covariances plus the covariance of their means.
         """
-        total = mean.new_tensor(float(mean.shape[0] * pixels))
+        total = mean.new_full((), mean.shape[0] * pixels)
         batch_mean = pixels * mean.sum(0)
         if world_size() > 1:
             total, batch_mean = all_reduce_sum(total), SumOverProcesses.apply(batch_mean)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 
-from scripts.benchmark import losses, processes, step
+from scripts.benchmark import inference, isw, losses, processes, step, validation
 from scripts.benchmark.timing import Row, table
 from utils.errors import UserError, run_program
+from utils.evaluation import AMP_TYPES
 from utils.files import check_writable
 from utils.scores import commit, write_json
 
@@ -22,6 +23,9 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] =
     "step": step.rows,
     "processes": processes.rows,
     "losses": losses.rows,
+    "isw": isw.rows,
+    "inference": inference.rows,
+    "validation": validation.rows,
 }
 
 
@@ -33,6 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--backbone", default="resnet50", help="of the networks (default resnet50)")
     parser.add_argument("--pictures", type=int, default=2, help="pictures per batch (default 2)")
     parser.add_argument("--crop_size", type=int, default=768, help="side of a crop (default 768)")
+    parser.add_argument(
+        "--evaluation_size",
+        type=int,
+        nargs=2,
+        default=(1024, 2048),
+        metavar=("HEIGHT", "WIDTH"),
+        help="of the pictures that inference and validation see (default 1024 2048)",
+    )
+    parser.add_argument(
+        "--amp", choices=AMP_TYPES, default="off", help="precision of inference and validation"
+    )
     parser.add_argument("--channels_last", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(arguments)

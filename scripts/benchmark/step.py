@@ -17,7 +17,7 @@ from methods import METHODS, Progress
 from methods.step import TrainingStep
 from network import create_network
 from scripts.benchmark.losses import random_batch
-from scripts.benchmark.timing import Row, seconds, side_by_side
+from scripts.benchmark.timing import Row, seconds, seconds_in_turns
 from utils.meter import Meter
 
 ISW_SITES = [0, 0, 2, 2, 2, 0, 0]
@@ -95,7 +95,7 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     isw = training_step("isw", args, device, *layout, wt_layer=ISW_SITES)
     bare = bare_iteration(args, device)
     ours, whitening = iteration(baseline, source), iteration(isw, source)
-    costs = side_by_side([bare, ours, whitening], args.repeats)
+    costs = seconds_in_turns([bare, ours, whitening], args.repeats)
     measured = [
         Row("step, baseline", costs[1], "bare step", costs[0], 1.05),
         Row("step, ISW with masks", costs[2], "baseline's step", costs[1], 1.08),

@@ -49,27 +49,28 @@ def table(rows: Sequence[Row]) -> str:
 
 def seconds(function: Callable[[], object], repeats: int) -> float:
     """Median wall-clock time of a call, after one that does not count."""
-    return side_by_side([function], repeats)[0]
-
-
-def side_by_side(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Median wall-clock time of a call of each, taken in turn, so that what else the machine does meets all.
-
-    A first round does not count.
-    """
-    times: list[list[float]] = []
-    for _ in range(repeats + 1):
-        times.append([])
-        for function in functions:
-            synchronise()
-            started = time.perf_counter()
-            function()
-            synchronise()
-            times[-1].append(time.perf_counter() - started)
-    return [statistics.median(column) for column in zip(*times[1:], strict=True)]
+    return seconds_in_turns([function], repeats)[0]
 
 
 def synchronise() -> None:
     """Wait for the device, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def seconds_in_turns(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Median wall-clock time of a call of each, called in turns, so that a busy machine slows all alike.
+
+    The first turn does not count.
+    """
+    turns = [[seconds_of_one(function) for function in functions] for _ in range(repeats + 1)]
+    return [statistics.median(times) for times in zip(*turns[1:], strict=True)]
+
+
+def seconds_of_one(function: Callable[[], object]) -> float:
+    """Wall-clock time of one call."""
+    synchronise()
+    started = time.perf_counter()
+    function()
+    synchronise()
+    return time.perf_counter() - started

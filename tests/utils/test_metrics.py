@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from host_waits import NoHostWaits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.metrics import ConfusionMatrix, class_scores, mean_present
+from utils.metrics import ConfusionMatrix, class_scores, count_by_order, mean_present
 
 
 def brute_force(prediction: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
@@ -21,11 +22,22 @@ def test_counts_equal_a_loop_over_pixels(seed: int, classes: int) -> None:
     rng = np.random.default_rng(seed)
     label = rng.integers(0, classes + 1, (2, 5, 7))
     label[label == classes] = 255
+    label[0, 0, :2] = -1, 1000
     prediction = rng.integers(0, classes, (2, 5, 7))
     matrix = ConfusionMatrix(classes)
     matrix.update(torch.from_numpy(prediction), torch.from_numpy(label))
     assert (matrix.numpy() == brute_force(prediction, label, classes)).all()
     assert matrix.pictures == 2
+
+
+@given(values=st.lists(st.integers(0, 11), max_size=60))
+@settings(max_examples=30, deadline=None)
+def test_counting_by_order_counts_and_waits_for_no_device(values: list[int]) -> None:
+    given, expected = torch.tensor(values, dtype=torch.int64), [values.count(number) for number in range(12)]
+    with NoHostWaits():
+        counts = count_by_order(given, 12)
+    assert counts.dtype == torch.int64
+    assert counts.tolist() == expected
 
 
 def test_precision_and_recall_are_not_swapped() -> None:

@@ -5,18 +5,22 @@ import math
 import numpy as np
 import pytest
 import torch
+from host_waits import NoHostWaits, forbid_reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from live_memory import MostBytes
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from utils import sliding_window
 from utils.errors import UserError
 from utils.sliding_window import (
     AxisPart,
     Windows,
     averaged,
     axis_parts,
+    mean_scores,
     predict_picture,
     scaled_pictures,
     tile_starts,
@@ -179,6 +183,63 @@ def test_batches_hold_so_many_tiles_and_change_nothing(tile_batch: int) -> None:
     assert max(sizes) == min(tile_batch, 12)
     single = predict(neighbourly, image, Windows("sliding", 20, 0.5, tile_batch=1))
     np.testing.assert_array_equal(prediction.classes, single.classes)
+
+
+@pytest.mark.parametrize("scale", [0.4, 1.0, 2.0])
+@pytest.mark.parametrize("mode", ["sliding", "pooling"])
+def test_strips_and_memory_layout_change_nothing(
+    scale: float, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other_layout(batch: Tensor) -> Tensor:
+        return neighbourly(batch).contiguous(memory_format=torch.channels_last)
+
+    image, windows = picture(50, 40), Windows(mode, 20, 1 / 3, (scale,), flip=True)
+    whole = predict(neighbourly, image, windows)
+    monkeypatch.setattr(sliding_window, "STRIP_VALUES", 5 * 50 * 3)
+    strips = predict(other_layout, image, windows)
+    np.testing.assert_array_equal(strips.classes, whole.classes)
+    np.testing.assert_allclose(strips.confidence, whole.confidence, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["sliding", "pooling"])
+def test_nothing_waits_for_the_device_before_the_result(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture(40, 30)
+    windows = Windows(mode, 16, scales=(0.5, 1.0), flip=True)
+    pictures, batch = scaled_pictures(image, windows), torch.zeros(2, 3, 30, 40, dtype=torch.uint8)
+
+    def network(batch: Tensor) -> Tensor:
+        return batch[:, :2].float()
+
+    def scores() -> None:
+        mean_scores(network, pictures, (30, 40), windows, CPU)
+        averaged(network, Windows(mode, 16, flip=True))(batch)
+
+    scores()  # The tiles of a size are sent to the device once.
+    forbid_reading(monkeypatch)
+    with NoHostWaits():
+        scores()
+
+
+def test_memory_is_that_of_the_tiles_and_one_score_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture of 8 megapixels in the published setting, all sides an eighth, and the strips with them."""
+
+    def network(batch: Tensor) -> Tensor:
+        """19 classes; what it holds is little more than their logits, real networks hold much more."""
+        return batch[:, :1].float().expand(-1, 19, -1, -1).contiguous()
+
+    monkeypatch.setattr(sliding_window, "STRIP_VALUES", sliding_window.STRIP_VALUES // 32)
+    height, width, scales = 256, 512, (0.5, 1.0, 2.0)
+    windows = Windows("sliding", 128, scales=scales, flip=True)
+    shapes = [(3, int(height * scale), int(width * scale)) for scale in scales]
+    pictures = [torch.zeros(shape, dtype=torch.uint8) for shape in shapes]
+    tiles = torch.zeros(windows.tile_batch, 3, 128, 128, dtype=torch.uint8)
+    with MostBytes() as of_tiles:
+        network(tiles)
+    axis_parts.cache_clear()
+    with MostBytes() as of_all:
+        mean_scores(network, pictures, (height, width), windows, CPU)
+    volume = 19 * height * width * 4
+    assert volume < of_all.most <= volume + 1.25 * of_tiles.most
 
 
 def test_half_precision_logits_are_averaged_in_single_precision() -> None:

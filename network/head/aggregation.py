@@ -13,6 +13,7 @@ from network.head.deeplabv3plus import (
     conv_norm_relu,
     double_convolution,
     resize,
+    resize_scores,
 )
 from network.head.reconstruction import EdgeReconstruction, LayoutReconstruction
 from network.initialisation import initialise_head
@@ -65,7 +66,7 @@ class AggregationHead(nn.Module):
         content = features["layer4"]
         grid = (content.shape[-2], content.shape[-1])
         coarse = self.decoder(self.aspp_projection(self.aspp(content)))
-        coarse_logits = resize(self.classifier(coarse), size)
+        coarse_logits = resize_scores(self.classifier(coarse), size)
         layout = coarse_layout(coarse_logits, per_image=not self.training)
         layout_code = on_grid(self.layout(layout), grid)
         edges, edge_code = self.edges(features["layer1"])

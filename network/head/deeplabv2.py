@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from network.backbone.base import Backbone
-from network.head.deeplabv3plus import resize
+from network.head.deeplabv3plus import resize_scores
 from utils.errors import UserError
 
 DILATIONS = (6, 12, 18, 24)
@@ -48,7 +48,7 @@ class AtrousAuxiliary(AtrousClassifier):
         super().__init__(backbone.channels["layer3"], num_classes, summed)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        return resize(super().forward(x), size)
+        return resize_scores(super().forward(x), size)
 
 
 class DeepLabV2(nn.Module):
@@ -84,7 +84,7 @@ class DeepLabV2(nn.Module):
         decoded = self.hidden(features["layer4"])
         logits = self.classifier(decoded)
         taps = {"decoder": decoded} if self.hidden_channels else {}
-        return resize(logits, size), {**taps, "decoder_logits": logits}
+        return resize_scores(logits, size), {**taps, "decoder_logits": logits}
 
 
 class DeepLabV2FullyConnected(DeepLabV2):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from loss.precision import at_least_float32
 from network.backbone.base import Backbone
 from network.initialisation import initialise_head
 from utils.errors import UserError
@@ -29,6 +30,13 @@ def double_convolution(before: int) -> nn.Sequential:
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear with aligned corners, the family's only interpolation of maps."""
     return F.interpolate(x, size, mode="bilinear", align_corners=True)
+
+
+def resize_scores(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Logits at ``size``, float32 at least: between two pixels 16 bits have hardly a step left to tell the
+    best class.
+    """
+    return resize(at_least_float32(logits), size)
 
 
 class AtrousPyramid(nn.Module):
@@ -91,4 +99,4 @@ class DeepLabV3Plus(nn.Module):
         decoded = self.decoder(decoder_input)
         logits = self.classifier(decoded)
         taps = {"decoder_input": decoder_input, "decoder": decoded, "decoder_logits": logits}
-        return resize(logits, size), taps
+        return resize_scores(logits, size), taps

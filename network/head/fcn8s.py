@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from network.backbone.base import Backbone
-from network.head.deeplabv3plus import resize
+from network.head.deeplabv3plus import resize, resize_scores
 from utils.errors import UserError
 
 HIDDEN_CHANNELS = 4096
@@ -53,7 +53,7 @@ class FCN8s(nn.Module):
         for skip, stage in ((self.skip16, "layer3"), (self.skip8, "layer2")):
             scores = skip(features[stage])
             logits = resize(logits, (scores.shape[-2], scores.shape[-1])) + scores
-        return resize(logits, size), {"decoder_logits": logits}
+        return resize_scores(logits, size), {"decoder_logits": logits}
 
 
 def fully_connected(before: int, size: int) -> list[nn.Module]:

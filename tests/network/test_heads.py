@@ -145,3 +145,10 @@ def test_aggregation_trains_in_half_precision_and_channels_last() -> None:
     for part in (attention.query, attention.key, attention.value, network.head.edges.encoder[0]):
         assert part.weight.grad.any()
         assert torch.isfinite(part.weight.grad).all()
+
+
+def test_scores_are_float32_under_autocast() -> None:
+    network = create_network("mobilenet_v2").train()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = network(torch.rand(2, 3, 64, 64))
+    assert output.logits.dtype == torch.float32

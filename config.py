@@ -11,7 +11,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.flags import add_data_arguments, check_boosted_classes, train_ids
+from datasets.flags import (
+    add_data_arguments,
+    add_sample_arguments,
+    check_boosted_classes,
+    check_sample_arguments,
+    train_ids,
+)
 from datasets.importance_weights import content_digest, read_importance_weights
 from datasets.labels import NETWORK_CLASS_SETS, NUM_CLASSES
 from methods import METHODS, Method, declared, flags_of_others
@@ -87,6 +93,7 @@ def training_parser(description: str | None = None) -> argparse.ArgumentParser:
     add_training_arguments(parser)
     add_loss_arguments(parser)
     add_data_arguments(parser)
+    add_sample_arguments(parser)
     add_network_arguments(parser, NETWORK_CLASS_SETS)
     network_training = parser.add_argument_group("training of the network")
     add_network_training_arguments(network_training)
@@ -227,6 +234,7 @@ def parse_training_arguments(
     apply_family_arguments(args)
     check_loss_arguments(args)
     check_boosted_classes(args)
+    check_sample_arguments(args)
     repeated = [name for name in args.dataset if args.dataset.count(name) > 1]
     if repeated:
         raise UserError(f"--dataset {' '.join(args.dataset)}: names {repeated[0]} more than once")

@@ -26,6 +26,7 @@ from methods.inspection import covariance_pictures
 from methods.step import TrainingStep
 from network import SegmentationNet, create_network, stated_architecture
 from network.cost import describe
+from transforms.device_photometric import changed_views
 from transforms.geometric import as_size
 from utils import distributed
 from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
@@ -162,7 +163,7 @@ class Run:
             self.method.eval()
             with autocast(self.args.amp, self.device):
                 pictures = self.method.pictures(
-                    to_device(self.step.last_batch, self.device), self.domains.classes.palette
+                    changed_views(to_device(self.step.last_batch, self.device)), self.domains.classes.palette
                 )
             self.method.train()
             self.folder.board_pictures(pictures, self.iteration)
@@ -193,7 +194,7 @@ class Run:
         if args.dump_augmentation_images:
             for domain, batch in next(iter(self.loaders.batches(0))).items():
                 palette = self.domains.classes.palette
-                self.draw(f"crops/{domain}", crop_pictures(batch, self.method.views, palette))
+                self.draw(f"crops/{domain}", crop_pictures(changed_views(batch), self.method.views, palette))
         self.method.train()
         self.method.before_training(end / steps_per_epoch)
         if self.between_steps_due:

@@ -42,6 +42,41 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
+    """How training samples are made."""
+    group = parser.add_argument_group("making of samples")
+    group.add_argument(
+        "--photometric",
+        choices=("cpu", "device"),
+        default="cpu",
+        help="where colours are jittered and crops blurred: cpu = by the loader's processes, device = batch "
+        "by batch where the network is",
+    )
+    group.add_argument(
+        "--prepared",
+        metavar="DIR",
+        help="read the source domains' training pictures from what python -m datasets.prepare wrote there",
+    )
+
+
+def check_sample_arguments(args: argparse.Namespace) -> None:
+    """Raise a UserError for ways to make samples that do not go together."""
+    if args.photometric == "device":
+        for flag, given in (
+            ("--bblur", args.bblur),
+            ("--augmentation maxsquare", args.augmentation == "maxsquare"),
+        ):
+            if given:
+                raise UserError(f"--photometric device: cannot do {flag}; use --photometric cpu")
+    if args.prepared:
+        for flag, given in (
+            ("--maxSkip", args.maxSkip),
+            ("--coarse_boost_classes", args.coarse_boost_classes),
+        ):
+            if given:
+                raise UserError(f"--prepared {args.prepared}: has no pictures for {flag}; drop one of them")
+
+
 def add_division_arguments(group: argparse._ActionsContainer) -> None:
     """How pictures are divided into train and val."""
     group.add_argument(

@@ -122,12 +122,16 @@ class LabelCoding:
     def _decode_colours(self, raw: np.ndarray) -> np.ndarray:
         if not self.coloured:
             raise LabelValueError(f"a colour picture where the {self.name} coding has one number per pixel")
-        key = raw[..., 0].astype(np.intp)
-        for channel in (1, 2):
-            key <<= 8
-            key |= raw[..., channel]
-        train_ids = colour_table()[key]
-        self._refuse(train_ids == UNKNOWN, raw)
+        # Runs of one colour along the rows are a hundred times fewer than pixels.
+        colours = cv2.cvtColor(np.ascontiguousarray(raw), cv2.COLOR_RGB2BGRA).view("<u4").reshape(-1)
+        begins = np.empty(colours.shape, dtype=bool)
+        begins[:1] = True
+        np.not_equal(colours[1:], colours[:-1], out=begins[1:])
+        starts = np.flatnonzero(begins)
+        of_run = colour_table()[colours[starts] & 0xFFFFFF]
+        train_ids = np.repeat(of_run, np.diff(starts, append=colours.size)).reshape(raw.shape[:2])
+        if (of_run == UNKNOWN).any():
+            self._refuse(train_ids == UNKNOWN, raw)
         return train_ids
 
     def _refuse(self, unknown: np.ndarray, raw: np.ndarray) -> None:

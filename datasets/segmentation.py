@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from datasets.catalog import DatasetSpec
 from datasets.labels import CITYSCAPES_19, ClassSet
 from datasets.pairing import Pair, list_pairs
-from datasets.reading import read_image, read_label
+from datasets.reading import read_image, read_label, read_size
 from utils.errors import UserError
 from utils.seeding import generator
 
@@ -47,6 +47,18 @@ class Transform(Protocol):
         centroid: tuple[int, int] | None,
         rng: np.random.Generator,
     ) -> dict[str, torch.Tensor]: ...
+
+
+@runtime_checkable
+class PartialTransform(Protocol):
+    """A transform that can say which rows of a picture a call will look at.
+
+    ``rows_used`` is given (height, width), the centroid and a generator in the state the call will get.
+    """
+
+    def rows_used(
+        self, native: tuple[int, int], centroid: tuple[int, int] | None, rng: np.random.Generator
+    ) -> range: ...
 
 
 class SegmentationSet(Dataset):
@@ -97,18 +109,29 @@ class SegmentationSet(Dataset):
     def __getitem__(self, key: int | Draw) -> dict[str, torch.Tensor | str | int]:
         draw = key if isinstance(key, Draw) else Draw(int(key), 0, int(key))
         pair = self.pair(draw.index)
-        image = read_image(pair.image)
-        label = None if pair.label is None else self.read_label(draw.index)
+        rows = self._rows_used(draw)
+        image = read_image(pair.image, rows)
+        label = None if pair.label is None else read_label(pair.label, self.spec.coding, rows)
         if label is not None and label.shape != (image.height, image.width):
             raise UserError(
                 f"{pair.image} is {image.width}x{image.height} but its label {pair.label} is "
                 f"{label.shape[1]}x{label.shape[0]}; remove the pair"
             )
-        if label is not None:
+        if label is not None and self.classes != CITYSCAPES_19:
             label = cv2.LUT(label, self.classes.class_of_train_id)
-        rng = generator(self.seed, draw.epoch, draw.position, _SOURCES * draw.source)
-        transformed = self.transform(image, label, draw.centroid, rng)
+        transformed = self.transform(image, label, draw.centroid, self._generator(draw))
         return {**transformed, **self.constants, "name": pair.name, "index": draw.index}
+
+    def _generator(self, draw: Draw) -> np.random.Generator:
+        """Every call gives the same numbers."""
+        return generator(self.seed, draw.epoch, draw.position, _SOURCES * draw.source)
+
+    def _rows_used(self, draw: Draw) -> range | None:
+        """Which rows of the picture have to be read; None for all."""
+        if not isinstance(self.transform, PartialTransform):
+            return None
+        width, height = read_size(self.pair(draw.index).image)
+        return self.transform.rows_used((height, width), draw.centroid, self._generator(draw))
 
     def read_label(self, index: int) -> np.ndarray:
         """Train ids of one picture, uint8 H x W, at native size."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from datasets.additional import additional_pictures
 from datasets.class_uniform import TileCentroids, epoch_draws, scan
 from datasets.domains import Domains, cache_folder
 from datasets.loaders import Loader, TrainingSampler, share_loader, training_loader
+from datasets.prepared import prepared
 from datasets.segmentation import Draw, SegmentationSet, Transform
 from datasets.sources import EpochDraws, Sources, domain_uniform, image_uniform
 from datasets.statistics import renormalisation, statistics_of
@@ -51,6 +53,7 @@ def training_transform(
         pre_size=args.pre_size,
         color_jitter=args.color_jitter or color_jitter,
         marks_padding=labelled and args.crop_padding == "mean",
+        on_device=args.photometric == "device",
     )
 
 
@@ -87,6 +90,8 @@ class TrainingLoaders:
         self.covariance_images: int = args.covstat_images
         transform = training_transform(args, views, color_jitter)
         sources = [data.open(name, args.city_mode, transform, args.seed) for name in args.dataset]
+        if args.prepared:
+            sources = [prepared(source, Path(args.prepared)) for source in sources]
         self.covariance_sets = [
             data.open(name, "train", CovarianceTransform(), args.seed, labelled=False)
             for name in args.covstat_val_dataset or args.dataset
@@ -100,7 +105,12 @@ class TrainingLoaders:
         self.target = target_batches(targets, args, workers, together) if adapts else None
         if args.renormalise in ("published", "measured"):
             renormalise(sources, targets, args)
-        print_notices([*notices(args), *scored_targets(targets, self.data, args)])
+        lines = [*notices(args), *scored_targets(targets, self.data, args)]
+        if target_transform == "multi_crop" and args.photometric == "device":
+            lines.append(
+                "--photometric device: target crops are changed by the loader's processes all the same"
+            )
+        print_notices(lines)
         # The scan reads every label once and keeps the result, so a bad label value is found here, not hours
         # later.
         draws = [self._draws_of_epoch(source, args) for source in sources]

@@ -14,6 +14,7 @@ from torch import nn
 from methods.base import Method, Progress
 from methods.build import build_optimizer, placed, wrap
 from methods.guard import FiniteSteps
+from transforms.device_photometric import changed_views
 from utils import distributed
 from utils.evaluation import autocast, to_device
 from utils.meter import Meter
@@ -76,9 +77,10 @@ class TrainingStep:
                 # domains none does, so they are exchanged afterwards.
                 final = part == args.accumulate - 1 and len(domains) == 1
                 batch = self.last_batch = batch_per_domain[domain]
+                views = changed_views(to_device(batch, self.device))
                 with self.model.no_sync() if distributed.world_size() > 1 and not final else nullcontext():
                     with autocast(args.amp, self.device):
-                        losses = self.model(to_device(batch, self.device), domain, progress)
+                        losses = self.model(views, domain, progress)
                     if losses:
                         self.finite.backward(sum(losses.values()) / args.accumulate, batch["name"])
                 shares = args.accumulate * self.parts

@@ -53,6 +53,26 @@ def test_evaluation_is_measured_against_the_network(
         assert row["ratio"] > 1
 
 
+def figures_of(what: str, output: Path, *flags: str) -> dict[str, dict]:
+    assert main([what, *flags, "--json", str(output)]) == 0
+    return {row["name"]: row for row in json.loads(output.read_text())["rows"]}
+
+
+def test_samples_are_measured_against_the_decoding_of_their_picture(tmp_path: Path) -> None:
+    figures = figures_of("data", tmp_path / "data.json", "--crop_size", "96", "--repeats", "1")
+    targets = {name: row["target"] for name, row in figures.items()}
+    assert targets["sample"] == 1.6
+    assert targets["sample, photometric on the device"] == 1.2
+    assert targets["sample, prepared"] == 0.6
+    assert len({row["reference_cost"] for row in figures.values()}) == 1
+    assert all(row["cost"] > 0 for row in figures.values())
+
+
+def test_centroids_are_measured_against_the_decoding_of_their_label(tmp_path: Path) -> None:
+    figures = figures_of("centroids", tmp_path / "centroids.json", "--crop_size", "96", "--repeats", "1")
+    assert figures["centroids"]["target"] == 1.3
+
+
 @pytest.mark.slow
 def test_losses_are_measured_against_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "losses.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -337,3 +338,28 @@ def test_gradients_of_two_domains_meet_after_every_step(
     assert train.main(train_arguments(toycity, tmp_path, *flags)) == 0
     assert len(averaged) == 2
     assert min(averaged) > 0
+
+
+def first_loss(toycity: Path, ckpt: Path, *flags: str) -> float:
+    """The segmentation loss of a run's only step."""
+    once = ["--max_iter", "1", "--log_every", "1", "--val_dataset", "--dump_augmentation_images"]
+    assert train.main(train_arguments(toycity, ckpt, *flags, *once)) == 0
+    assert list(ckpt.rglob("crops/*.png"))
+    return float(re.search(r"main ([0-9.]+)", next(ckpt.rglob("log.txt")).read_text())[1])
+
+
+@pytest.mark.parametrize("method", ["blindnet", "sac"])
+def test_photometric_changes_on_the_device_cost_the_same_loss(
+    toycity: Path, tmp_path: Path, method: str
+) -> None:
+    flags = ["--method", method, *TINY_METHODS[method]]
+    on_cpu = first_loss(toycity, tmp_path / "cpu", *flags)
+    on_device = first_loss(toycity, tmp_path / "device", *flags, "--photometric", "device")
+    # A network of two tiny pictures' statistics makes much of a tenth of a grey level.
+    assert on_device == pytest.approx(on_cpu, rel=0.1)
+
+
+@pytest.mark.parametrize("flags", [["--bblur"], ["--augmentation", "maxsquare"]])
+def test_what_the_device_cannot_do_is_refused(toycity: Path, tmp_path: Path, flags: list[str]) -> None:
+    with pytest.raises(UserError, match=f"--photometric device: cannot do {' '.join(flags)}"):
+        train.parse_arguments(train_arguments(toycity, tmp_path, "--photometric", "device", *flags))

@@ -7,6 +7,7 @@ fraction of the work.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -154,16 +155,29 @@ class JointTransform:
     ) -> tuple[Image.Image, np.ndarray | None]:
         """The transformed RGB picture and uint8 label, both of ``crop_size``; no label stays none."""
         crop = as_size(self.crop_size)
-        scale = rng.uniform(self.scale_min, self.scale_max)
-        if self.pre_size is not None:
-            scale *= self.pre_size / min(image.size)
-        window = draw_window((image.height, image.width), crop, scale, centroid, self.nopad, rng)
+        window = self._window((image.height, image.width), centroid, rng)
         flip = rng.random() < 0.5
         angle = rng.uniform(-self.rotate, self.rotate) if self.rotate else 0.0
         image = self._finish_image(crop_image(image, window), crop, flip, angle)
         if label is None:
             return image, None
         return image, self._finish_label(crop_label(label, window, self.ignore_label), crop, flip, angle)
+
+    def rows_used(self, native: Size, centroid: tuple[int, int] | None, rng: np.random.Generator) -> range:
+        """The rows that a call with this generator looks at in a picture of ``native`` size."""
+        window = self._window(native, centroid, rng)
+        top, bottom = _inside(window)[0]
+        step = native[0] / window.scaled[0]
+        # The bicubic filter reaches two pixels, of the coarser grid, beyond what it makes.
+        reach = 2 * max(step, 1)
+        first, end = math.floor(top * step - reach) - 1, math.ceil(bottom * step + reach) + 1
+        return range(max(first, 0), min(end, native[0]))
+
+    def _window(self, native: Size, centroid: tuple[int, int] | None, rng: np.random.Generator) -> Window:
+        scale = rng.uniform(self.scale_min, self.scale_max)
+        if self.pre_size is not None:
+            scale *= self.pre_size / min(native)
+        return draw_window(native, as_size(self.crop_size), scale, centroid, self.nopad, rng)
 
     def _finish_image(self, image: Image.Image, crop: Size, flip: bool, angle: float) -> Image.Image:
         if image.size != crop[::-1]:

@@ -11,6 +11,14 @@ from PIL import Image, ImageFilter
 from skimage.restoration import denoise_bilateral
 from torchvision.transforms import functional
 
+JITTERS = ("brightness", "contrast", "saturation", "hue")
+
+Jitter = tuple[tuple[str, float], ...]
+"""Changes of colour in their order: what of :data:`JITTERS`, and its factor or shift. None is no change."""
+
+GAUSSIAN_SIGMA = (0.15, 1.30)
+"""Range of a Gaussian blur's deviation in pixels."""
+
 
 @dataclass(frozen=True)
 class ColourJitter:
@@ -28,19 +36,25 @@ class ColourJitter:
     probability: float = 1.0
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+        return jittered(image, self.draw(rng))
+
+    def draw(self, rng: np.random.Generator) -> Jitter:
+        """What is done to one picture."""
         if rng.random() >= self.probability:
-            return image
-        for operation in rng.permutation(4):
-            match int(operation):
-                case 0:
-                    image = functional.adjust_brightness(image, _factor(self.brightness, rng))
-                case 1:
-                    image = functional.adjust_contrast(image, _factor(self.contrast, rng))
-                case 2:
-                    image = functional.adjust_saturation(image, _factor(self.saturation, rng))
-                case 3:
-                    image = functional.adjust_hue(image, rng.uniform(-self.hue, self.hue))
-        return image
+            return ()
+        return tuple((name, self._amount(name, rng)) for name in map(JITTERS.__getitem__, rng.permutation(4)))
+
+    def _amount(self, name: str, rng: np.random.Generator) -> float:
+        if name == "hue":
+            return rng.uniform(-self.hue, self.hue)
+        return _factor(getattr(self, name), rng)
+
+
+def jittered(image: Image.Image, jitter: Jitter) -> Image.Image:
+    """An RGB picture after the changes of ``jitter``."""
+    for name, amount in jitter:
+        image = getattr(functional, f"adjust_{name}")(image, amount)
+    return image
 
 
 def _factor(amount: float, rng: np.random.Generator) -> float:
@@ -52,8 +66,13 @@ def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
     Rounded to the nearest grey level; the published code cut decimals off, which darkens by half a level.
     """
-    side = 2 * int(4 * sigma + 0.5) + 1
+    side = 2 * blur_radius(sigma) + 1
     return cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)
+
+
+def blur_radius(sigma: float) -> int:
+    """How many pixels a Gaussian of ``sigma`` pixels reaches to each side, cut at 4 sigma."""
+    return int(4 * sigma + 0.5)
 
 
 def bilateral_blur(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -70,7 +89,7 @@ def bilateral_blur(image: np.ndarray, sigma: float) -> np.ndarray:
 class Photometric:
     """Colour jitter, then a blur of random strength on every picture, or either alone.
 
-    Gaussian: sigma uniform in [0.15, 1.30] pixels. Bilateral: spatial sigma uniform in [0.05, 0.75].
+    Gaussian: sigma uniform in :data:`GAUSSIAN_SIGMA`. Bilateral: spatial sigma uniform in [0.05, 0.75].
     """
 
     jitter: ColourJitter | None = None
@@ -78,14 +97,19 @@ class Photometric:
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
         """RGB picture to uint8 H x W x 3."""
-        if self.jitter is not None:
-            image = self.jitter(image, rng)
-        pixels = np.asarray(image)
+        jitter, sigma = self.draw(rng)
+        pixels = np.asarray(jittered(image, jitter))
         if self.blur == "gaussian":
-            pixels = gaussian_blur(pixels, 0.15 + 1.15 * rng.random())
-        elif self.blur == "bilateral":
-            pixels = bilateral_blur(pixels, rng.uniform(0.05, 0.75))
-        return pixels
+            return gaussian_blur(pixels, sigma)
+        return bilateral_blur(pixels, sigma) if self.blur == "bilateral" else pixels
+
+    def draw(self, rng: np.random.Generator) -> tuple[Jitter, float]:
+        """The jitter and the blur's sigma, 0 without blur, of one picture."""
+        jitter = () if self.jitter is None else self.jitter.draw(rng)
+        if self.blur == "gaussian":
+            least, greatest = GAUSSIAN_SIGMA
+            return jitter, least + (greatest - least) * rng.random()
+        return jitter, rng.uniform(0.05, 0.75) if self.blur == "bilateral" else 0.0
 
 
 @dataclass(frozen=True)

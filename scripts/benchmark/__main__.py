@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from scripts.benchmark import inference, isw, losses, processes, step, validation
+from scripts.benchmark import centroids, data, inference, isw, losses, processes, step, validation
 from scripts.benchmark.timing import Row, table
 from utils.errors import UserError, run_program
 from utils.evaluation import AMP_TYPES
@@ -20,6 +20,8 @@ from utils.files import check_writable
 from utils.scores import commit, write_json
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] = {
+    "data": data.rows,
+    "centroids": centroids.rows,
     "step": step.rows,
     "processes": processes.rows,
     "losses": losses.rows,

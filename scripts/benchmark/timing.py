@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import cv2
 import torch
 
+from datasets.loaders import limit_threads
 from utils.scores import text_table
 
 UNITS = {"ms": 1e3, "MiB": 2.0**-20}
@@ -50,6 +53,29 @@ def table(rows: Sequence[Row]) -> str:
 def seconds(function: Callable[[], object], repeats: int) -> float:
     """Median wall-clock time of a call, after one that does not count."""
     return seconds_in_turns([function], repeats)[0]
+
+
+def processor_seconds(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Median processor time of a call of each, in turns, so that a busy machine slows all alike."""
+    times: list[list[float]] = [[] for _ in functions]
+    for _ in range(repeats):
+        for function, of_function in zip(functions, times, strict=True):
+            started = time.process_time()
+            function()
+            of_function.append(time.process_time() - started)
+    return [statistics.median(of_function) for of_function in times]
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """No more than one thread in PyTorch and OpenCV, as in a loader's process."""
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    limit_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads[0])
+        cv2.setNumThreads(threads[1])
 
 
 def synchronise() -> None:

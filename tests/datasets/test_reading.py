@@ -41,6 +41,56 @@ def test_exif_orientation_turns_picture_and_size(tmp_path: Path, suffix: str) ->
     assert read_image(path).size == read_size(path) == (4, 6)
 
 
+def street(height: int = 40, width: int = 30) -> np.ndarray:
+    """Smooth colours, so that a PNG uses all of its row filters."""
+    waves = np.add.outer(np.arange(height) / 7, np.arange(width) / 5)
+    return ((np.sin(waves[..., None] + [0, 1, 2]) + 1) * 127).astype(np.uint8)
+
+
+def asked_for(rows: range | None) -> slice:
+    return slice(None) if rows is None else slice(rows.start, rows.stop)
+
+
+@pytest.mark.parametrize("rows", [None, range(1), range(5, 17), range(5, 39), range(40)])
+def test_plain_pictures_are_pillows_where_asked_for(tmp_path: Path, rows: range | None) -> None:
+    path, expected = tmp_path / "picture.png", street()
+    Image.fromarray(expected).save(path)
+    image = read_image(path, rows)
+    assert (image.mode, image.size) == ("RGB", (30, 40))
+    assert np.array_equal(np.asarray(image)[asked_for(rows)], expected[asked_for(rows)])
+
+
+@pytest.mark.parametrize("rows", [None, range(1), range(5, 17), range(5, 39), range(40)])
+def test_coloured_labels_are_right_where_asked_for(tmp_path: Path, rows: range | None) -> None:
+    path = tmp_path / "label.png"
+    train_ids = np.random.default_rng(0).integers(0, 19, (40, 30), dtype=np.uint8)
+    Image.fromarray(labels.PALETTE[train_ids]).save(path)
+    label = read_label(path, labels.GTAV, rows)
+    assert label.shape == (40, 30)
+    assert np.array_equal(label[asked_for(rows)], train_ids[asked_for(rows)])
+
+
+def test_rgb_pngs_that_are_not_plain_are_read_as_before(tmp_path: Path) -> None:
+    pixels = street()
+    turned = Image.Exif()
+    turned[0x0112] = 3
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=turned)
+    Image.fromarray(pixels).save(tmp_path / "transparent.png", transparency=(0, 0, 0))
+    cv2.imwrite(str(tmp_path / "deep.png"), pixels[..., ::-1].astype(np.uint16) * 256 + 255)
+    for name, expected in (("turned", pixels[::-1, ::-1]), ("transparent", pixels), ("deep", pixels)):
+        assert np.array_equal(np.asarray(read_image(tmp_path / f"{name}.png", range(3))), expected), name
+
+
+def test_cut_short_plain_pictures_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:-1500])
+    for rows in (None, range(33)):
+        with pytest.raises(UserError, match=r"cut\.png: this picture cannot be read"):
+            read_image(path, rows)
+
+
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
 def test_broken_files_are_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.png"

@@ -107,6 +107,35 @@ def test_the_crop_contains_the_centroid(native, crop, scale, point, nopad, seed)
         assert window.top + window.size[0] <= window.scaled[0]
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    native=SIZES,
+    crop=SIZES,
+    scales=st.tuples(st.floats(0.3, 1), st.floats(1, 2.5)),
+    point=st.none() | st.tuples(st.floats(0, 0.999), st.floats(0, 0.999)),
+    nopad=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_nothing_but_the_rows_used_is_looked_at(native, crop, scales, point, nopad, seed) -> None:
+    centroid = point and (int(point[0] * native[1]), int(point[1] * native[0]))
+    transform = JointTransform(crop, *scales, nopad, rotate=5)
+    rows = transform.rows_used(native, centroid, generator(seed))
+    image, label = picture(*native), blocks(*native)
+    expected = transform(image, label, centroid, generator(seed))
+    pixels = np.asarray(image).copy()
+    for outside in (slice(0, rows.start), slice(rows.stop, None)):
+        pixels[outside], label[outside] = 0, 77
+    result = transform(Image.fromarray(pixels), label, centroid, generator(seed))
+    assert np.array_equal(np.asarray(result[0]), np.asarray(expected[0]))
+    assert np.array_equal(result[1], expected[1])
+
+
+def test_a_small_crop_uses_few_rows() -> None:
+    transform = JointTransform(8, 2.0, 2.0)
+    used = [transform.rows_used((64, 64), (30, 20), generator(seed)) for seed in range(20)]
+    assert all(20 in rows and len(rows) <= 12 for rows in used)
+
+
 def test_padding_is_half_of_what_is_missing_plus_one() -> None:
     tops = {draw_window((10, 40), (16, 16), 1.0, None, False, generator(seed)).top for seed in range(60)}
     # 6 rows missing: 4 above and 4 below, and a crop of 16 out of these 18 rows.

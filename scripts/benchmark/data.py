@@ -1,0 +1,72 @@
+"""What a training sample costs a loader's process, beside Pillow's decoding of its picture."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets.class_uniform import epoch_draws, scan
+from datasets.prepare import prepare
+from datasets.prepared import Settings, prepared
+from datasets.segmentation import Draw, SegmentationSet
+from scripts.benchmark.inputs import decode, training_set, write_gtav
+from scripts.benchmark.timing import Row, one_core, processor_seconds
+
+DRAWS = 24
+"""Samples that are made: of all scales, half of them around a centroid, half of them jittered."""
+
+TILE, CLASS_UNIFORM = 1024, 0.5
+
+
+def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
+    """Full samples of a GTAV by the CPU, for photometric changes on the device, and from prepared copies."""
+    with tempfile.TemporaryDirectory() as folder, one_core():
+        root = Path(folder)
+        write_gtav(root, args.pictures, args.crop_size)
+        on_cpu = training_set(root, args.crop_size)
+        on_device = training_set(root, args.crop_size, ["--photometric", "device"])
+        for name, settings in (("lossless", Settings()), ("jpeg", Settings(quality=95))):
+            prepare(on_cpu.spec, "train", root, root / name, settings)
+        figures = {
+            "sample": (on_cpu, 1.6),
+            "sample, photometric on the device": (on_device, 1.2),
+            "sample, prepared": (prepared(on_cpu, root / "lossless"), 0.6),
+            "sample, prepared, on the device": (prepared(on_device, root / "lossless"), 0.6),
+            "sample, prepared as JPEG 95": (prepared(on_cpu, root / "jpeg"), None),
+            "sample, prepared as JPEG 95, on the device": (prepared(on_device, root / "jpeg"), 0.6),
+        }
+        sets = {name: dataset for name, (dataset, _) in figures.items()}
+        costs, reference = measured(sets, draws_of(on_cpu), args.repeats)
+    return [
+        Row(name, costs[name], "Pillow's decoding of the picture", reference, target)
+        for name, (_, target) in figures.items()
+    ]
+
+
+def draws_of(dataset: SegmentationSet) -> list[Draw]:
+    """Draws as an epoch of many pictures has them, whole pictures and class by class in turns."""
+    centroids = scan(dataset, TILE, threads=1)
+    # As many as give every class some; the pictures come again and again.
+    draws = epoch_draws(50 * DRAWS, 0, 0, centroids, CLASS_UNIFORM)
+    order = np.random.default_rng(0).permutation(len(draws))[:DRAWS]
+    return [draws[number]._replace(index=draws[number].index % len(dataset)) for number in order]
+
+
+def measured(
+    sets: Mapping[str, SegmentationSet], draws: list[Draw], repeats: int
+) -> tuple[dict[str, float], float]:
+    """Mean seconds of a sample of each set, and of the reference, over all ``draws``."""
+    first = next(iter(sets.values()))
+    totals = np.zeros(1 + len(sets))
+    for draw in draws:
+        functions = [partial(decode, first.pair(draw.index).image)]
+        functions += [partial(dataset.__getitem__, draw) for dataset in sets.values()]
+        totals += processor_seconds(functions, repeats)
+    reference, *costs = (totals / len(draws)).tolist()
+    return dict(zip(sets, costs, strict=True)), reference

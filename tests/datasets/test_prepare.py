@@ -1,0 +1,176 @@
+"""Prepared copies: the same samples, noticed when out of date, never half written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from programs import train_arguments
+
+import config
+import train
+from datasets import prepare as program
+from datasets.catalog import spec
+from datasets.class_uniform import scan
+from datasets.domains import Domains
+from datasets.prepared import prepared
+from datasets.segmentation import Draw, SegmentationSet
+from datasets.training import TrainingLoaders
+from transforms.pipeline import EvaluationTransform, TrainTransform
+from utils.errors import UserError
+
+
+@pytest.fixture
+def root(write_gtav, random_labels) -> Path:
+    return write_gtav(random_labels(5))
+
+
+def original(root: Path, transform=None) -> SegmentationSet:
+    return SegmentationSet(spec("gtav"), "train", root, transform or TrainTransform(24))
+
+
+def run(root: Path, output: Path, *flags: str) -> None:
+    arguments = ["--dataset", "gtav", "--data_root", str(root.parent), "--output", str(output)]
+    program.main([*arguments, "--processes", "1", *flags])
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_lossless_copies_make_the_same_samples_and_centroids(root: Path, tmp_path: Path) -> None:
+    before = contents(root)
+    run(root, tmp_path / "copies")
+    assert contents(root) == before
+    first = original(root)
+    second = prepared(first, tmp_path / "copies")
+    assert [pair.name for pair in second.pairs] == [pair.name for pair in first.pairs]
+    assert first.spec.coding.name == "gtav"
+    for number in range(8):
+        draw = Draw(number % 5, 0, number, (30, 20) if number % 2 else None)
+        one, two = first[draw], second[draw]
+        assert one.keys() == two.keys()
+        assert torch.equal(one["image"], two["image"])
+        assert torch.equal(one["label"], two["label"])
+    assert np.array_equal(scan(first, 32).points, scan(second, 32).points)
+
+
+def test_jpeg_copies_are_close_and_their_labels_exact(root: Path, tmp_path: Path) -> None:
+    for pair in original(root).pairs:
+        smooth = Image.fromarray(np.asarray(Image.open(pair.image).resize((6, 4)))).resize((60, 40))
+        smooth.save(pair.image)
+    run(root, tmp_path, "--quality", "95")
+    first = original(root, EvaluationTransform())
+    second = prepared(first, tmp_path)
+    assert second.pairs[0].image.suffix == ".jpg"
+    difference = (first[0]["image"].float() - second[0]["image"].float()).abs()
+    assert 0 < difference.mean() < 2
+    assert torch.equal(first[0]["label"], second[0]["label"])
+
+
+def test_resized_copies_are_what_the_evaluation_resizes_to(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path, "--height", "21")
+    second = prepared(original(root, EvaluationTransform()), tmp_path)[1]
+    expected = original(root, EvaluationTransform(height=21))[1]
+    assert torch.equal(second["image"], expected["image"])
+    assert torch.equal(second["label"], expected["label"])
+
+
+def refused(root: Path, copies: Path) -> str:
+    with pytest.raises(
+        UserError, match=r"run python -m datasets.prepare --dataset gtav --split train"
+    ) as error:
+        prepared(original(root), copies)
+    return str(error.value)
+
+
+def test_what_is_missing_or_changed_is_refused_until_prepared_again(root: Path, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    assert "holds no gtav train" in refused(root, copies)
+    run(root, copies)
+    first, second, third, *_ = original(root).pairs
+
+    copy = prepared(original(root), copies).pairs[0]
+    copy.label.unlink()
+    assert "1 of 5 pictures of gtav train are not there or have changed since, the first is 00000" in refused(
+        root, copies
+    )
+    run(root, copies)
+
+    stat = second.image.stat()
+    os.utime(second.image, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    Image.open(third.label).resize((60, 40)).convert("L").save(third.label, optimize=True)
+    assert "2 of 5" in refused(root, copies)
+    run(root, copies)
+    assert len(prepared(original(root), copies)) == 5
+    # What is out of date is gone.
+    assert len(contents(copies)) == 2 * 5 + 1
+
+
+def test_other_settings_replace_the_copies(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path / "copies")
+    lossless = prepared(original(root), tmp_path / "copies").pairs
+    run(root, tmp_path / "copies", "--quality", "80")
+    assert not any(copy.image.exists() for copy in lossless)
+    assert len(contents(tmp_path / "copies")) == 2 * 5 + 1
+
+
+def test_a_killed_run_goes_on_where_it_was(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = tmp_path / "copies"
+    run(root, copies)
+    made = prepared(original(root), copies).pairs
+    times = {pair.image: pair.image.stat().st_mtime_ns for pair in made[:3]}
+    for pair in made[3:]:
+        pair.image.unlink()
+    half = made[3].image.parent / ".writing-half.ppm"
+    half.write_bytes(b"P6")
+    refused(root, copies)
+    run(root, copies)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert not half.exists()
+    assert len(prepared(original(root), copies)) == 5
+
+
+def test_a_folder_of_something_else_is_left_alone(root: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "copies" / "gtav" / "train" / "thesis.txt"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("mine")
+    with pytest.raises(UserError, match="holds other files"):
+        run(root, tmp_path / "copies")
+    assert contents(tmp_path / "copies") == {precious: b"mine"}
+
+
+@pytest.mark.parametrize("flags", [("--quality", "0"), ("--quality", "101"), ("--height", "0")])
+def test_numbers_that_make_no_sense(root: Path, tmp_path: Path, flags: tuple[str, str]) -> None:
+    with pytest.raises(UserError, match=" ".join(flags)):
+        run(root, tmp_path / "copies", *flags)
+    assert not (tmp_path / "copies").exists()
+
+
+def test_training_batches_come_from_the_copies_and_are_the_same(toycity: Path, tmp_path: Path) -> None:
+    run(toycity / "gtav", tmp_path / "copies")
+
+    def batches(*flags: str) -> list[dict]:
+        args = train.parse_arguments(train_arguments(toycity, tmp_path, *flags))
+        loaders = TrainingLoaders(Domains(args, {}, config.TOYCITY_ROOT), args, ("image",))
+        assert all(
+            ("copies" in str(pair.image)) == bool(flags) for pair in loaders.loader.dataset.sets[0].pairs
+        )
+        return [batch["source"] for batch in loaders.batches(0)]
+
+    for one, two in zip(batches(), batches("--prepared", str(tmp_path / "copies")), strict=True):
+        assert one["name"] == two["name"]
+        assert torch.equal(one["image"], two["image"])
+        assert torch.equal(one["label"], two["label"])
+
+
+@pytest.mark.parametrize("flags", [("--maxSkip", "1"), ("--coarse_boost_classes", "14")])
+def test_additional_pictures_are_not_prepared(toycity: Path, tmp_path: Path, flags: tuple[str, str]) -> None:
+    with pytest.raises(UserError, match=flags[0]):
+        train.parse_arguments(train_arguments(toycity, tmp_path, "--prepared", str(tmp_path), *flags))

@@ -23,7 +23,7 @@ from datasets.labels import NETWORK_CLASS_SETS, NUM_CLASSES
 from methods import METHODS, Method, declared, flags_of_others
 from methods.restitution import RestitutionLoss
 from network.flags import add_network_arguments, add_network_training_arguments
-from utils.errors import UserError
+from utils.errors import Parser, UserError
 from utils.family_flags import IGNORED, add_family_arguments, apply_family_arguments
 from utils.flag_ranges import check_ranges
 from utils.program_flags import add_device_arguments, add_process_arguments
@@ -77,7 +77,7 @@ FREE_ON_RESUME = {
     *"amp channels_last compile debug local_rank deterministic bs_mult accumulate target_bs_mult".split(),
     *"processes_per_group ckpt tb_path date exp resume overwrite snapshot resume_from pretrained".split(),
     *"backbone_weights partial_load selection eval_every save_every log_every".split(),
-    *"dump_augmentation_images visualize_feature max_bad_steps".split(),
+    *"dump_augmentation_images visualize_feature max_bad_steps max_bad_samples".split(),
     # Its content, which is a setting of its own, may not.
     "importance_weights",
     *"sgd syncbn fp16 test_mode restore_optimizer jit_only".split(),
@@ -87,9 +87,7 @@ FREE_ON_RESUME = {
 
 def training_parser(description: str | None = None) -> argparse.ArgumentParser:
     """train.py's command line."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_training_arguments(parser)
     add_loss_arguments(parser)
     add_data_arguments(parser)
@@ -126,13 +124,15 @@ def method_notices(args: argparse.Namespace, snr_stages: Sequence[int] = ()) -> 
 
 
 def training_flags(program: str, words: Sequence[str]) -> list[str]:
-    """The flags among ``words``, which have to be arguments of train.py; else ``program`` ends with usage.
+    """The flags among ``words``, which have to be arguments of train.py.
 
     The family's scripts give the other programs some of them.
+
+    Raises:
+        UserError: one that is not, named as an error of ``program``.
     """
     parser = training_parser()
     parser.prog = program
-    parser.usage = "%(prog)s [its own flags, see --help] [flags of train.py, without effect]"
     parser.parse_args(words)
     return [word.partition("=")[0] for word in words if word.startswith("--")]
 
@@ -147,6 +147,8 @@ def check_loss_arguments(args: argparse.Namespace) -> None:
         )
     if args.img_wt_loss and args.jointwtborder:
         raise UserError("--img_wt_loss and --jointwtborder are both main losses: give one of them")
+    if args.rlx_off_iter < -1:
+        raise UserError(f"--rlx_off_iter {args.rlx_off_iter}: must be a step, or -1 to relax always")
     if args.lr_schedule == "scl-poly" and not (args.jointwtborder and args.rlx_off_iter >= 0):
         raise UserError("--lr_schedule scl-poly: needs --jointwtborder and --rlx_off_iter, where it restarts")
 
@@ -229,6 +231,11 @@ def parse_training_arguments(
         raise UserError("--snapshot and --resume_from: both say where to start; give one of them")
     if args.arch and args.backbone:
         raise UserError("--arch and --backbone both name a network: give one of them")
+    if args.backbone_weights and not args.pretrained:
+        raise UserError(
+            f"--backbone_weights {args.backbone_weights}: is not read without --pretrained; add it, or drop "
+            "--no_pretrained (the toy city's default)"
+        )
     if args.arch and args.output_stride:
         raise UserError("--output_stride goes with --backbone: the name given to --arch has its own")
     apply_family_arguments(args)

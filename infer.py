@@ -36,9 +36,11 @@ from network import stated_architecture
 from network.flags import add_network_arguments
 from network.restore import load_network
 from network.segmentor import SegmentationNet
-from utils.errors import UserError, run_program
+from utils.errors import Parser, UserError, run_program
 from utils.evaluation import autocast
 from utils.family_flags import dataset_name
+from utils.files import check_inside
+from utils.flag_ranges import check_ranges
 from utils.pictures import Source, find_sources, read_ahead, source_pictures
 from utils.program_flags import add_averaging_arguments, add_device_arguments, add_process_arguments
 from utils.progress import progress_bar
@@ -55,7 +57,7 @@ LESS_MEMORY = "use --inference_mode sliding with a smaller --crop_size or --tile
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     # No abbreviations: flags of train.py, which the family's scripts may pass, are not short forms of these.
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--snapshot", required=True, help="checkpoint; tells which network it holds")
@@ -111,6 +113,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_process_arguments(parser)
     args, further = parser.parse_known_args(arguments)
     args.without_effect = config.training_flags(parser.prog, further)
+    check_ranges(args)
+    check_inside(args.mod, "--mod")
     return args
 
 
@@ -270,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def report(error: UserError) -> None:
         # The text alone: an error kept would keep its picture and scores in memory.
-        failures.append(" ".join(str(error).split()))
+        failures.append(str(error))
         if args.debug:
             traceback.print_exception(error)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -78,6 +79,10 @@ class Run:
         self.step = TrainingStep(method, args, device, self.loaders.parts)
         if checkpoint is None and args.resume_from:
             notices.append(take_over(method, self.step.optimizer, args.resume_from))
+        self.iteration, self.between_steps_due, self.meter = 0, False, Meter()
+        self.selection = Selection(args.selection, args.dataset, args.val_dataset)
+        if checkpoint is not None:
+            self.restore(checkpoint, resume_file)
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
         folder.open(vars(args), checkpoint)
         if checkpoint is None:
@@ -86,10 +91,7 @@ class Run:
             notices.append(f"{args.method}, {describe(self.architecture, *size)}")
         for line in notices:
             folder.log(line)
-        self.iteration, self.between_steps_due, self.meter = 0, False, Meter()
-        self.selection = Selection(args.selection, args.dataset, args.val_dataset)
         if checkpoint is not None:
-            self.restore(checkpoint)
             folder.log(f"resumed {resume_file} at iteration {self.iteration}")
 
     @property
@@ -102,10 +104,15 @@ class Run:
         epoch = self.iteration // self.loaders.steps_per_epoch
         return Progress(self.iteration, self.args.max_iter, epoch)
 
-    def restore(self, checkpoint: dict[str, Any]) -> None:
-        """Go on exactly where the checkpoint was written."""
-        load_state(self.method, checkpoint["model"], "--resume")
-        self.step.load_state_dict(checkpoint)
+    def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
+        """Go on exactly where the checkpoint of ``path`` was written."""
+        if checkpoint["steps_per_epoch"] != self.loaders.steps_per_epoch:
+            raise UserError(
+                f"{path}: of a run whose epochs had {checkpoint['steps_per_epoch']} steps, now they have "
+                f"{self.loaders.steps_per_epoch}; bring back the training pictures it had, or use --snapshot"
+            )
+        load_state(self.method, checkpoint["model"], path)
+        self.step.load_state_dict(checkpoint, path)
         self.meter.load_state_dict(checkpoint["meter"], self.device)
         self.iteration = checkpoint["iteration"]
         self.between_steps_due = checkpoint["between_steps_due"]
@@ -127,6 +134,7 @@ class Run:
                 "iteration": self.iteration,
                 "between_steps_due": between_steps_due,
                 "sizes_of_step": self.sizes,
+                "steps_per_epoch": self.loaders.steps_per_epoch,
                 "best": {name: vars(best) for name, best in self.selection.best.items()},
                 "meter": self.meter.state_dict(),
                 "log_bytes": self.folder.log_bytes,
@@ -218,6 +226,7 @@ class Run:
                     return False
                 with self.meter.paused():
                     self.between_steps()
+        self.name_bad_samples()
         bar.close()
         return True
 
@@ -230,6 +239,9 @@ class Run:
         saving = last or self.iteration % args.save_every == 0
         if end_of_epoch or evaluation or saving:
             self.share_buffers()
+        if evaluation:
+            # Should it fail, on a broken picture or for want of time, no step is lost.
+            self.save(LAST, between_steps_due=True)
         if end_of_epoch:
             epoch = self.iteration // self.loaders.steps_per_epoch - 1
             self.method.after_epoch(Progress(self.iteration, args.max_iter, epoch), self.loaders)
@@ -250,6 +262,7 @@ class Run:
         total = sum(value for name, value in values.items() if name.startswith("loss/"))
         if skipped := self.step.finite.check():
             values["skipped"] = skipped
+        values |= self.name_bad_samples()
         self.folder.scalars(
             {"loss/train_loss": total, **values},
             self.iteration,
@@ -258,6 +271,12 @@ class Run:
         place = f"[epoch {self.progress.epoch}] [iter {self.iteration} / {self.last_iteration}]"
         self.folder.log(f"{place} {words}", echo=bar.disable)
         bar.set_postfix_str(words, refresh=False)
+
+    def name_bad_samples(self) -> dict[str, float]:
+        """Log which pictures were replaced since the last call; their number so far, if there are any."""
+        for line in self.loaders.bad_samples.news():
+            self.folder.log(line)
+        return self.loaders.bad_samples.scalars()
 
     def report(self) -> None:
         """Score the selected weights on all domains: a table and ``results.json``."""

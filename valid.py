@@ -24,7 +24,7 @@ from network import stated_architecture
 from network.flags import add_network_arguments
 from network.restore import load_network
 from utils import distributed
-from utils.errors import run_program
+from utils.errors import Parser, run_program
 from utils.family_flags import dataset_name
 from utils.files import check_writable
 from utils.flag_ranges import check_ranges
@@ -36,7 +36,7 @@ from utils.sliding_window import Windows
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; without ``--val_dataset`` the five domains of the toy city."""
     # No abbreviations: train.py's --bs_mult, which the family's scripts may pass, is not --bs_mult_val.
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--snapshot", nargs="+", required=True, help="checkpoints")

@@ -6,7 +6,6 @@ Ends with a table of pixels per class, or with the first thing that is wrong (ex
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,12 +21,13 @@ from datasets.pairing import check_sizes, list_pairs
 from datasets.parallel import threaded_map
 from datasets.reading import read_image, read_label
 from datasets.roots import resolve_root
-from utils.errors import run_program
+from utils.errors import Parser, run_program
+from utils.flag_ranges import check_ranges
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the checks named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", nargs="+", required=True, metavar="NAME", help=", ".join(CATALOG))
     parser.add_argument(
         "--data_root", metavar="DIR", help="folder that holds all data sets, each in DIR/<name>"
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, help="default: one per core")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
+    check_ranges(options)
     for name in options.dataset:
         dataset = divided_spec(name, options.cv, options.gtav_split)
         root = resolve_root(dataset, options.data_root, DATASET_ROOTS)

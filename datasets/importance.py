@@ -33,7 +33,7 @@ from network.flags import add_network_arguments
 from network.restore import load_network
 from transforms.pipeline import EvaluationTransform
 from utils import distributed
-from utils.errors import UserError, run_program
+from utils.errors import Parser, UserError, run_program
 from utils.evaluation import autocast, to_device
 from utils.family_flags import dataset_name
 from utils.files import check_writable
@@ -44,7 +44,7 @@ from utils.progress import progress_bar
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; flags of train.py are taken without effect, so that both may be given the same."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m datasets.importance",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -92,9 +93,12 @@ class Loader(DataLoader):
         try:
             yield from super().__iter__()
         except UserError as error:
-            # PyTorch passes an error on as text: its own line is the last one, behind the name of its class.
-            last_line = str(error).strip().splitlines()[-1]
-            raise UserError(last_line.partition("Error: ")[2] or last_line) from None
+            # PyTorch passes a worker's error on as the text of its traceback: the error's own line is the
+            # last one, behind the name of its class.
+            if not error.args[0].startswith("Caught "):
+                raise
+            last_line = error.args[0].strip().rpartition("\n")[2]
+            raise UserError(re.sub(r"^[\w.]+Error: ", "", last_line)) from None
 
 
 def training_loader(dataset: Dataset, sampler: TrainingSampler, workers: int = 4) -> Loader:

@@ -86,7 +86,7 @@ def check_sizes(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
 
     def size(pair: Pair) -> tuple[int, int]:
         image_size = read_size(pair.image)
-        if pair.label is not None and (label_size := read_size(pair.label)) != image_size:
+        if pair.label is not None and (label_size := read_size(pair.label, "label")) != image_size:
             picture, label = ("x".join(map(str, each)) for each in (image_size, label_size))
             raise UserError(
                 f"{pair.image} is {picture} but its label {pair.label} is {label}; remove the pair"
@@ -190,10 +190,17 @@ def _takes(files: Split, stem: str) -> bool:
 def _walk(folder: Path) -> Iterator[str]:
     """Paths of all files below ``folder``, relative to it; hidden files (macOS's ``._*`` too) are skipped.
 
-    Linked folders are followed, each real folder once, so that a link to a parent ends.
+    Linked folders are followed, each real folder once, so that a link to a parent ends. Raises
+    :class:`UserError` for a folder that cannot be listed, whose files would be missing in silence.
     """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(
+            f"{error.filename}: this folder cannot be listed ({error.strerror}); make it readable"
+        )
+
     seen: set[str] = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:
             folders.clear()

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from datasets.labels import IGNORE_LABEL, LabelCoding, LabelValueError, palette_coding
 from utils.errors import UserError
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
-# What Pillow raises for files that are missing, cut short, not pictures, or absurdly large.
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+# On files that are missing, cut short, not pictures or absurdly large, decoders raise nearly anything.
+UNREADABLE = Exception
 
 ROWS_WORTH_STOPPING_AT = 0.85
 """Pillow can stop at a row; OpenCV cannot, but reads a whole PNG in this part of Pillow's time."""
@@ -29,7 +28,7 @@ def read_image(path: Path, rows: range | None = None) -> Image.Image:
     Raises :class:`UserError` naming the file when it cannot be read whole.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(_file(path)) as image:
             if _is_plain(image):
                 pixels = _plain_pixels(image, path, rows)
                 return image if pixels is None else Image.fromarray(pixels)
@@ -37,6 +36,8 @@ def read_image(path: Path, rows: range | None = None) -> Image.Image:
                 return ImageOps.exif_transpose(image).convert("RGB")
             if image.mode.startswith("I"):
                 return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+            if image.mode == "F":
+                raise ValueError("32-bit fractions; save it with 8 bits per colour")
             image.load()
             return image if image.mode == "RGB" else image.convert("RGB")
     except UNREADABLE as error:
@@ -70,15 +71,18 @@ def _plain_pixels(image: Image.Image, path: Path, rows: range | None) -> np.ndar
     return None
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """(width, height) of what :func:`read_image` would return, from the file's header alone."""
+def read_size(path: Path, kind: str = "picture") -> tuple[int, int]:
+    """(width, height) of what :func:`read_image` would return, from the file's header alone.
+
+    ``kind`` is what a :class:`UserError` calls the file.
+    """
     try:
-        with Image.open(path) as image:
+        with Image.open(_file(path)) as image:
             width, height = image.size
             # EXIF orientations 5 to 8 include a quarter turn.
             return (height, width) if _orientation(image) >= 5 else (width, height)
     except UNREADABLE as error:
-        raise _unreadable("picture", path, error) from error
+        raise _unreadable(kind, path, error) from error
 
 
 def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np.ndarray:
@@ -99,7 +103,7 @@ def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np
                 image = image.convert("RGB")
             return coding.decode(np.asarray(image))
     except LabelValueError as error:
-        raise LabelValueError(f"{path}: {error}") from error
+        raise LabelValueError(f"{path}: {error}; correct the label or remove the pair") from error
     except UNREADABLE as error:
         raise _unreadable("label", path, error) from error
 
@@ -114,6 +118,13 @@ def _plain_label(image: Image.Image, path: Path, coding: LabelCoding, rows: rang
     label = np.full((image.height, image.width), IGNORE_LABEL, dtype=np.uint8)
     label[rows.start : rows.stop] = coding.decode(colours)
     return label
+
+
+def _file(path: Path) -> Path:
+    """``path``, unless opening it would wait for ever, as on a pipe."""
+    if path.exists() and not path.is_file():
+        raise ValueError("not a file")
+    return path
 
 
 def _first_channel(path: Path) -> np.ndarray:
@@ -133,5 +144,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _unreadable(kind: str, path: Path, error: Exception) -> UserError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    # Pillow's text names the file once more.
+    reason = "not a picture file" if isinstance(error, UnidentifiedImageError) else str(error)
+    reason = getattr(error, "strerror", None) or reason or type(error).__name__
     return UserError(f"{path}: this {kind} cannot be read ({reason}); replace or remove it")

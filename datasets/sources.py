@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.utils.data import Dataset
 
+from datasets.replacement import readable_sample
 from datasets.segmentation import Draw, SegmentationSet
 from utils.seeding import generator
 
@@ -21,16 +22,21 @@ _PAIRING = 4
 
 
 class Sources(Dataset):
-    """The source domains of a run as one data set; a draw says which of them it is from."""
+    """Data sets to train on as one; a draw says which of them it is from.
 
-    def __init__(self, sets: Sequence[SegmentationSet]) -> None:
+    In place of a sample that cannot be read comes another one, up to ``max_bad_samples`` in a row, see
+    :func:`datasets.replacement.readable_sample`.
+    """
+
+    def __init__(self, sets: Sequence[SegmentationSet], max_bad_samples: int = 0) -> None:
         self.sets = list(sets)
+        self.max_bad_samples = max_bad_samples
 
     def __len__(self) -> int:
         return sum(map(len, self.sets))
 
     def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor | str | int]:
-        return self.sets[draw.source][draw]
+        return readable_sample(self.sets[draw.source], draw, self.max_bad_samples)
 
 
 def domain_uniform(sources: Sequence[EpochDraws], seed: int, epoch: int) -> list[Item]:

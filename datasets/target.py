@@ -44,9 +44,10 @@ class TargetBatches:
         seed: int,
         workers: int,
         share: tuple[int, int],
+        max_bad_samples: int = 0,
     ) -> None:
         self.sampler = TrainingSampler(partial(image_uniform, draws, seed), batch_size, *share, seed)
-        self.loader = training_loader(Sources(sets), self.sampler, workers)
+        self.loader = training_loader(Sources(sets, max_bad_samples), self.sampler, workers)
         self._batches: Iterator[dict[str, Any]] = iter(())
         self._next: int | None = None
 
@@ -90,7 +91,8 @@ def target_batches(
         )
     share = rank // processes_per_group, processes // processes_per_group
     batch_size = args.target_bs_mult or args.bs_mult
-    return TargetBatches(sets, target_draws(sets, args, seed), batch_size, seed, workers, share)
+    draws = target_draws(sets, args, seed)
+    return TargetBatches(sets, draws, batch_size, seed, workers, share, args.max_bad_samples)
 
 
 def target_draws(sets: Sequence[SegmentationSet], args: argparse.Namespace, seed: int) -> list[EpochDraws]:

@@ -11,8 +11,9 @@ from typing import Any
 from datasets.additional import additional_pictures
 from datasets.class_uniform import TileCentroids, epoch_draws, scan
 from datasets.domains import Domains, cache_folder
-from datasets.loaders import Loader, TrainingSampler, share_loader, training_loader
+from datasets.loaders import TrainingSampler, share_loader, training_loader
 from datasets.prepared import prepared
+from datasets.replacement import BadSamples
 from datasets.segmentation import Draw, SegmentationSet, Transform
 from datasets.sources import EpochDraws, Sources, domain_uniform, image_uniform
 from datasets.statistics import renormalisation, statistics_of
@@ -88,6 +89,7 @@ class TrainingLoaders:
         self.data = data
         self.seed: int = args.seed
         self.covariance_images: int = args.covstat_images
+        self.bad_samples = BadSamples(args.max_bad_samples)
         transform = training_transform(args, views, color_jitter)
         sources = [data.open(name, args.city_mode, transform, args.seed) for name in args.dataset]
         if args.prepared:
@@ -129,7 +131,7 @@ class TrainingLoaders:
         self.steps_per_epoch = len(self.sampler) // args.accumulate
         self.batches_per_epoch = self.steps_per_epoch * args.accumulate
         self.parts = len(sources) if args.step_per_domain else 1
-        self.loader = training_loader(Sources(sources), self.sampler, workers)
+        self.loader = training_loader(Sources(sources, args.max_bad_samples), self.sampler, workers)
 
     def _draws_of_epoch(self, source: SegmentationSet, args: argparse.Namespace) -> EpochDraws:
         """What is drawn of one source domain in an epoch, by class where the flags say so."""
@@ -172,15 +174,17 @@ class TrainingLoaders:
         of its own. The target runs through epochs of its own, its batches numbered through the whole run.
         """
         self.sampler.set_position(epoch, first_batch)
-        for place, batch in enumerate(self.loader, epoch * self.batches_per_epoch + first_batch):
+        first = epoch * self.batches_per_epoch + first_batch
+        for place, batch in enumerate(self.bad_samples.watched(self.loader), first):
             for part in range(self.parts):
                 source = {name: _part(values, part, self.parts) for name, values in batch.items()}
                 by_domain = {"source": source}
                 if self.target is not None:
-                    by_domain["target"] = self.target.batch(place * self.parts + part)
+                    target = self.target.batch(place * self.parts + part)
+                    by_domain["target"] = self.bad_samples.note(target)
                 yield by_domain
 
-    def covariance_pairs(self, trial: int) -> Iterator[Loader]:
+    def covariance_pairs(self, trial: int) -> Iterator[Iterator[dict[str, Any]]]:
         """Per statistics data set, this process's share of one round: whole pictures and their jittered
         views.
         """
@@ -189,7 +193,9 @@ class TrainingLoaders:
             chosen = rng.permutation(len(opened))[: self.covariance_images].tolist()
             draws = [Draw(index, trial, place) for place, index in enumerate(chosen)]
             rank, processes = distributed.rank(), distributed.world_size()
-            yield share_loader(opened, draws, self.data.workers, rank, processes)
+            dataset = Sources([opened], self.bad_samples.limit)
+            loader = share_loader(dataset, draws, self.data.workers, rank, processes)
+            yield self.bad_samples.watched(loader)
 
 
 def sizes_of_step(args: argparse.Namespace, target_transform: str | None) -> dict[str, int]:

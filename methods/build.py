@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -84,6 +85,28 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
         f"of the method {content['method']} after {content['iteration']} steps; this run starts at step 0"
         + (f", with a new {', '.join(anew)}" if anew else "")
     )
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], path: Path | str) -> None:
+    """Load the ``state`` that a run's checkpoint ``path`` holds of its optimiser, in the parameters' layout.
+
+    Raises:
+        UserError: it is of other parameters.
+    """
+    try:
+        optimizer.load_state_dict(state)
+        fits = all(
+            not torch.is_tensor(value) or value.dim() == 0 or value.shape == parameter.shape
+            for parameter, state in optimizer.state.items()
+            for value in state.values()
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        fits = False
+    if not fits:
+        raise UserError(f"{path}: damaged, its optimiser is of other parameters; use another file")
+    # The file's memory layout may be another: --channels_last may change.
+    for parameter, state in optimizer.state.items():
+        state.update({name: placed(value, parameter) for name, value in state.items()})
 
 
 def placed(value: Any, parameter: nn.Parameter) -> Any:

@@ -6,13 +6,14 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from methods.base import Method, Progress
-from methods.build import build_optimizer, placed, wrap
+from methods.build import build_optimizer, restore_optimizer, wrap
 from methods.guard import FiniteSteps
 from transforms.device_photometric import changed_views
 from utils import distributed
@@ -95,10 +96,11 @@ class TrainingStep:
         """
         return {"optimizer": self.optimizer.state_dict(), "finite": self.finite.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where a step stood whose :meth:`state_dict` this is."""
-        self.optimizer.load_state_dict(state["optimizer"])
-        # The file's memory layout may be another: --channels_last may change.
-        for parameter, values in self.optimizer.state.items():
-            values.update({name: placed(value, parameter) for name, value in values.items()})
+    def load_state_dict(self, state: dict[str, Any], path: Path) -> None:
+        """Go on where a step stood whose :meth:`state_dict` the checkpoint ``path`` holds.
+
+        Raises:
+            UserError: the state is of other parameters.
+        """
+        restore_optimizer(self.optimizer, state["optimizer"], path)
         self.finite.load_state_dict(state["finite"])

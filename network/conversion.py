@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,7 @@ from network.legacy_dasac import dasac_content
 from network.legacy_deeplabv2 import released_content
 from network.restore import load_network
 from utils.checkpoint import NETWORK_PREFIX, load_checkpoint, network_state, save_checkpoint
-from utils.errors import UserError
+from utils.errors import Parser, UserError
 from utils.files import atomic_write
 from utils.legacy import DISTRIBUTED_PREFIX, to_family
 
@@ -105,7 +104,7 @@ def _family_arch(config: Mapping[str, Any], path: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """``python -m utils.legacy``: a file of the family to one of ours, or back."""
-    parser = argparse.ArgumentParser(prog="python -m utils.legacy", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m utils.legacy", description=__doc__.splitlines()[0])
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     directions = parser.add_subparsers(dest="direction", required=True)
     exporting = directions.add_parser("export", help="a checkpoint of ours to one of the family")

@@ -40,7 +40,7 @@ def load_network(
     checkpoint = read_file(path)
     if not is_own(checkpoint):
         checkpoint = family_checkpoint(checkpoint, path, stated)
-    network = create_network(**checkpoint["network"])
+    network = _network_of(checkpoint, path)
     own = network.config
     for name, value in stated.items():
         if own[name] != value:
@@ -52,6 +52,15 @@ def load_network(
         raise UserError(f"--teacher: {path} has none, only checkpoints of --method sac have; drop --teacher")
     load_state(network, state, path, partial)
     return network.eval(), checkpoint
+
+
+def _network_of(checkpoint: Mapping[str, Any], path: Path | str) -> SegmentationNet:
+    """The network that a checkpoint describes, with random weights; a UserError if there is none such."""
+    try:
+        return create_network(**checkpoint["network"])
+    except Exception as error:  # Whoever wrote the file may have written anything.
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: no network is as it says ({reason}); use another file") from error
 
 
 def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> list[str]:

@@ -23,8 +23,9 @@ from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from datasets.labels import PALETTE, class_set_of
 from network.restore import load_network
-from utils.errors import UserError, run_program
+from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
+from utils.flag_ranges import check_ranges
 from utils.scores import percent, text_table
 from utils.visualize import colour_picture
 
@@ -32,9 +33,7 @@ GAP, CAPTION = 4, 24
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="run folders of train.py")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the pictures")
     parser.add_argument("--pictures", type=int, default=3, help="rows per domain")
@@ -45,15 +44,22 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         evaluation_height=config.TOYCITY_DEFAULTS["evaluation_height"],
         num_workers=0,
     )
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    check_ranges(args)
+    return args
 
 
 def read_results(run: Path) -> dict[str, Any]:
-    """A run's ``results.json``; a UserError if it has none."""
+    """A run's ``results.json``; a UserError if it has none that train.py wrote."""
     try:
-        return json.loads((run / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise UserError(f"{run}: holds no results.json; name the folder of a finished run") from None
+        content = json.loads((run / "results.json").read_text(encoding="utf-8"))
+        if not content["domains"] or {type(content[name]) for name in ("checkpoint", "protocol")} != {str}:
+            raise ValueError("scores nothing")
+        return content
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{run}: holds no results.json of train.py; name the folder of a finished run"
+        ) from None
 
 
 def score_table(results: dict[str, dict[str, Any]]) -> str:

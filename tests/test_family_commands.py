@@ -88,7 +88,7 @@ def test_the_valid_command_line(
     "words", [["--learning_rate", "1"], ["--cv", "0", "stray"], ["--lr_schedule", "step"]]
 )
 def test_valid_takes_no_flag_that_train_does_not_have(words: list[str]) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError, match="--help"):
         valid.parse_arguments(["--snapshot", "x.pth", *words])
 
 

@@ -158,7 +158,7 @@ def test_flags_of_training_have_no_effect(
         run("--snapshot", checkpoint, "--max_iter", "2", "--bs_mult", "1", "--backbone", "mobilenet_v2") == 0
     )
     assert "--max_iter --bs_mult: for training, no effect here" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
+    with pytest.raises(UserError, match="--max_iters 2"):
         run("--snapshot", checkpoint, "--max_iters", "2")
 
 

@@ -2,22 +2,24 @@
 
 Content (plain values and tensors only, so ``torch.load(weights_only=True)`` reads it):
 
-========== =========================================================================================
-format     ``"urbandg-1"``
-network    keyword arguments of ``network.create_network`` that rebuild the network
-method     registered name of the method
-model      state dict of the method: network (keys ``network.*``), masks, teachers ... everything
-optimizer  state dict of the optimiser
-finite     how many steps were left out, and the scale of the loss under fp16 (``methods.guard``)
-iteration  optimiser steps done; the learning rate, the epoch and the place in it follow from it
-between_steps_due  whether the evaluation and so on of that iteration is still to come
-best       best source-val mIoU so far, and its iteration
-meter      the means of the log line that is under way
-log_bytes  how long the run's log was
-arguments  the run's command-line arguments
-commit     the code's commit
-selection  the rule by which these weights were chosen (``utils.selection``)
-========== =========================================================================================
+================= ======================================================================================
+format            ``"urbandg-1"``
+network           keyword arguments of ``network.create_network`` that rebuild the network
+method            registered name of the method
+model             state dict of the method: network (keys ``network.*``), masks, teachers ... everything
+optimizer         state dict of the optimiser
+finite            how many steps were left out, and the scale of the loss under fp16 (``methods.guard``)
+iteration         optimiser steps done; the learning rate, the epoch and the place in it follow from it
+sizes_of_step     pictures that make one iteration; they have to stay the same, and so do the
+steps_per_epoch   steps of an epoch
+between_steps_due whether the evaluation and so on of that iteration is still to come
+best              best source-val mIoU so far, and its iteration
+meter             the means of the log line that is under way
+log_bytes         how long the run's log was
+arguments         the run's command-line arguments
+commit            the code's commit
+selection         the rule by which these weights were chosen (``utils.selection``)
+================= ======================================================================================
 
 The file ends with a digest of itself (``utils.sealed``).
 
@@ -31,6 +33,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +48,11 @@ from utils.sealed import is_whole, seal
 FORMAT = "urbandg-1"
 NETWORK_PREFIX = "network."
 TEACHER_PREFIX = "teacher."
+PARTS_OF_A_RUN: dict[str, type] = {
+    **dict.fromkeys(("optimizer", "finite", "meter", "sizes_of_step", "best", "arguments"), Mapping),
+    **dict.fromkeys(("iteration", "steps_per_epoch", "between_steps_due", "log_bytes"), int),
+}
+"""What a checkpoint of a run holds beside the network's, and of which type."""
 # A score in the family's files is a numpy scalar: what rebuilds one, under numpy 1's and 2's names, and its
 # types. Nothing else beyond tensors and plain values is ever read.
 _SCALAR = np.float32(0).__reduce__()[0]
@@ -92,26 +101,43 @@ def read_file(path: Path | str) -> Any:
     """What a checkpoint file of ours or of the family holds, on the CPU.
 
     Raises:
-        UserError: no such file, not a checkpoint, damaged, or holding code (which is never executed).
+        UserError: no such file, not a checkpoint, damaged, without the parts of one of ours, or holding code
+            (which is never executed).
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; check --snapshot or --resume")
     try:
-        with torch.serialization.safe_globals(NUMPY_SCALARS):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_SCALARS):
+            # What is said of a stranger's pickle says less than the error that follows.
+            warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise DamagedCheckpoint(
             f"{path}: damaged, or not a checkpoint of tensors and plain values; refused to run code from it"
         ) from None
     except Exception as error:  # On damaged files the reader raises nearly anything.
-        reason = f"{type(error).__name__} {error}".split("\n")[0]
-        raise DamagedCheckpoint(f"{path}: damaged or not a checkpoint ({reason})") from None
-    if is_own(content) and not is_whole(path):
-        raise DamagedCheckpoint(
-            f"{path}: damaged, its bytes are not those that were written; use another file"
-        )
+        reason = f"{type(error).__name__} {error}".split("\n")[0].partition(". ")[0]
+        raise DamagedCheckpoint(f"{path}: damaged or not a checkpoint ({reason}); use another file") from None
+    if is_own(content):
+        if not is_whole(path):
+            raise DamagedCheckpoint(
+                f"{path}: damaged, its bytes are not those that were written; use another file"
+            )
+        check_parts(content, {"network": Mapping, "model": Mapping}, path)
+        wrong = [name for name, value in content["model"].items() if not isinstance(value, torch.Tensor)]
+        if wrong:
+            raise UserError(f"{path}: damaged, its entry {wrong[0]} is no tensor; use another file")
     return content
+
+
+def check_parts(content: Mapping[str, Any], parts: Mapping[str, type], path: Path | str) -> None:
+    """Raise a UserError unless the checkpoint ``content`` of ``path`` has all ``parts``, each of its type."""
+    wrong = [name for name, kind in parts.items() if not isinstance(content.get(name), kind)]
+    if not wrong and "iteration" in parts and content["iteration"] < 0:
+        wrong = ["iteration"]
+    if wrong:
+        raise UserError(f"{path}: damaged, its {wrong[0]} is missing or no such thing; use another file")
 
 
 def is_own(content: Any) -> bool:

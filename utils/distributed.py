@@ -9,6 +9,7 @@ import datetime
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,6 +17,8 @@ import torch.distributed as dist
 from utils.errors import UserError
 
 TIMEOUT_MINUTES = 30
+
+T = TypeVar("T")
 
 
 def is_distributed() -> bool:
@@ -90,6 +93,15 @@ def broadcast(tensor: torch.Tensor) -> torch.Tensor:
     if is_distributed():
         dist.broadcast(tensor, 0)
     return tensor
+
+
+def gather_objects(value: T) -> list[T]:
+    """Every process's ``value``, by rank; plain values that can be pickled."""
+    if not is_distributed():
+        return [value]
+    values: list[T] = [value] * world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 class Neighbours:

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+# What would break the line, command the terminal, or not be printable at all (bytes of a file name).
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 LOST_PROCESS = ("gloo/transport", "NCCL", "ProcessGroup", "TCPStore", "Connection closed by peer")
 """What PyTorch's errors say where an exchange between processes has failed."""
 
 
 class UserError(Exception):
-    """A mistake the user can fix: one line that names the file or flag and says what to do."""
+    """A mistake the user can fix: one line that names the file or flag and says what to do.
+
+    Its text shows line breaks and other unprintable characters, which file names may hold, as escapes.
+    """
+
+    def __str__(self) -> str:
+        return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], super().__str__())
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose errors are :class:`UserError`: one line, where argparse prints its usage too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
 
 
 def run_program(
@@ -18,17 +38,19 @@ def run_program(
 ) -> None:
     """Run ``main`` and leave the process with its exit code.
 
-    A :class:`UserError` becomes one line on stderr and exit code 1; ``--debug`` among the arguments shows the
-    traceback instead. So does an exchange with a process that is there no more. Ctrl-C ends with the shell's
-    own code for it, 130.
+    A :class:`UserError` becomes one line on stderr and exit code 1, and so does what the operating system
+    refuses, and an exchange with a process that is there no more; ``--debug`` among the arguments shows the
+    traceback instead. Ctrl-C ends with the shell's own code for it, 130.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = main(arguments) or 0
-    except UserError as error:
-        if "--debug" in words:
+    except (UserError, OSError) as error:
+        if "--debug" in words or (isinstance(error, OSError) and error.strerror is None):
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        if isinstance(error, OSError):
+            error = _refusal(error)
+        print(f"error: {error}", file=sys.stderr)
         code = 1
     except RuntimeError as error:
         if "--debug" in words or not any(sign in str(error) for sign in LOST_PROCESS):
@@ -44,3 +66,12 @@ def run_program(
         print("interrupted", file=sys.stderr)
         code = 130
     sys.exit(code)
+
+
+def _refusal(error: OSError) -> UserError:
+    """What nobody expected the operating system to refuse, in one line."""
+    names = [
+        os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))
+    ]
+    place = f"{' and '.join(names)}: " if names else ""
+    return UserError(f"{place}{error.strerror}; see to the file, its permissions and the space on its disk")

@@ -19,6 +19,12 @@ def check_writable(path: Path, flag: str) -> None:
         raise UserError(f"{flag} {path}: a file cannot be written there; choose another place")
 
 
+def check_inside(name: str, flag: str) -> None:
+    """Raise a UserError naming ``flag`` if ``name`` may mean a place outside the folder it is put in."""
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise UserError(f"{flag} {name}: must stay inside the folder it is put in; give a name without ..")
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` (same suffix) that becomes ``path`` when the block ends well.

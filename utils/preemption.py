@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from types import FrameType
 
 import torch
@@ -24,7 +25,9 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self._previous = {number: signal.signal(number, self._received) for number in SIGNALS}
+        # Python hands signals to its main thread alone.
+        listens = threading.current_thread() is threading.main_thread()
+        self._previous = {number: signal.signal(number, self._received) for number in SIGNALS if listens}
         self._group = dist.new_group(backend="gloo") if is_distributed() else None
         self._pending: tuple[dist.Work, torch.Tensor] | None = None
 

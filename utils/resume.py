@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from utils.checkpoint import DamagedCheckpoint, load_checkpoint
+from utils.checkpoint import PARTS_OF_A_RUN, DamagedCheckpoint, check_parts, load_checkpoint
 from utils.errors import UserError
 
 
@@ -40,9 +40,7 @@ def refuse_another(
     """
     if "optimizer" not in checkpoint:
         raise UserError(f"{path}: holds weights alone, no run to go on with; use --snapshot")
-    lacking = {"finite", "sizes_of_step", "meter", "between_steps_due", "log_bytes"} - checkpoint.keys()
-    if lacking or checkpoint["sizes_of_step"].keys() != sizes.keys():
-        raise UserError(f"{path}: of a version that kept other things of a run; use --snapshot")
+    check_parts(checkpoint, PARTS_OF_A_RUN, path)
     now, then = {**sizes, **arguments}, {**checkpoint["sizes_of_step"], **checkpoint["arguments"]}
     # A setting that the checkpoint does not know came after it, with a default that changes nothing.
     names = [name for name in now.keys() & then.keys() if name not in free and now[name] != then[name]]

@@ -16,7 +16,7 @@ from tensorboardX import SummaryWriter
 
 from utils.distributed import barrier, is_main
 from utils.errors import UserError
-from utils.files import check_writable
+from utils.files import check_inside, check_writable
 from utils.progress import progress_bar
 from utils.scores import write_json
 
@@ -28,6 +28,8 @@ class RunFolder:
     """
 
     def __init__(self, ckpt: str, date: str, exp: str, tb_path: str | None = None) -> None:
+        check_inside(date, "--date")
+        check_inside(exp, "--exp")
         self.path = Path(ckpt) / date / exp
         self.last, self.previous = self.weights("last"), self.weights("previous")
         self.log_file = self.path / "log.txt"

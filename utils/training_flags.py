@@ -93,6 +93,14 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         help="last epoch that draws the pictures of --coarse_boost_classes and --maxSkip",
     )
     data.add_argument(
+        "--max_bad_samples",
+        type=int,
+        default=10,
+        metavar="N",
+        help="so many training pictures or labels may turn unreadable: another draw takes their place, the "
+        "log names them; 0 = none (default 10)",
+    )
+    data.add_argument(
         "--augmentation",
         choices=("robustnet", "maxsquare"),
         default="robustnet",

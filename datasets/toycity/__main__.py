@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.toycity.contact_sheet import write_contact_sheet
 from datasets.toycity.domains import ALL_DOMAINS, DOMAINS
 from datasets.toycity.generation import generate
-from utils.errors import UserError, run_program
+from utils.errors import Parser, UserError, run_program
+from utils.flag_ranges import check_ranges
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -22,7 +22,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and do what it says."""
-    parser = argparse.ArgumentParser(prog="python -m datasets.toycity", description=__doc__)
+    parser = Parser(prog="python -m datasets.toycity", description=__doc__)
     parser.add_argument(
         "--root", type=Path, default=Path("data/toycity"), help="one folder per domain is made here"
     )
@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
+    check_ranges(options)
     size = parse_size(options.size)
     if options.contact_sheet:
         write_contact_sheet(options.contact_sheet, options.domains, size, options.seed)

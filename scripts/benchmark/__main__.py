@@ -14,7 +14,7 @@ import torch
 
 from scripts.benchmark import centroids, data, inference, isw, losses, processes, step, validation
 from scripts.benchmark.timing import Row, table
-from utils.errors import UserError, run_program
+from utils.errors import Parser, UserError, run_program
 from utils.evaluation import AMP_TYPES
 from utils.files import check_writable
 from utils.scores import commit, write_json
@@ -32,7 +32,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] =
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m scripts.benchmark", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m scripts.benchmark", description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=(*BENCHMARKS, "all"), help="which figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write them to this file, too")
     parser.add_argument("--repeats", type=int, default=3, help="calls whose median counts (default 3)")

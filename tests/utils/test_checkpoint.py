@@ -21,6 +21,7 @@ class Bomb:
 @pytest.fixture
 def content() -> dict:
     return {
+        "network": {},
         "model": {"network.weight": torch.arange(4.0), "mask": torch.ones(2)},
         "iteration": 7,
         "best": {"miou": 0.5},

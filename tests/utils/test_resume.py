@@ -14,7 +14,7 @@ def files(tmp_path: Path) -> list[Path]:
     """A run's last two checkpoints, the newer first."""
     last, previous = tmp_path / "last.pth", tmp_path / "previous.pth"
     for iteration in (1, 2, 3):
-        save_checkpoint(last, {"model": {}, "iteration": iteration}, previous)
+        save_checkpoint(last, {"model": {}, "network": {}, "iteration": iteration}, previous)
     return [last, previous]
 
 
@@ -50,6 +50,9 @@ def test_another_run_is_refused() -> None:
         "meter": {},
         "between_steps_due": False,
         "log_bytes": 0,
+        "iteration": 3,
+        "steps_per_epoch": 2,
+        "best": {},
         "sizes_of_step": SIZES,
         "arguments": {"lr": 0.1, "exp": "a"},
     }
@@ -64,5 +67,5 @@ def test_another_run_is_refused() -> None:
         check(checkpoint, sizes={**SIZES, "source pictures per step": 8})
     with pytest.raises(UserError, match=r"weights alone"):
         check({"model": {}})
-    with pytest.raises(UserError, match=r"of a version that kept other things"):
+    with pytest.raises(UserError, match=r"its sizes_of_step is missing"):
         check({name: value for name, value in checkpoint.items() if name != "sizes_of_step"})

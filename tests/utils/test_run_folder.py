@@ -44,11 +44,11 @@ def test_resume_names(tmp_path: Path) -> None:
 
 def test_a_user_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     def main(_: object) -> int:
-        raise UserError("--lr nan: must be\n a positive number")
+        raise UserError("new\nline\x1b[31m\udce9.png: must be whole")
 
     with pytest.raises(SystemExit) as stop:
         run_program(main, [])
     assert stop.value.code == 1
-    assert capsys.readouterr().err == "error: --lr nan: must be a positive number\n"
+    assert capsys.readouterr().err == r"error: new\nline\x1b[31m\udce9.png: must be whole" + "\n"
     with pytest.raises(UserError):
         run_program(main, ["--debug"])

@@ -1,0 +1,154 @@
+"""Rows: pictures and labels that cannot be read, or do not belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.faults.spoiling import SPOILT, Spoil
+from tests.faults.table import RUN, Place, Row
+from tests.inference import street
+
+PICTURES, LABELS = "broken pictures", "broken labels"
+_READERS = ("valid.py", "datasets.check", "datasets.importance")
+_ODD_IDS = {"gtav": 77, "cityscapes": 77, "synthia": 77, "bdd100k": 77, "mapillary": 177}
+
+
+def _spoilt_input(spoil: Spoil) -> Callable[[Place], None]:
+    return lambda place: spoil(place.picture)
+
+
+def _spoilt_among_others(spoil: Spoil) -> Callable[[Place], None]:
+    def make(place: Place) -> None:
+        spoil(place.picture)
+        street().save(place.root / "in" / "good.png")
+
+    return make
+
+
+def _spoilt_pair(part: str, spoil: Spoil, split: str = "val") -> Callable[[Place], None]:
+    """Data whose first picture ("image") or label ("label") of a split is spoilt."""
+    return lambda place: spoil(getattr(place.pair(split), part))
+
+
+def _relabelled(change: Callable[[Image.Image], Image.Image], name: str = "gtav") -> Callable[[Place], None]:
+    """Data whose first validation label is changed."""
+
+    def make(place: Place) -> None:
+        path = place.pair(name=name).label
+        with Image.open(path) as label:
+            changed = change(label)
+        changed.save(path, format="TIFF" if changed.mode == "F" else "PNG")
+
+    return make
+
+
+def _with_value(value: int) -> Callable[[Image.Image], Image.Image]:
+    def change(label: Image.Image) -> Image.Image:
+        ids = np.full((label.height, label.width), value, dtype=np.uint16 if value > 255 else np.uint8)
+        return Image.fromarray(ids)
+
+    return change
+
+
+def _as_mode(mode: str) -> Callable[[Image.Image], Image.Image]:
+    return lambda label: Image.new("F", label.size, 7.5).convert(mode)
+
+
+def _gone(path: Path) -> None:
+    path.unlink()
+
+
+def _all_training_pictures_cut(place: Place) -> None:
+    for path in (place.dataset() / "images" / "train").rglob("*.png"):
+        SPOILT["cut in half"](path)
+
+
+def _pictures() -> Iterator[Row]:
+    mend = ("remove",)
+    for what, spoil in SPOILT.items():
+        make = _spoilt_input(spoil)
+        yield Row(PICTURES, what, "infer.py", words=("street.png", *mend), make=make)
+        for program in _READERS:
+            make = _spoilt_pair("image", spoil)
+            yield Row(PICTURES, f"a val picture is {what}", program, words=("images/valid", *mend), make=make)
+    for what in ("empty", "cut in half"):
+        yield Row(
+            PICTURES,
+            f"one of two is {what}",
+            "infer.py",
+            words=("street.png", *mend),
+            make=_spoilt_among_others(SPOILT[what]),
+            leaves=("trainids/good.png",),
+        )
+    for what in ("empty", "a pipe", "a web page"):
+        make = _spoilt_pair("image", SPOILT[what], "train")
+        yield Row(
+            PICTURES, f"a training picture is {what}", "train.py", words=("images/train", *mend), make=make
+        )
+    yield Row(
+        PICTURES,
+        "every training picture is cut in half",
+        "train.py",
+        words=("--max_bad_samples 10", "images/train", *mend),
+        make=_all_training_pictures_cut,
+        leaves=RUN,
+    )
+    for what in ("empty", "a link to nowhere"):
+        make = _spoilt_pair("image", SPOILT[what])
+        yield Row(PICTURES, f"a val picture is {what}", "train.py", words=("images/valid", *mend), make=make)
+    yield Row(
+        PICTURES,
+        "a val picture is cut in half",
+        "train.py",
+        words=("images/valid", *mend),
+        make=_spoilt_pair("image", SPOILT["cut in half"]),
+        leaves=RUN,
+    )
+    yield Row(
+        PICTURES,
+        "a video is a text",
+        "infer.py",
+        words=("drive.mp4",),
+        make=lambda place: (place.root / "in" / "drive.mp4").write_text("no video") and None,
+    )
+    for what in ("empty", "cut in half"):
+        make = _spoilt_pair("image", SPOILT[what])
+        yield Row(PICTURES, f"a val picture is {what}", "scripts.compare", words=("images/valid",), make=make)
+
+
+def _labels() -> Iterator[Row]:
+    for what, spoil in SPOILT.items():
+        make = _spoilt_pair("label", spoil)
+        for program in ("valid.py", "datasets.check"):
+            yield Row(LABELS, f"a val label is {what}", program, words=("labels/valid", "remove"), make=make)
+    for what in ("empty", "cut in half", "flipped bits"):
+        for split, folder in (("train", "labels/train"), ("val", "labels/valid")):
+            make = _spoilt_pair("label", SPOILT[what], split)
+            yield Row(LABELS, f"a {split} label is {what}", "train.py", words=(folder, "remove"), make=make)
+    for program in ("train.py", "valid.py", "datasets.check"):
+        make = _spoilt_pair("label", _gone)
+        yield Row(LABELS, "a label is missing", program, words=("has no label", "labels/valid"), make=make)
+        make = _relabelled(lambda label: label.crop((0, 0, 20, 30)))
+        words = ("is 128x64 but its label", "20x30", "remove the pair")
+        yield Row(LABELS, "a label of another size", program, words=words, make=make)
+        make = _relabelled(_with_value(200))
+        yield Row(LABELS, "a value that no class has", program, words=("labels/valid", "200"), make=make)
+    for name, value in _ODD_IDS.items():
+        words, make = (str(value), "not in the"), _relabelled(_with_value(value), name)
+        flags = f"--val_dataset {name}"
+        yield Row(LABELS, f"a value that {name} has not", "valid.py", flags, words, make)
+    make = _relabelled(_with_value(300))
+    yield Row(LABELS, "16-bit values above the coding", "valid.py", words=("300", "labels/valid"), make=make)
+    for mode, what in (("RGB", "colours that mean no class"), ("LA", "grey with alpha"), ("F", "fractions")):
+        make = _relabelled(_as_mode(mode))
+        yield Row(LABELS, f"a label in {what}", "valid.py", words=("labels/valid",), make=make)
+    make = _relabelled(_as_mode("RGB"), "cityscapes")
+    flags = "--val_dataset cityscapes"
+    yield Row(LABELS, "a colour label where ids are", "valid.py", flags, ("colour picture", "gtFine"), make)
+
+
+ROWS = [*_pictures(), *_labels()]

@@ -94,7 +94,7 @@ class RunFolder:
 
     def _take_lock(self) -> None:
         """Keep other processes from training here for as long as this one lives."""
-        lock = (self.path / ".lock").open("w", encoding="utf-8")
+        lock = (self.path / ".lock").open("a", encoding="utf-8")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

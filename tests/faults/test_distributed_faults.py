@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from utils.checkpoint import load_checkpoint
 
 WORKER = Path(__file__).parent / "dying_worker.py"
 NEVER = "1000"
+PROCESSES = "several processes"
+Record = Callable[[str, object], None]
 
 
 def start(project: Path, command: Sequence[str], **environment: str) -> subprocess.Popen[str]:
@@ -54,7 +56,9 @@ def two_ranks(project: Path, words: Sequence[str]) -> list[subprocess.Popen[str]
     ]
 
 
-def test_the_others_end_when_a_process_is_lost(project: Path, toycity: Path, tmp_path: Path) -> None:
+def test_the_others_end_when_a_process_is_lost(
+    project: Path, toycity: Path, tmp_path: Path, record_property: Record
+) -> None:
     arguments = train_arguments(toycity, tmp_path, "--max_iter", "6")
     processes = two_ranks(project, ["1", "3", str(tmp_path / "died"), *arguments])
     output = [process.communicate(timeout=240)[0] for process in processes]
@@ -65,10 +69,13 @@ def test_the_others_end_when_a_process_is_lost(project: Path, toycity: Path, tmp
     assert "--resume auto" in last
     assert "Traceback" not in output[0]
     assert load_checkpoint(tmp_path / "default" / "tiny" / "last.pth")["iteration"] == 3
+    record_property("fault", [PROCESSES, "one of two is killed", True, last.replace(str(tmp_path), "")])
 
 
 @pytest.mark.slow
-def test_all_stop_after_the_same_step_when_one_is_asked(project: Path, toycity: Path, tmp_path: Path) -> None:
+def test_all_stop_after_the_same_step_when_one_is_asked(
+    project: Path, toycity: Path, tmp_path: Path, record_property: Record
+) -> None:
     arguments = train_arguments(toycity, tmp_path, "--max_iter", "1000", "--eval_every", "0")
     processes = two_ranks(project, ["1", NEVER, str(tmp_path / "died"), *arguments])
     log = tmp_path / "default" / "tiny" / "log.txt"
@@ -79,11 +86,17 @@ def test_all_stop_after_the_same_step_when_one_is_asked(project: Path, toycity: 
     assert [process.returncode for process in processes] == [0, 0], output
     iteration = load_checkpoint(tmp_path / "default" / "tiny" / "last.pth")["iteration"]
     assert 4 <= iteration < 1000
-    assert f"stopped by a signal to another process at iteration {iteration}" in output[0]
+    said = f"stopped by a signal to another process at iteration {iteration}"
+    assert said in output[0]
+    record_property("fault", [PROCESSES, "one of two gets SIGTERM", True, said])
 
 
 def test_a_job_on_two_machines_comes_back(
-    project: Path, toycity: Path, tmp_path: Path, request: pytest.FixtureRequest
+    project: Path,
+    toycity: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    record_property: Record,
 ) -> None:
     """Two launchers that meet at one of them, as on two machines; one of their workers dies once."""
     if not request.config.getoption("--faults", default=False):
@@ -99,9 +112,13 @@ def test_a_job_on_two_machines_comes_back(
     assert any("resumed " in text for text in output), output
     checkpoint = load_checkpoint(tmp_path / "default" / "tiny" / "last.pth")
     assert checkpoint["iteration"] == 6
+    what = "a worker of two launchers dies, --max_restarts"
+    record_property("fault", [PROCESSES, what, True, "resumed ... at iteration 3"])
 
 
-def test_it_ends_as_if_nothing_had_been(project: Path, toycity: Path, tmp_path: Path) -> None:
+def test_it_ends_as_if_nothing_had_been(
+    project: Path, toycity: Path, tmp_path: Path, record_property: Record
+) -> None:
     """Both processes end after one is lost; started again they reach what an undisturbed pair reaches."""
     last = []
     for name, iteration in (("whole", NEVER), ("killed", "4")):
@@ -115,4 +132,7 @@ def test_it_ends_as_if_nothing_had_been(project: Path, toycity: Path, tmp_path: 
         last.append(load_checkpoint(tmp_path / name / "default" / "tiny" / "last.pth"))
     for part in ("model", "optimizer", "best"):
         assert differing(last[0][part], last[1][part]) == []
+    record_property(
+        "fault", [PROCESSES, "a pair is killed and started again", True, "the same bits at the end"]
+    )
     assert train.main([*arguments, "--bs_mult", "4"]) == 0  # The same pictures per step on one process.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from utils.checkpoint import load_checkpoint
 STEPS = 24
 KILLS, FEW_KILLS = 20, 5
 FAST = ("baseline", "isw")
+SEEN = "resumed ... at iteration ..., and the same bits at the end"
 # What differs between two runs that do the same: speeds, and the lines that tell of the resume.
 SPEEDS = re.compile(r", images/s \S+, data wait [^,]+")
 TELLS = re.compile(r"resumed |warning: .*going on from ")
@@ -30,7 +32,11 @@ def log_lines(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", list(METHODS))
 def test_a_run_survives_being_killed(
-    name: str, toycity: Path, tmp_path: Path, request: pytest.FixtureRequest
+    name: str,
+    toycity: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    record_property: Callable[[str, object], None],
 ) -> None:
     thorough = request.config.getoption("--faults", default=False)
     if not thorough and name not in FAST:
@@ -53,12 +59,20 @@ def test_a_run_survives_being_killed(
     waiting, number = deaths(kinds, KILLS if thorough else FEW_KILLS, seed=len(name)), 0
     while waiting:
         run, number, code = f"killed{number}", number + 1, -signal.SIGKILL
-        while waiting and code:
-            code = live(arguments(run), waiting[0], tmp_path / f"{run}.txt")
-            assert code in (-signal.SIGKILL, 0), written(run)
-            # A run that ended first, as it had no such moment left, is compared, and another one begun.
-            waiting = waiting[1:] if code else waiting
-        compare(whole, finish(run))
+        died, survived = [], False
+        try:
+            while waiting and code:
+                code = live(arguments(run), waiting[0], tmp_path / f"{run}.txt")
+                assert code in (-signal.SIGKILL, 0), written(run)
+                # A run that ended first, as it had no such moment left, is compared, and another one begun.
+                if code:
+                    died.append(waiting.pop(0))
+            compare(whole, finish(run))
+            survived = True
+        finally:
+            for death in died:
+                what = f"--method {name}, {death.calls} function calls into it"
+                record_property("fault", [f"killed: {death.kind}", what, survived, SEEN])
 
 
 def compare(whole: Path, killed: Path) -> None:

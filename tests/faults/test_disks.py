@@ -1,0 +1,105 @@
+"""Disks that are full or read-only, files that were damaged, a second run: nothing is overwritten."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from comparison import differing
+from interruption import before_step, dying_at
+from programs import train_arguments
+
+import train
+from utils.checkpoint import load_checkpoint
+from utils.errors import UserError
+
+Record = Callable[[str, object], None]
+DISKS = "disks"
+
+
+@pytest.fixture
+def run(toycity: Path, tmp_path: Path) -> tuple[list[str], Path]:
+    """Arguments and folder of a run that died before its fourth step, with two checkpoints."""
+    arguments = train_arguments(toycity, tmp_path)
+    with dying_at(3):
+        train.main(arguments)
+    return [*arguments, "--resume", "auto"], tmp_path / "default" / "tiny"
+
+
+def test_a_full_disk_ends_the_run_and_leaves_its_checkpoints(
+    run: tuple[list[str], Path], record_property: Record
+) -> None:
+    arguments, folder = run
+    before = load_checkpoint(folder / "last.pth")
+    size = (folder / "last.pth").stat().st_size // 2
+    old, ignore = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with (
+            before_step(3, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))),
+            pytest.raises(UserError, match=r"last\.pth: cannot write the checkpoint .*free space") as error,
+        ):
+            train.main(arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, ignore)
+    assert differing(before["model"], load_checkpoint(folder / "last.pth")["model"]) == []
+    assert not list(folder.glob(".writing-*"))
+    assert train.main(arguments) == 0
+    assert load_checkpoint(folder / "last.pth")["iteration"] == 6
+    said = str(error.value).replace(str(folder), "")
+    record_property("fault", [DISKS, "no space for a checkpoint", True, f"error: {said}"])
+
+
+@pytest.mark.parametrize("damage", ["a changed bit", "cut short", "empty", "deleted"])
+def test_the_checkpoint_before_takes_the_place_of_a_damaged_one(
+    damage: str, run: tuple[list[str], Path], toycity: Path, tmp_path: Path, record_property: Record
+) -> None:
+    arguments, folder = run
+    last = folder / "last.pth"
+    content = last.read_bytes()
+    half = len(content) // 2
+    damaged = {
+        "a changed bit": content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :],
+        "cut short": content[:half],
+        "empty": b"",
+    }
+    last.write_bytes(damaged[damage]) if damage in damaged else last.unlink()
+    assert train.main(arguments) == 0
+    log = (folder / "log.txt").read_text()
+    lines = [line for line in log.splitlines() if "going on from" in line]
+    assert len(lines) == (damage in damaged)
+    assert "previous.pth at iteration" in log
+    assert train.main([*train_arguments(toycity, tmp_path / "whole")]) == 0
+    whole = load_checkpoint(tmp_path / "whole" / "default" / "tiny" / "last.pth")
+    resumed = load_checkpoint(last)
+    for part in ("model", "optimizer", "best"):
+        assert differing(whole[part], resumed[part]) == []
+    seen = (lines or ["resumed .../previous.pth at iteration 2"])[0].replace(str(folder), "")
+    record_property("fault", ["damaged last.pth", damage, True, seen])
+
+
+def test_a_second_run_in_the_same_folder_is_refused(
+    run: tuple[list[str], Path], record_property: Record
+) -> None:
+    arguments, folder = run
+    seen: list[str] = []
+
+    def second_run() -> None:
+        for flag in ("--resume", "--overwrite"):
+            words = arguments if flag == "--resume" else [*arguments[:-2], flag]
+            before = sorted((path.name, path.stat().st_mtime_ns) for path in folder.iterdir())
+            with pytest.raises(UserError, match="another process is training here") as error:
+                train.main(words)
+            assert before == sorted((path.name, path.stat().st_mtime_ns) for path in folder.iterdir())
+            seen.append(str(error.value).replace(str(folder), ""))
+
+    with before_step(4, second_run):
+        assert train.main(arguments) == 0
+    assert len(seen) == 2
+    assert torch.isfinite(torch.tensor(load_checkpoint(folder / "last.pth")["best"]["best"]["miou"]))
+    for flag, said in zip(("--resume auto", "--overwrite"), seen, strict=True):
+        record_property("fault", [DISKS, f"a second run, {flag}, in the same folder", True, f"error: {said}"])

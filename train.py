@@ -37,7 +37,7 @@ from utils.family_flags import family_notices
 from utils.meter import Meter
 from utils.preemption import StopRequest
 from utils.progress import progress_bar
-from utils.resume import first_whole, refuse_another
+from utils.resume import agree_on_resume, first_whole, refuse_another
 from utils.run_folder import RunFolder
 from utils.scores import DomainScore, commit, domain_table, write_json
 from utils.selection import LAST, Selection
@@ -61,6 +61,7 @@ class Run:
         folder.refuse_another_run(resume_files, args.overwrite)
         self.sizes = sizes_of_step(args, METHODS[args.method].target_transform)
         resume_file, checkpoint, notices = first_whole(resume_files) if resume_files else (None, None, [])
+        agree_on_resume(resume_file, checkpoint)
         if checkpoint is not None:
             settings = folder.plain(vars(args))
             refuse_another(resume_file, checkpoint, self.sizes, settings, config.FREE_ON_RESUME)
@@ -84,7 +85,7 @@ class Run:
         if checkpoint is not None:
             self.restore(checkpoint, resume_file)
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
-        folder.open(vars(args), checkpoint)
+        folder.open(vars(args), resume_file, checkpoint)
         if checkpoint is None:
             notices += [*family_notices(args), *config.method_notices(args, self.architecture["snr_stages"])]
             size = as_size(args.crop_size)
@@ -114,10 +115,19 @@ class Run:
         load_state(self.method, checkpoint["model"], path)
         self.step.load_state_dict(checkpoint, path)
         self.meter.load_state_dict(checkpoint["meter"], self.device)
+        self.loaders.bad_samples.load_state_dict(checkpoint["bad_samples"])
         self.iteration = checkpoint["iteration"]
         self.between_steps_due = checkpoint["between_steps_due"]
-        # A run that goes on in another folder has no best.pth there to compare with.
-        saved = [name for name in self.selection.best if self.folder.weights(name).exists()]
+        # A run that goes on in another folder, or from the checkpoint before the last, may have no such file.
+        best = {name: self.folder.weights(name) for name in self.selection.best}
+        saved = [
+            name
+            for name, file in best.items()
+            if self.folder.holds(path)
+            and file.exists()
+            and name in checkpoint["best"]
+            and load_checkpoint(file)["iteration"] == checkpoint["best"][name]["iteration"]
+        ]
         self.selection.resume(checkpoint["best"], saved)
 
     def save(self, weights: str, between_steps_due: bool = False) -> None:
@@ -137,6 +147,7 @@ class Run:
                 "steps_per_epoch": self.loaders.steps_per_epoch,
                 "best": {name: vars(best) for name, best in self.selection.best.items()},
                 "meter": self.meter.state_dict(),
+                "bad_samples": self.loaders.bad_samples.state_dict(),
                 "log_bytes": self.folder.log_bytes,
                 "arguments": self.folder.plain(vars(self.args)),
                 "commit": commit(),
@@ -221,12 +232,14 @@ class Run:
                 # An evaluation may take longer than is left: it comes after the resume.
                 if stop.agreed():
                     bar.close()
+                    self.name_bad_samples()
                     self.share_buffers()
                     self.save(LAST, between_steps_due=True)
                     return False
                 with self.meter.paused():
                     self.between_steps()
         self.name_bad_samples()
+        self.step.finite.check()
         bar.close()
         return True
 
@@ -327,9 +340,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     network = create_network(**{**method.architecture, **stated})
     args.wt_layer = network.config["wt_layer"]
     exp = args.exp or f"{args.method}-{network.config['backbone']}"
-    with RunFolder(args.ckpt, args.date, exp, args.tb_path) as folder, StopRequest() as stop:
+    with RunFolder(args.ckpt, args.date, exp, args.tb_path) as folder:
         run = Run(args, device, folder, network)
-        if run.train(stop):
+        with StopRequest() as stop:
+            finished = run.train(stop)
+        if finished:
             run.report()
         else:
             folder.log(f"stopped by {stop.reason} at iteration {run.iteration}; go on with --resume auto")

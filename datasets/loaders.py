@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -127,8 +128,18 @@ def share_loader(
 def _worker_settings(workers: int, persistent: bool) -> dict[str, object]:
     settings: dict[str, object] = {"num_workers": workers, "pin_memory": torch.cuda.is_available()}
     if workers:
-        settings.update(persistent_workers=persistent, prefetch_factor=2, worker_init_fn=limit_threads)
+        settings.update(persistent_workers=persistent, prefetch_factor=2, worker_init_fn=begin_worker)
     return settings
+
+
+def begin_worker(worker: int) -> None:
+    """What a loader's process does first.
+
+    It leaves the run's process group: a signal to the group (torchrun's, a scheduler's) asks the run to end,
+    and to save before it needs its loaders no more.
+    """
+    limit_threads()
+    os.setpgid(0, 0)
 
 
 def limit_threads(worker: int = 0) -> None:

@@ -23,7 +23,7 @@ from datasets.flags import add_division_arguments
 from datasets.pairing import Pair, check_sizes, list_pairs
 from datasets.prepared import SETTINGS_FILE, Settings, copy_of, folder_of, read_settings, write_copy
 from datasets.roots import resolve_root
-from utils.errors import UserError, run_program
+from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write
 from utils.progress import progress_bar
 
@@ -33,7 +33,7 @@ _OURS = re.compile(r".*\.[0-9a-f]{16}\.(ppm|jpg|png)$|\.writing-")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prepare the splits named on the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m datasets.prepare",
         description=__doc__.partition(":")[0],
     )

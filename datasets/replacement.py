@@ -85,6 +85,14 @@ class BadSamples:
         self._check()
         return batch
 
+    def state_dict(self) -> dict[str, list[str]]:
+        """What :meth:`load_state_dict` needs, after :meth:`news`."""
+        return {"known": list(self._known)}
+
+    def load_state_dict(self, state: dict[str, list[str]]) -> None:
+        """Go on counting where another run stood."""
+        self._known = dict.fromkeys(state["known"])
+
     def watched(self, batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """``batches``, each noted."""
         return map(self.note, batches)

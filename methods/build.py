@@ -47,6 +47,10 @@ def build_optimizer(method: Method, args: argparse.Namespace, device: torch.devi
         optimizer = torch.optim.SGD(groups, momentum=args.momentum, **shared)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
+        if not args.adam and args.momentum:
+            # What SGD itself begins with, but when its fused kernel has to leave the very first step out.
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
 
 

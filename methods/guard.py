@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from utils.errors import UserError
 
@@ -16,7 +15,7 @@ from utils.errors import UserError
 class FiniteSteps:
     """Takes an optimiser's steps, but leaves out those whose loss or gradients are not finite.
 
-    Such a step changes neither weights nor the optimiser's state nor BatchNorm's running statistics. Under
+    Such a step changes neither weights nor the optimiser's state nor any layer's running statistics. Under
     fp16 it also halves the scale of the loss (dynamic loss scaling: Micikevicius et al., ICLR 2018). With a
     fused optimiser nothing here waits for the device: the counts stay on it until :meth:`check`.
 
@@ -37,7 +36,7 @@ class FiniteSteps:
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
         self._names: deque[Sequence[str]] = deque(maxlen=limit)
-        norms = [module for module in method.modules() if isinstance(module, _NormBase)]
+        norms = [m for m in method.modules() if getattr(m, "running_mean", None) is not None]
         self._statistics = [buffer for module in norms for buffer in module.buffers(recurse=False)]
         self._before: list[Tensor] = []
 
@@ -57,7 +56,7 @@ class FiniteSteps:
         """Let the optimiser take its step, unless it is one to leave out."""
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None])
+        norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None], norm_type=torch.inf)
         self.scaler.step(self.optimizer)
         self.scaler.update(None if self.fp16 else 1.0)
         bad = ~norm.isfinite()

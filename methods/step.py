@@ -84,8 +84,7 @@ class TrainingStep:
                         losses = self.model(views, domain, progress)
                     if losses:
                         self.finite.backward(sum(losses.values()) / args.accumulate, batch["name"])
-                shares = args.accumulate * self.parts
-                meter.add({name: loss / shares for name, loss in losses.items()})
+                meter.add(losses, share=1 / (args.accumulate * self.parts))
         if len(domains) > 1:
             distributed.average_gradients(self.method.parameters())
         self.finite.step()

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-from utils.errors import UserError, run_program
+from utils.errors import Parser, UserError, run_program
 
 REQUIREMENT = re.compile(r"\s*([\w.-]+)\s*(?:\[([^\]]*)\])?[^;#]*(?:;([^#]*))?")
 EXTRA = re.compile(r"""extra\s*==\s*["']([\w.-]+)["']""")
@@ -85,9 +85,7 @@ def licence(package: Distribution) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path(__file__).resolve().parent.parent / "requirements.txt"
     parser.add_argument("requirements", nargs="?", type=Path, default=default, help="file of requirements")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

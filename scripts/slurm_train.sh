@@ -28,24 +28,37 @@ first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export NODES=$SLURM_JOB_NUM_NODES RUN_ID=$SLURM_JOB_ID MASTER="$first:$((20000 + SLURM_JOB_ID % 20000))"
 export RESTARTS="${RESTARTS:-3}"
 
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
 asked=
 ask_to_stop() {
-    asked=yes
+    asked=$((SECONDS + ${PATIENCE:-120}))
     echo "job $SLURM_JOB_ID: asked to stop, saving"
-    kill -TERM "$step"  # srun passes it on to the launchers, and they to train.py, which saves and ends.
+    # srun passes SIGUSR1 on to every process of the step (SIGTERM would make it kill them): the launchers ignore
+    # it, and train.py saves and ends.
+    kill -USR1 "$step"
 }
-srun --kill-on-bad-exit=1 "${command[@]}" --resume auto "$@" &
+# A step of its own does not inherit the job's cores.
+srun --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
+    bash -c 'trap "" USR1; exec "$@"' bash "${command[@]}" --resume auto "$@" &
 step=$!
 trap ask_to_stop USR1 TERM
-wait "$step"
-code=$?
-# A trapped signal ends the wait, not the step.
+# A trapped signal ends the wait, not the step. What takes longer than the notice, an evaluation, is not waited for:
+# the run was saved before it began.
 while kill -0 "$step" 2>/dev/null; do
-    wait "$step"
-    code=$?
+    if [ -z "$asked" ]; then
+        wait "$step"
+    elif [ "$SECONDS" -lt "$asked" ]; then
+        sleep 1
+    else
+        break
+    fi
 done
 if [ -n "$asked" ]; then
-    scontrol requeue "$SLURM_JOB_ID"
+    scontrol requeue "$SLURM_JOB_ID" || fail "job $SLURM_JOB_ID: could not be queued again; submit it once more"
     exit 0
 fi
-exit "$code"
+wait "$step"

@@ -231,7 +231,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kept(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[str, Any]]:
     """The checkpoints that train.py writes, in memory: half a gigabyte each takes its time on a disk."""
     checkpoints: dict[Path, dict[str, Any]] = {}
-    monkeypatch.setattr(train, "save_checkpoint", checkpoints.__setitem__)
+    monkeypatch.setattr(
+        train, "save_checkpoint", lambda path, content, _: checkpoints.update({path: content})
+    )
     monkeypatch.setattr(train, "load_checkpoint", checkpoints.__getitem__)
     return checkpoints
 

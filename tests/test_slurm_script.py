@@ -14,7 +14,8 @@ SRUN = """#!/usr/bin/env bash
 echo "srun $*" >> "$CALLS"
 echo "NODES=$NODES MASTER=$MASTER RUN_ID=$RUN_ID RESTARTS=$RESTARTS" >> "$CALLS"
 [ "$STEP" = waits ] || exit "$STEP"
-trap 'echo saved >> "$CALLS"; exit 1' TERM
+trap 'echo killed >> "$CALLS"; exit 1' TERM
+trap 'echo saved >> "$CALLS"; exit 0' USR1
 echo started
 while :; do read -r -t 0.05 <> <(:); done
 """
@@ -52,7 +53,7 @@ def test_a_job_ends_with_its_step(project: Path, job: dict[str, str], code: int)
     done = submit(project, {**job, "STEP": str(code)}, "train.py", "--exp", "mine")
     assert (done.wait(60), code) == (code, code)
     calls = Path(job["CALLS"]).read_text()
-    assert "srun --kill-on-bad-exit=1 scripts/launch.sh train.py --resume auto --exp mine\n" in calls
+    assert "bash scripts/launch.sh train.py --resume auto --exp mine\n" in calls
     assert "NODES=2 MASTER=first:20012 RUN_ID=12 RESTARTS=3\n" in calls
     assert "requeue" not in calls
 
@@ -64,7 +65,7 @@ def test_a_job_that_is_asked_to_stop_saves_and_is_queued_again(project: Path, jo
     running.send_signal(signal.SIGUSR1)
     assert running.wait(60) == 0
     calls = Path(job["CALLS"]).read_text()
-    assert "srun --kill-on-bad-exit=1 scripts/train_r50os16_gtav_isw.sh --resume auto\n" in calls
+    assert "bash scripts/train_r50os16_gtav_isw.sh --resume auto\n" in calls
     assert calls.endswith("saved\nscontrol requeue 12\n")
 
 

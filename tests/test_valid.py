@@ -127,7 +127,7 @@ def test_more_classes_than_the_network_has_is_refused(toycity: Path, snapshot: P
 def test_unknown_data_is_named(toycity: Path, snapshot: Path) -> None:
     with pytest.raises(UserError, match="atlantis"):
         run(toycity, snapshot, "--val_dataset", "atlantis")
-    with pytest.raises(UserError, match="no split 'test'"):
+    with pytest.raises(UserError, match="cityscapes test: this split has no labels"):
         run(toycity, snapshot, "--val_dataset", "cityscapes", "--split", "test")
 
 

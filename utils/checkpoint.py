@@ -15,6 +15,7 @@ steps_per_epoch   steps of an epoch
 between_steps_due whether the evaluation and so on of that iteration is still to come
 best              best source-val mIoU so far, and its iteration
 meter             the means of the log line that is under way
+bad_samples       which training pictures could not be read
 log_bytes         how long the run's log was
 arguments         the run's command-line arguments
 commit            the code's commit
@@ -49,7 +50,9 @@ FORMAT = "urbandg-1"
 NETWORK_PREFIX = "network."
 TEACHER_PREFIX = "teacher."
 PARTS_OF_A_RUN: dict[str, type] = {
-    **dict.fromkeys(("optimizer", "finite", "meter", "sizes_of_step", "best", "arguments"), Mapping),
+    **dict.fromkeys(
+        ("optimizer", "finite", "meter", "bad_samples", "sizes_of_step", "best", "arguments"), Mapping
+    ),
     **dict.fromkeys(("iteration", "steps_per_epoch", "between_steps_due", "log_bytes"), int),
 }
 """What a checkpoint of a run holds beside the network's, and of which type."""
@@ -80,6 +83,8 @@ def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None =
         with atomic_write(path) as temporary:
             torch.save({"format": FORMAT, **content}, temporary)
             seal(temporary)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
             if previous is not None and path.exists():
                 keep(path, previous)
     except (OSError, RuntimeError) as error:

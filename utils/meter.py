@@ -19,21 +19,32 @@ class Meter:
     """Means over the steps since the last log line; losses stay on the device until they are asked for."""
 
     losses: dict[str, Tensor] = field(default_factory=dict)
+    counts: dict[str, Tensor] = field(default_factory=dict)
     steps: int = 0
     data_seconds: float = 0.0
     start: float = field(default_factory=time.perf_counter)
 
-    def add(self, losses: dict[str, Tensor]) -> None:
+    def add(self, losses: dict[str, Tensor], share: float = 1.0) -> None:
+        """Take in the losses of a ``share`` of a step; those that are not finite do not count."""
         for name, value in losses.items():
-            self.losses[name] = self.losses.get(name, 0) + value.detach()
+            finite = value.detach().isfinite()
+            value = torch.where(finite, value.detach().float() * share, 0.0)
+            self.losses[name] = self.losses.get(name, 0) + value
+            self.counts[name] = self.counts.get(name, 0) + finite * share
 
     def state_dict(self) -> dict[str, Any]:
         """What :meth:`load_state_dict` needs; times are not kept."""
-        return {"losses": {name: value.cpu() for name, value in self.losses.items()}, "steps": self.steps}
+        sums = {"losses": self.losses, "counts": self.counts}
+        on_cpu = {
+            kind: {name: value.cpu() for name, value in values.items()} for kind, values in sums.items()
+        }
+        return {**on_cpu, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Go on with the means of another meter, on ``device``."""
-        self.losses = {name: value.to(device) for name, value in state["losses"].items()}
+        self.losses, self.counts = (
+            {name: value.to(device) for name, value in state[kind].items()} for kind in ("losses", "counts")
+        )
         self.steps = state["steps"]
 
     @contextmanager
@@ -48,8 +59,10 @@ class Meter:
         time.
         """
         names = sorted(self.losses)
-        sums = distributed.all_reduce_sum(torch.stack([self.losses[name].float() for name in names]))
-        means = (sums / (self.steps * distributed.world_size())).tolist()
+        columns = [torch.stack([values[name] for name in names]) for values in (self.losses, self.counts)]
+        sums, counts = distributed.all_reduce_sum(torch.stack(columns))
+        # None that was finite: not a number.
+        means = (sums / counts).tolist()
         seconds = time.perf_counter() - self.start
         return {
             **{f"loss/{name}": mean for name, mean in zip(names, means, strict=True)},

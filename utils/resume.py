@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.checkpoint import PARTS_OF_A_RUN, DamagedCheckpoint, check_parts, load_checkpoint
+from utils.distributed import gather_objects
 from utils.errors import UserError
 
 
@@ -26,6 +27,16 @@ def first_whole(candidates: Sequence[Path]) -> tuple[Path, dict[str, Any], list[
         else:
             return path, content, [f"warning: {damage}; going on from {path}" for damage in damages]
     raise damages[0]
+
+
+def agree_on_resume(path: Path | None, checkpoint: Mapping[str, Any] | None) -> None:
+    """Raise a UserError on every process unless all have found the same checkpoint, or none."""
+    own = (None if path is None else path.name, checkpoint and checkpoint.get("iteration"))
+    if len(set(gather_objects(own))) > 1:
+        raise UserError(
+            f"--resume: processes found different checkpoints (this one {own[0]} of iteration {own[1]}); "
+            "--ckpt has to be storage that all machines see"
+        )
 
 
 def refuse_another(

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from tensorboardX import SummaryWriter
 
+from utils.checkpoint import keep
 from utils.distributed import barrier, is_main
 from utils.errors import UserError
 from utils.files import check_inside, check_writable
@@ -50,9 +51,13 @@ class RunFolder:
             return [path for path in (self.last, self.previous) if path.exists()]
         return [Path(resume)] if resume else []
 
+    def holds(self, file: Path) -> bool:
+        """Whether ``file`` is of the run in this folder."""
+        return file.resolve().parent == self.path.resolve()
+
     def refuse_another_run(self, resume_files: Sequence[Path], overwrite: bool) -> None:
         """Raise a UserError if the folder cannot be written, or holds another run than the one to resume."""
-        own = any(file.resolve().parent == self.path.resolve() for file in resume_files)
+        own = any(map(self.holds, resume_files))
         check_writable(self.last, "--ckpt")
         check_writable(self._board_path / "events", "--tb_path")
         if (self.last.exists() or self.previous.exists()) and not (own or overwrite):
@@ -62,11 +67,13 @@ class RunFolder:
             )
         barrier()
 
-    def open(self, arguments: Mapping[str, Any], resume: Mapping[str, Any] | None = None) -> None:
+    def open(
+        self, arguments: Mapping[str, Any], file: Path | None = None, resume: Mapping[str, Any] | None = None
+    ) -> None:
         """Make the folder and write ``args.json``.
 
-        ``resume``: the checkpoint that the run goes on from; what was logged after it is removed, for those
-        steps are done again. Without one all that an older run left is.
+        ``resume`` is what the checkpoint ``file`` holds that the run goes on from. If it is of this folder,
+        what was logged after it is removed, for those steps are done again; else all that an older run left.
 
         Raises:
             UserError: the folder cannot be written, or another process is training in it.
@@ -76,13 +83,14 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._take_lock()
-            if resume is None:
-                events = self._board_path.glob("events.out.tfevents.*")
-                selected = self.path.glob("best*.pth")
-                for old in (self.last, self.previous, *selected, self.log_file, self.results_file, *events):
-                    old.unlink(missing_ok=True)
-            elif self.log_file.exists() and self.log_file.stat().st_size > resume["log_bytes"]:
-                os.truncate(self.log_file, resume["log_bytes"])
+            if resume is None or file is None or not self.holds(file):
+                self._remove_run()
+            else:
+                if self.log_file.exists() and self.log_file.stat().st_size > resume["log_bytes"]:
+                    os.truncate(self.log_file, resume["log_bytes"])
+                if file.name == self.previous.name:
+                    # In the place of the damaged one, which must not become the one before the next.
+                    keep(self.previous, self.last)
             write_json(self.path / "args.json", self.plain(arguments))
             self._board = SummaryWriter(
                 str(self._board_path), purge_step=None if resume is None else resume["iteration"] + 1
@@ -91,6 +99,12 @@ class RunFolder:
             raise UserError(
                 f"{self.path}: cannot write the run folder ({error}); choose another --ckpt"
             ) from None
+
+    def _remove_run(self) -> None:
+        events = self._board_path.glob("events.out.tfevents.*")
+        selected = self.path.glob("best*.pth")
+        for old in (self.last, self.previous, *selected, self.log_file, self.results_file, *events):
+            old.unlink(missing_ok=True)
 
     def _take_lock(self) -> None:
         """Keep other processes from training here for as long as this one lives."""
@@ -104,6 +118,8 @@ class RunFolder:
             ) from None
         except OSError as error:  # Some network file systems know no locks.
             progress_bar.write(f"warning: {self.path}: cannot be locked ({error}); start no second run here")
+        # The loader's processes, copies of this one, may live a little longer: they must not hold the lock.
+        os.register_at_fork(after_in_child=lock.close)
         self._lock = lock
 
     @property

@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"--{name} {getattr(args, name)}: must be at least {least}")
     if args.json:
         check_writable(args.json, "--json")
+    torch.backends.cudnn.benchmark = True  # As train.py has it.
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     names = BENCHMARKS if args.what == "all" else [args.what]
     rows = [row for name in names for row in BENCHMARKS[name](args, device)]

@@ -22,7 +22,7 @@ from datasets.training import TrainingLoaders
 from scripts.benchmark.processes import TORCHRUN, seconds_of
 from scripts.benchmark.step import batches, iteration, training_step
 from scripts.benchmark.timing import seconds
-from utils.errors import UserError, run_program
+from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
 from utils.scores import commit, text_table
 
@@ -108,9 +108,7 @@ def draw(found: dict[str, Curve], title: str, path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.benchmark.curves", description=__doc__.splitlines()[0]
-    )
+    parser = Parser(prog="python -m scripts.benchmark.curves", description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, metavar="FILE.png", help="draw them to this file")
     parser.add_argument("--backbone", default="resnet50", help="of the network (default resnet50)")
     parser.add_argument("--repeats", type=int, default=2, help="steps whose median counts (default 2)")

@@ -17,7 +17,7 @@ import torch
 
 from scripts.benchmark.timing import Row, seconds
 from utils import distributed
-from utils.errors import UserError, run_program
+from utils.errors import Parser, UserError, run_program
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 ON_CPU = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -46,7 +46,7 @@ def seconds_of(args: argparse.Namespace, launcher: Sequence[str]) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     from scripts.benchmark.step import batches, iteration, training_step
 
-    parser = argparse.ArgumentParser(prog="python -m scripts.benchmark.processes")
+    parser = Parser(prog="python -m scripts.benchmark.processes")
     parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--channels_last", action=argparse.BooleanOptionalAction, default=True)
     for name, default in (("pictures", 2), ("crop_size", 768), ("repeats", 3)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import repeat
 from typing import Any
 
@@ -122,17 +123,31 @@ def held_for_backward(call: Callable[[], None]) -> int:
     return sum(storages.values())
 
 
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Without TF32, as the public code ran."""
+    settings = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [setting.allow_tf32 for setting in settings]
+    try:
+        for setting in settings:
+            setting.allow_tf32 = False
+        yield
+    finally:
+        for setting, allowed in zip(settings, before, strict=True):
+            setting.allow_tf32 = allowed
+
+
 def fast_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """bf16, channels last, compiled and with a fused optimiser against fp32 eager, at the batch size asked
     for, and how busy that keeps the GPU's matrix units.
     """
     source = batches(args)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    plain = training_step("baseline", args, device)
-    slow = seconds(iteration(plain, source), args.repeats)
-    with FlopCounterMode(display=False) as counter:
-        iteration(plain, source)()
-    del plain
+    with exact_float32():
+        plain = training_step("baseline", args, device)
+        slow = seconds(iteration(plain, source), args.repeats)
+        with FlopCounterMode(display=False) as counter:
+            iteration(plain, source)()
+        del plain
     torch.cuda.empty_cache()
     fast = seconds(iteration(training_step("baseline", args, device, *FAST), source), args.repeats)
     measured = [Row("step, bf16 channels_last compiled", fast, "fp32 eager", slow, 1 / 3)]

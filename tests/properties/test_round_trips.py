@@ -86,6 +86,7 @@ def same(first: Any, second: Any) -> bool:
 @given(CONTENTS)
 def test_what_is_saved_comes_back(folder: Path, content: dict[str, Any]) -> None:
     path = folder / "any.pth"
+    content = {"network": {}, "model": {}, "content": content}
     save_checkpoint(path, content)
     loaded = load_checkpoint(path)
     assert loaded.pop("format") == "urbandg-1"
@@ -107,7 +108,7 @@ def whole(folder: Path) -> bytes:
     parameter.sum().backward()
     optimizer.step()
     model = {"network.weight": parameter, "mask": torch.ones(2, dtype=torch.bool)}
-    content = {"model": model, "optimizer": optimizer.state_dict(), "iteration": 7, "arguments": {"lr": 0.1}}
+    content = {"network": {}, "model": model, "optimizer": optimizer.state_dict(), "iteration": 7}
     save_checkpoint(path, content)
     return path.read_bytes()
 

@@ -53,6 +53,7 @@ def test_another_run_is_refused() -> None:
         "iteration": 3,
         "steps_per_epoch": 2,
         "best": {},
+        "bad_samples": {},
         "sizes_of_step": SIZES,
         "arguments": {"lr": 0.1, "exp": "a"},
     }

@@ -21,9 +21,9 @@ def test_a_run_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
     assert folder.last.exists()
     again.refuse_another_run([folder.last], overwrite=False)
     with pytest.raises(UserError, match="another process is training here"):
-        again.open({}, saved)
+        again.open({}, folder.last, saved)
     folder.close()
-    again.open({}, saved)
+    again.open({}, folder.last, saved)
     assert folder.log_file.read_text() == "first\n"
     again.close()
     again.open({})

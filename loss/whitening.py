@@ -7,6 +7,7 @@ import math
 import kmeans1d
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from loss.precision import at_least_float32
 from utils.errors import UserError
@@ -25,7 +26,22 @@ def covariance(features: Tensor) -> Tensor:
         # Pixels by channels: no copy of features that are laid out channels last.
         f = at_least_float32(features.permute(0, 2, 3, 1).flatten(1, 2))
         identity = torch.eye(f.shape[2], dtype=f.dtype, device=f.device)
-        return f.transpose(1, 2) @ f / max(f.shape[1] - 1, 1) + COVARIANCE_EPSILON * identity
+        return _GramMatrix.apply(f) / max(f.shape[1] - 1, 1) + COVARIANCE_EPSILON * identity
+
+
+class _GramMatrix(torch.autograd.Function):
+    """``f^T f`` of B x N x C, whose gradient takes one product: autograd's own takes two, and adds them."""
+
+    @staticmethod
+    def forward(context: FunctionCtx, f: Tensor) -> Tensor:
+        context.save_for_backward(f)
+        return f.transpose(1, 2) @ f
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: FunctionCtx, gradient: Tensor) -> Tensor:
+        (f,) = context.saved_tensors
+        return f @ (gradient + gradient.transpose(1, 2))
 
 
 def upper_triangle(channels: int, device: torch.device | str | None = None) -> Tensor:

@@ -13,11 +13,14 @@ import pytest
 SRUN = """#!/usr/bin/env bash
 echo "srun $*" >> "$CALLS"
 echo "NODES=$NODES MASTER=$MASTER RUN_ID=$RUN_ID RESTARTS=$RESTARTS" >> "$CALLS"
-[ "$STEP" = waits ] || exit "$STEP"
+case $STEP in
+waits | busy) ;;
+*) exit "$STEP" ;;
+esac
 trap 'echo killed >> "$CALLS"; exit 1' TERM
-trap 'echo saved >> "$CALLS"; exit 0' USR1
+trap '[ "$STEP" = busy ] || { echo saved >> "$CALLS"; exit 0; }' USR1
 echo started
-while :; do read -r -t 0.05 <> <(:); done
+for turn in {1..400}; do read -r -t 0.05 <> <(:); done
 """
 SCONTROL = """#!/usr/bin/env bash
 echo "scontrol $*" >> "$CALLS"
@@ -67,6 +70,18 @@ def test_a_job_that_is_asked_to_stop_saves_and_is_queued_again(project: Path, jo
     calls = Path(job["CALLS"]).read_text()
     assert "bash scripts/train_r50os16_gtav_isw.sh --resume auto\n" in calls
     assert calls.endswith("saved\nscontrol requeue 12\n")
+
+
+def test_a_job_whose_step_takes_too_long_is_queued_again_all_the_same(
+    project: Path, job: dict[str, str]
+) -> None:
+    """An evaluation is finished first; the run was saved before it."""
+    running = submit(project, {**job, "STEP": "busy", "PATIENCE": "0"}, "train.py")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "started\n"
+    running.send_signal(signal.SIGUSR1)
+    assert running.wait(60) == 0
+    assert Path(job["CALLS"]).read_text().endswith("scontrol requeue 12\n")
 
 
 def test_it_says_how_to_be_started(project: Path, job: dict[str, str]) -> None:

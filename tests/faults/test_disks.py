@@ -16,6 +16,7 @@ from programs import train_arguments
 import train
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
+from utils.sealed import is_whole
 
 Record = Callable[[str, object], None]
 DISKS = "disks"
@@ -73,6 +74,7 @@ def test_the_checkpoint_before_takes_the_place_of_a_damaged_one(
     lines = [line for line in log.splitlines() if "going on from" in line]
     assert len(lines) == (damage in damaged)
     assert "previous.pth at iteration" in log
+    assert all(is_whole(folder / name) for name in ("last.pth", "previous.pth"))
     assert train.main([*train_arguments(toycity, tmp_path / "whole")]) == 0
     whole = load_checkpoint(tmp_path / "whole" / "default" / "tiny" / "last.pth")
     resumed = load_checkpoint(last)

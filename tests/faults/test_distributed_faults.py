@@ -91,6 +91,22 @@ def test_all_stop_after_the_same_step_when_one_is_asked(
     record_property("fault", [PROCESSES, "one of two gets SIGTERM", True, said])
 
 
+def test_a_signal_to_the_launcher_saves(project: Path, toycity: Path, tmp_path: Path) -> None:
+    """torchrun passes it on to the whole group of each process, to which its loaders once belonged."""
+    more = ["--max_iter", "1000", "--eval_every", "0", "--num_workers", "1"]
+    arguments = train_arguments(toycity, tmp_path, *more)
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    running = start(project, [*launcher, str(WORKER), "0", NEVER, str(tmp_path / "died"), *arguments])
+    folder = tmp_path / "default" / "tiny"
+    while not ((folder / "log.txt").exists() and "iter 4" in (folder / "log.txt").read_text()):
+        assert running.poll() is None
+    running.send_signal(signal.SIGTERM)
+    output = running.communicate(timeout=240)[0]
+    assert "stopped by SIGTERM at iteration" in (folder / "log.txt").read_text(), output
+    assert "DataLoader worker" not in output
+    assert 4 <= load_checkpoint(folder / "last.pth")["iteration"] < 1000
+
+
 def test_a_job_on_two_machines_comes_back(
     project: Path,
     toycity: Path,

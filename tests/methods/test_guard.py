@@ -1,8 +1,13 @@
 import pytest
 import torch
+from programs import arguments
 from torch import nn
 
+from methods.baseline import Baseline
+from methods.build import build_optimizer
 from methods.guard import FiniteSteps
+from network import create_network
+from network.norm.switch_whitening import SwitchWhitening
 from utils.errors import UserError
 
 
@@ -68,6 +73,34 @@ def test_too_many_in_a_row_end_the_run_and_name_the_pictures() -> None:
     step(model, finite, torch.nan, "d.png")
     with pytest.raises(UserError, match=r"--max_bad_steps 2: .*pictures: c.png, d.png$"):
         finite.check()
+
+
+@pytest.mark.parametrize("adam", [False, True])
+def test_a_first_step_that_is_left_out_leaves_nothing_behind(adam: bool) -> None:
+    """A fused optimiser makes its state before it looks whether to take the step."""
+    flags = ["--adam"] if adam else []
+    method = Baseline(create_network("mobilenet_v2"), arguments(*flags)).train()
+    optimizer = build_optimizer(method, arguments(*flags), torch.device("cpu"))
+    for group in optimizer.param_groups:
+        group["fused"] = True
+    finite = FiniteSteps(method, optimizer, torch.device("cpu"), False, 3)
+    for factor in (torch.nan, 0.0):
+        optimizer.zero_grad()
+        finite.begin()
+        finite.backward(sum(p.sum() for p in method.parameters()) * factor, ["a.png"])
+        finite.step()
+    assert all(parameter.isfinite().all() for parameter in method.parameters())
+    assert finite.check() == 1
+
+
+def test_every_running_statistic_is_restored() -> None:
+    switch = nn.Sequential(SwitchWhitening(16))
+    finite = FiniteSteps(switch, torch.optim.SGD(switch.parameters(), 0.1), torch.device("cpu"), False, 3)
+    before = switch[0].running_cov.clone()
+    finite.begin()
+    finite.backward(switch.train()(torch.full((2, 16, 4, 4), torch.nan)).sum(), ["a.png"])
+    finite.step()
+    assert torch.equal(switch[0].running_cov, before)
 
 
 def test_its_counts_and_scale_are_remembered() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.errors import UserError
-from utils.resume import first_whole, refuse_another
+from utils.resume import agree_on_resume, first_whole, refuse_another
 
 SIZES = {"source pictures per step": 4, "of the target": 0}
 
@@ -41,6 +41,14 @@ def test_a_damaged_one_is_passed_over_with_a_warning(files: list[Path]) -> None:
     flip(files[1])
     with pytest.raises(UserError, match=r"last\.pth: damaged"):
         first_whole(files)
+
+
+def test_processes_that_found_different_checkpoints_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    agree_on_resume(None, None)
+    agree_on_resume(Path("last.pth"), {"iteration": 3})
+    monkeypatch.setattr("utils.resume.gather_objects", lambda own: [own, ("last.pth", 2)])
+    with pytest.raises(UserError, match=r"different checkpoints \(this one last.pth of iteration 3\)"):
+        agree_on_resume(Path("last.pth"), {"iteration": 3})
 
 
 def test_another_run_is_refused() -> None:

@@ -31,6 +31,30 @@ def test_a_run_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
     assert not folder.log_file.exists()
 
 
+def test_a_run_from_elsewhere_takes_nothing_of_the_one_it_replaces(tmp_path: Path) -> None:
+    old = RunFolder(str(tmp_path), "0101", "mine")
+    with old:
+        old.open({})
+        old.log("of the old run", echo=False)
+        for path in (old.last, old.previous, old.weights("best")):
+            path.write_text("old weights")
+    new, elsewhere = RunFolder(str(tmp_path), "0101", "mine"), tmp_path / "other" / "last.pth"
+    with new:
+        new.open({}, elsewhere, {"log_bytes": 3, "iteration": 3})
+    assert not any(path.exists() for path in (new.last, new.previous, new.weights("best"), new.log_file))
+
+
+def test_the_checkpoint_before_replaces_the_damaged_one_at_once(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path), "0101", "mine")
+    with folder:
+        folder.open({})
+    folder.last.write_text("damaged")
+    folder.previous.write_text("whole")
+    with folder:
+        folder.open({}, folder.previous, {"log_bytes": 0, "iteration": 3})
+    assert (folder.last.read_text(), folder.previous.read_text()) == ("whole", "whole")
+
+
 def test_resume_names(tmp_path: Path) -> None:
     folder = RunFolder(str(tmp_path), "0101", "mine")
     assert folder.resume_files(None) == []

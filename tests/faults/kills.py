@@ -26,6 +26,9 @@ KINDS: Mapping[str, tuple[str, str]] = {
 }
 """Kind of moment -> file and function that is under way; of several the innermost counts."""
 
+ONCE = ("statistics",)
+"""Kinds of moments that a run has but once: a second one would be waited for in vain."""
+
 
 @dataclass(frozen=True)
 class Death:
@@ -42,8 +45,8 @@ def deaths(kinds: Sequence[str], number: int, seed: int) -> list[Death]:
     """``number`` deaths, of each kind in turn, within the next two occasions and at any depth."""
     rng = random.Random(seed)
     return [
-        Death(kinds[place % len(kinds)], rng.randint(1, 2), rng.choice((0, 10, 100, 1000, 3000)))
-        for place in range(number)
+        Death(kind, 1 if kind in ONCE else rng.randint(1, 2), rng.choice((0, 10, 100, 1000, 3000)))
+        for kind in (kinds[place % len(kinds)] for place in range(number))
     ]
 
 

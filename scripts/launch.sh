@@ -28,6 +28,8 @@ else
     rendezvous=(--standalone)
 fi
 if [ "$processes" -gt 1 ] || [ "${NODES:-1}" -gt 1 ]; then
+    # Restarted processes must not meet in the store of the dead ones: they would wait for those for ever.
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
     exec "$PYTHON" -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node="$processes" \
         --max_restarts="${RESTARTS:-0}" "${program[@]}" "$@"
 fi

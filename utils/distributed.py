@@ -50,8 +50,10 @@ def setup(local_rank: int | None = None) -> torch.device:
     used where the variable is absent. NCCL on GPUs, gloo otherwise.
 
     Raises:
-        UserError: the launcher started more processes on this machine than it has GPUs.
+        UserError: the launcher started more processes on this machine than it has GPUs, or would start them
+            again after a failure in a way that lets them wait for each other for ever.
     """
+    refuse_stale_stores()
     local = int(os.environ.get("LOCAL_RANK", local_rank if local_rank is not None else 0))
     gpus = torch.cuda.device_count()
     processes = int(os.environ.get("WORLD_SIZE", 1))
@@ -67,6 +69,23 @@ def setup(local_rank: int | None = None) -> torch.device:
             device_id=device if device.type == "cuda" else None,
         )
     return device
+
+
+def refuse_stale_stores() -> None:
+    """End where torchrun may start processes again and would give them the store of those before.
+
+    torchrun keeps one key-value store over all restarts. Processes that are started again read there the
+    addresses of the dead ones and wait for them (seen with torch 2.15; pytorch issue 135712).
+
+    Raises:
+        UserError: it would.
+    """
+    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
+    if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        raise UserError(
+            f"--max_restarts {restarts}: processes that torchrun starts again would wait for the dead ones; "
+            f"put TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before torchrun, or start with scripts/launch.sh"
+        )
 
 
 def shutdown() -> None:

@@ -32,7 +32,7 @@ def start(project: Path, command: Sequence[str], **environment: str) -> subproce
         **environment,
     }
     return subprocess.Popen(
-        [sys.executable, *command],
+        command,
         cwd=project,
         env=own,
         stdout=subprocess.PIPE,
@@ -51,7 +51,7 @@ def two_ranks(project: Path, words: Sequence[str]) -> list[subprocess.Popen[str]
     """Two processes of one group, without a launcher that would look after them."""
     group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     return [
-        start(project, [str(WORKER), *words], RANK=str(rank), LOCAL_RANK=str(rank), **group)
+        start(project, [sys.executable, str(WORKER), *words], RANK=str(rank), LOCAL_RANK=str(rank), **group)
         for rank in (0, 1)
     ]
 
@@ -95,7 +95,7 @@ def test_a_signal_to_the_launcher_saves(project: Path, toycity: Path, tmp_path: 
     """torchrun passes it on to the whole group of each process, to which its loaders once belonged."""
     more = ["--max_iter", "1000", "--eval_every", "0", "--num_workers", "1"]
     arguments = train_arguments(toycity, tmp_path, *more)
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     running = start(project, [*launcher, str(WORKER), "0", NEVER, str(tmp_path / "died"), *arguments])
     folder = tmp_path / "default" / "tiny"
     while not ((folder / "log.txt").exists() and "iter 4" in (folder / "log.txt").read_text()):
@@ -107,29 +107,45 @@ def test_a_signal_to_the_launcher_saves(project: Path, toycity: Path, tmp_path: 
     assert 4 <= load_checkpoint(folder / "last.pth")["iteration"] < 1000
 
 
-def test_a_job_on_two_machines_comes_back(
+@pytest.mark.parametrize("machines", [1, 2])
+def test_a_job_comes_back(
+    machines: int,
     project: Path,
     toycity: Path,
     tmp_path: Path,
     request: pytest.FixtureRequest,
     record_property: Record,
 ) -> None:
-    """Two launchers that meet at one of them, as on two machines; one of their workers dies once."""
+    """Launchers that meet at one of them, as on several machines; one of two processes dies once."""
     if not request.config.getoption("--faults", default=False):
         pytest.skip("only with --faults: takes half a minute")
     arguments = train_arguments(toycity, tmp_path, "--resume", "auto")
-    rendezvous = ["--nnodes=2", "--rdzv_backend=c10d", f"--rdzv_endpoint=127.0.0.1:{free_port()}"]
-    launcher = ["-m", "torch.distributed.run", *rendezvous, "--nproc_per_node=1", "--max_restarts=2"]
-    words = [*launcher, str(WORKER), "1", "3", str(tmp_path / "died"), *arguments]
-    machines = [start(project, words) for _ in range(2)]
-    output = [machine.communicate(timeout=500)[0] for machine in machines]
-    assert [machine.returncode for machine in machines] == [0, 0], output
+    launch = [str(project / "scripts" / "launch.sh"), "--processes", str(2 // machines)]
+    words = [*launch, "tests/faults/dying_worker.py", "1", "3", str(tmp_path / "died"), *arguments]
+    where = {"NODES": str(machines), "MASTER": f"127.0.0.1:{free_port()}", "RESTARTS": "2"}
+    launchers = [start(project, words, PYTHON=sys.executable, **where) for _ in range(machines)]
+    output = [launcher.communicate(timeout=500)[0] for launcher in launchers]
+    assert [launcher.returncode for launcher in launchers] == [0] * machines, output
     assert (tmp_path / "died").exists()
     assert any("resumed " in text for text in output), output
     checkpoint = load_checkpoint(tmp_path / "default" / "tiny" / "last.pth")
     assert checkpoint["iteration"] == 6
-    what = "a worker of two launchers dies, --max_restarts"
+    what = f"one of two processes dies, {machines} launcher{'s' * (machines > 1)} with RESTARTS=2"
     record_property("fault", [PROCESSES, what, True, "resumed ... at iteration 3"])
+
+
+def test_restarts_in_which_processes_would_wait_for_dead_ones_are_refused(
+    project: Path, toycity: Path, tmp_path: Path, record_property: Record
+) -> None:
+    given = {"TORCHELASTIC_MAX_RESTARTS": "2", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    words = ["train.py", *train_arguments(toycity, tmp_path)]
+    running = start(project, [sys.executable, *words], WORLD_SIZE="2", RANK="0", **given)
+    output = running.communicate(timeout=240)[0]
+    assert running.returncode == 1
+    assert output.startswith("error: --max_restarts 2: ") and output.count("\n") == 1
+    assert "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in output
+    assert not list(tmp_path.iterdir())
+    record_property("fault", [PROCESSES, "torchrun --max_restarts with a shared store", True, output.strip()])
 
 
 def test_it_ends_as_if_nothing_had_been(

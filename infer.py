@@ -41,6 +41,7 @@ from utils.evaluation import autocast
 from utils.family_flags import dataset_name
 from utils.files import check_inside
 from utils.flag_ranges import check_ranges
+from utils.memory import keep_freed_memory
 from utils.pictures import Source, find_sources, read_ahead, source_pictures
 from utils.program_flags import add_averaging_arguments, add_device_arguments, add_process_arguments
 from utils.progress import progress_bar
@@ -257,6 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train_id_of_class = train_ids_of(network.config["num_classes"], args.save, args.snapshot)
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        keep_freed_memory()
     # Searching the fastest algorithms pays where the same size comes again and again.
     torch.backends.cudnn.benchmark = args.inference_mode == "sliding"
     predict = prediction_function(network, args, device)

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from utils.errors import UserError
+from utils.memory import keep_freed_memory
 
 TIMEOUT_MINUTES = 30
 
@@ -62,6 +63,8 @@ def setup(local_rank: int | None = None) -> torch.device:
     device = torch.device("cuda", local) if gpus else torch.device("cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    else:
+        keep_freed_memory()
     if processes > 1 and not is_distributed():
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",

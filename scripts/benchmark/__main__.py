@@ -17,6 +17,7 @@ from scripts.benchmark.timing import Row, table
 from utils.errors import Parser, UserError, run_program
 from utils.evaluation import AMP_TYPES
 from utils.files import check_writable
+from utils.memory import keep_freed_memory
 from utils.scores import commit, write_json
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] = {
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_writable(args.json, "--json")
     torch.backends.cudnn.benchmark = True  # As train.py has it.
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        keep_freed_memory()
     names = BENCHMARKS if args.what == "all" else [args.what]
     rows = [row for name in names for row in BENCHMARKS[name](args, device)]
     where = (

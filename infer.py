@@ -36,12 +36,12 @@ from network import stated_architecture
 from network.flags import add_network_arguments
 from network.restore import load_network
 from network.segmentor import SegmentationNet
+from utils.distributed import single_device
 from utils.errors import Parser, UserError, run_program
 from utils.evaluation import autocast
 from utils.family_flags import dataset_name
 from utils.files import check_inside
 from utils.flag_ranges import check_ranges
-from utils.memory import keep_freed_memory
 from utils.pictures import Source, find_sources, read_ahead, source_pictures
 from utils.program_flags import add_averaging_arguments, add_device_arguments, add_process_arguments
 from utils.progress import progress_bar
@@ -257,9 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     network, _ = load_network(args.snapshot, stated, args.partial_load, args.teacher)
     train_id_of_class = train_ids_of(network.config["num_classes"], args.save, args.snapshot)
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cpu":
-        keep_freed_memory()
+    device = single_device()
     # Searching the fastest algorithms pays where the same size comes again and again.
     torch.backends.cudnn.benchmark = args.inference_mode == "sliding"
     predict = prediction_function(network, args, device)

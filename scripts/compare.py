@@ -23,6 +23,7 @@ from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from datasets.labels import PALETTE, class_set_of
 from network.restore import load_network
+from utils.distributed import single_device
 from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
 from utils.flag_ranges import check_ranges
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [run.name for run in args.runs]
     keys = names if len(set(names)) == len(names) else list(map(str, args.runs))
     results = {key: read_results(run) for key, run in zip(keys, args.runs, strict=True)}
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = single_device()
     networks = {
         key: load_network(run / Path(results[key]["checkpoint"]).name)[0].to(device)
         for key, run in zip(keys, args.runs, strict=True)

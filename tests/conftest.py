@@ -14,7 +14,7 @@ TINY_TRAIN, TINY_VAL, TINY_SIZE = 6, 3, (64, 128)
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests that take long")
     parser.addoption("--faults", action="store_true", help="also run the whole of the fault suites")
-    parser.addoption("--faults_report", metavar="FILE", help="write what the fault suites tried to this file")
+    parser.addoption("--faults_report", metavar="FILE", help="write the tables of reliability to this file")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -29,10 +29,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Here and not beside the suites, because with several processes the first one collects no tests."""
     if file := config.getoption("--faults_report"):
-        from tests.faults.summary import write_summary
+        from tests.reliability_tables import write_tables
 
         reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
-        write_summary(Path(file), [each for report in reports for each in report.user_properties])
+        write_tables(Path(file), [each for report in reports for each in report.user_properties])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -74,6 +74,14 @@ def setup(local_rank: int | None = None) -> torch.device:
     return device
 
 
+def single_device() -> torch.device:
+    """The device of a program that is one process: the first GPU, or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    keep_freed_memory()
+    return torch.device("cpu")
+
+
 def refuse_stale_stores() -> None:
     """End where torchrun may start processes again and would give them the store of those before.
 

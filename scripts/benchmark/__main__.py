@@ -14,10 +14,10 @@ import torch
 
 from scripts.benchmark import centroids, data, inference, isw, losses, processes, step, validation
 from scripts.benchmark.timing import Row, table
+from utils.distributed import single_device
 from utils.errors import Parser, UserError, run_program
 from utils.evaluation import AMP_TYPES
 from utils.files import check_writable
-from utils.memory import keep_freed_memory
 from utils.scores import commit, write_json
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] = {
@@ -60,9 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.json:
         check_writable(args.json, "--json")
     torch.backends.cudnn.benchmark = True  # As train.py has it.
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cpu":
-        keep_freed_memory()
+    device = single_device()
     names = BENCHMARKS if args.what == "all" else [args.what]
     rows = [row for name in names for row in BENCHMARKS[name](args, device)]
     where = (

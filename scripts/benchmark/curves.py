@@ -22,6 +22,7 @@ from datasets.training import TrainingLoaders
 from scripts.benchmark.processes import TORCHRUN, seconds_of
 from scripts.benchmark.step import batches, iteration, training_step
 from scripts.benchmark.timing import seconds
+from utils.distributed import single_device
 from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
 from utils.scores import commit, text_table
@@ -123,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.output:
         check_writable(args.output, "--output")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = single_device()
     with tempfile.TemporaryDirectory() as folder:
         make_toycity(["--root", folder, "--domains", "gtav", "--size", "1052x1914", *COUNTS])
         found = curves(args, device, Path(folder))

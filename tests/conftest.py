@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 # Not by keywords, among which are the names of folders.
                 if item.get_closest_marker(marker):
                     item.add_marker(pytest.mark.skip(reason=f"{marker}: runs with --{marker}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Record that a test of reliability ran, and on how many examples as hypothesis counted them."""
+    from tests.reliability_tables import FAULT, PROPERTY
+
+    report = yield
+    recorded = {name for name, _ in report.user_properties}
+    marker = item.get_closest_marker("reliability")
+    if marker and FAULT not in recorded and report.when == "call" and not report.skipped:
+        told = getattr(item, "hypothesis_statistics", "")
+        examples = sum(map(int, re.findall(r"(\d+) (?:passing|failing)\b", told)))
+        title = marker.args[0] if marker.args else item.module.__doc__.splitlines()[0].rstrip(".")
+        report.user_properties.append((PROPERTY, [title, report.passed, examples]))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

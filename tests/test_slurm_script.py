@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.reliability
+
 # A step that runs until it is asked to end, and says what it was started with.
 SRUN = """#!/usr/bin/env bash
 echo "srun $*" >> "$CALLS"

@@ -13,6 +13,8 @@ import train
 from utils.checkpoint import load_checkpoint
 from utils.preemption import SIGNALS
 
+pytestmark = pytest.mark.reliability
+
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("iteration", [1, 2])

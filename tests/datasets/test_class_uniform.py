@@ -121,6 +121,7 @@ def test_epoch_list_has_the_published_proportions() -> None:
     assert [draw.position for draw in draws] == list(range(12388))
 
 
+@pytest.mark.reliability("Training: a class that never occurs does not shorten an epoch")
 def test_missing_classes_do_not_shorten_an_epoch() -> None:
     draws = epoch_draws(100, 0, centroids=centroids_of({3: 1, 5: 2}), fraction=0.5)
     classes = Counter(draw.centroid for draw in draws)

@@ -24,6 +24,8 @@ from transforms.pipeline import TrainTransform
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 
+pytestmark = pytest.mark.reliability
+
 
 def cut(path: Path) -> None:
     """Leave of a picture what its header needs: its size can be read, its pixels cannot."""

@@ -39,6 +39,16 @@ def test_batches_by_domain_and_position(toycity: Path, tmp_path: Path) -> None:
     assert batch["label"].shape == (2, 32, 32)
 
 
+@pytest.mark.reliability("Training: an epoch shorter than a batch takes pictures of the next ones")
+def test_an_epoch_shorter_than_a_batch(toycity: Path, tmp_path: Path) -> None:
+    loaders = loaders_of(arguments(toycity, tmp_path, "--bs_mult", "8"))
+    assert loaders.steps_per_epoch == 1
+    ((batch),) = loaders.batches(0)
+    names = batch["source"]["name"]
+    assert len(names) == 8
+    assert len(set(names)) == 6
+
+
 @pytest.mark.parametrize(("method", "marked"), [("baseline", False), ("abn", True)])
 def test_padding_is_marked_for_methods_that_fill_it(
     toycity: Path, tmp_path: Path, method: str, marked: bool

@@ -13,6 +13,8 @@ from tests.faults.privileges import can_drop, without_privileges
 from tests.faults.rows import ROWS
 from tests.faults.table import PROGRAMS, Place, Row
 
+pytestmark = pytest.mark.reliability
+
 Record = Callable[[str, object], None]
 
 # The first error of every program, of its command line where it reads no file.

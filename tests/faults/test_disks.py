@@ -18,6 +18,8 @@ from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.sealed import is_whole
 
+pytestmark = pytest.mark.reliability
+
 Record = Callable[[str, object], None]
 DISKS = "disks"
 

@@ -17,6 +17,8 @@ from programs import train_arguments
 import train
 from utils.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.reliability
+
 WORKER = Path(__file__).parent / "dying_worker.py"
 NEVER = "1000"
 PROCESSES = "several processes"

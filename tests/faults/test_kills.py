@@ -16,6 +16,8 @@ from programs import TINY_METHODS, train_arguments
 from methods import METHODS
 from utils.checkpoint import load_checkpoint
 
+pytestmark = pytest.mark.reliability
+
 STEPS = 24
 KILLS, FEW_KILLS = 20, 5
 FAST = ("baseline", "isw")

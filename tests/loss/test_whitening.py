@@ -103,6 +103,7 @@ def test_more_clusters_than_values_never_choose_a_zero():
     assert torch.equal(sensitive_mask(variance, clusters=4), variance)
 
 
+@pytest.mark.reliability("Training: an ISW mask that would be empty is refused")
 @pytest.mark.parametrize(
     "variance, clusters, words",
     [

@@ -1,3 +1,5 @@
+"""Steps whose loss or gradients are not finite are left out, counted, and end the run when they go on."""
+
 import pytest
 import torch
 from programs import arguments
@@ -9,6 +11,8 @@ from methods.guard import FiniteSteps
 from network import create_network
 from network.norm.switch_whitening import SwitchWhitening
 from utils.errors import UserError
+
+pytestmark = pytest.mark.reliability
 
 
 def make(limit: int = 3, fp16: bool = False) -> tuple[nn.Module, FiniteSteps]:

@@ -135,6 +135,7 @@ def test_wrong_input_is_refused(pictures: torch.Tensor):
         create_network("resnet18")(pictures)
 
 
+@pytest.mark.reliability("Training: a batch of one that BatchNorm cannot train on is refused")
 def test_training_batch_of_one_is_refused_with_the_flag_to_raise():
     with pytest.raises(UserError, match="--bs_mult"):
         create_network("resnet18").train()(torch.rand(1, 3, 64, 64))

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Generator
-
 import pytest
 from hypothesis import HealthCheck, settings
-
-from tests.reliability_tables import PROPERTY
 
 QUICK, THOROUGH = 40, 500
 
@@ -19,17 +14,3 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("quick", common, max_examples=QUICK, derandomize=True)
     settings.register_profile("thorough", common, max_examples=THOROUGH, print_blob=True)
     settings.load_profile("thorough" if config.getoption("--faults", default=False) else "quick")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Function, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Record that a property was tried, and on how many examples as hypothesis counted them."""
-    report = yield
-    if report.when == "call" and not report.skipped:
-        told = getattr(item, "hypothesis_statistics", "")
-        examples = sum(map(int, re.findall(r"(\d+) (?:passing|failing)\b", told)))
-        title = item.module.__doc__.splitlines()[0].rstrip(".")
-        report.user_properties.append((PROPERTY, [title, report.passed, examples]))
-    return report

@@ -26,6 +26,8 @@ from tests.reliability_tables import DRIFT
 from transforms.multi_crop import MultiCropTransform
 from utils.seeding import generator, seed_step
 
+pytestmark = pytest.mark.reliability
+
 # Relative differences of a loss, of its gradient's norm, and of the gradient as a vector.
 LOSS, NORM, GRADIENT = 0.005, 0.01, 0.03
 # The same of a training step, and how far a term may be that counts pixels by a hard decision of the network.

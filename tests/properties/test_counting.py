@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.metrics import ConfusionMatrix, class_scores
+
+pytestmark = pytest.mark.reliability
 
 Pixels = list[tuple[int, int]]
 """(label, prediction) of every labelled pixel."""

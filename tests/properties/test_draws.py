@@ -21,6 +21,8 @@ from datasets.target import TargetBatches
 from datasets.toycity import generate
 from transforms.pipeline import TrainTransform
 
+pytestmark = pytest.mark.reliability
+
 SEEDS, EPOCHS = st.integers(0, 2**32 - 1), st.integers(0, 1000)
 DOMAINS = st.lists(st.integers(1, 40), min_size=1, max_size=3)
 COMPOSERS = st.sampled_from([domain_uniform, image_uniform])

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -23,6 +24,8 @@ from transforms.geometric import (
 from transforms.multi_crop import MultiCropNoise, MultiCropTransform, Placement
 from transforms.pipeline import EvaluationTransform, MaxSquareTransform, TrainTransform
 from utils.seeding import generator
+
+pytestmark = pytest.mark.reliability
 
 CLASSES, IGNORE = 7, 255
 SIZES = st.tuples(st.integers(20, 90), st.integers(20, 90))

@@ -9,6 +9,8 @@ from loss_table import CASES, WITHOUT_GRADIENTS, logits, public_names
 from loss.adaptation import image_weights
 from loss.self_supervision import pseudo_labels
 
+pytestmark = pytest.mark.reliability
+
 
 def test_the_table_is_complete() -> None:
     """Every public function and class of ``loss`` is checked, or is listed with why it has no gradient."""

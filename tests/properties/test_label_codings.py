@@ -20,6 +20,8 @@ from datasets.labels import (
     LabelValueError,
 )
 
+pytestmark = pytest.mark.reliability
+
 CODINGS = [coding for coding in vars(labels).values() if isinstance(coding, LabelCoding)]
 COLOURED = [coding for coding in CODINGS if coding.coloured]
 # As documented: of two classes with one colour the scored one, and (20, 20, 20) has none.

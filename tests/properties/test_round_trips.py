@@ -16,6 +16,8 @@ from torch import Tensor
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.errors import UserError
 
+pytestmark = pytest.mark.reliability
+
 DTYPES = [
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64),
     *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),

@@ -16,6 +16,8 @@ from sources import ROOMS, dangers, imported_modules, module_name, source_files
 from scripts import licences
 from utils.errors import UserError
 
+pytestmark = pytest.mark.reliability
+
 # Asked for where they are used: ``--backbone timm:NAME`` and ``--output`` say that they are missing.
 OPTIONAL = {"network/backbone/timm.py": {"timm"}, "scripts/benchmark/curves.py": {"matplotlib"}}
 # Records what Python itself does with sockets, from whichever library.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from utils.sliding_window import MODES, Windows, averaged, predict_picture, scaled_pictures
+
+pytestmark = pytest.mark.reliability
 
 SIZES = st.tuples(st.integers(1, 60), st.integers(1, 60))
 WINDOWS = st.builds(

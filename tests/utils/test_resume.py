@@ -1,3 +1,5 @@
+"""A run goes on from the newest whole checkpoint, the same for all processes, of a run like itself."""
+
 from pathlib import Path
 
 import pytest
@@ -5,6 +7,8 @@ import pytest
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.errors import UserError
 from utils.resume import agree_on_resume, first_whole, refuse_another
+
+pytestmark = pytest.mark.reliability
 
 SIZES = {"source pictures per step": 4, "of the target": 0}
 

@@ -1,9 +1,13 @@
+"""Digests: any damage to a checkpoint is noticed."""
+
 from pathlib import Path
 
 import pytest
 import torch
 
 from utils.sealed import is_whole, seal
+
+pytestmark = pytest.mark.reliability
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_a_full_disk_ends_the_run_and_leaves_its_checkpoints(
     assert not list(folder.glob(".writing-*"))
     assert train.main(arguments) == 0
     assert load_checkpoint(folder / "last.pth")["iteration"] == 6
-    said = str(error.value).replace(str(folder), "")
+    said = str(error.value).replace(str(folder), "/run")
     record_property("fault", [DISKS, "no space for a checkpoint", True, f"error: {said}"])
 
 
@@ -82,7 +82,7 @@ def test_the_checkpoint_before_takes_the_place_of_a_damaged_one(
     resumed = load_checkpoint(last)
     for part in ("model", "optimizer", "best"):
         assert differing(whole[part], resumed[part]) == []
-    seen = (lines or ["resumed .../previous.pth at iteration 2"])[0].replace(str(folder), "")
+    seen = (lines or ["resumed .../previous.pth at iteration 2"])[0].replace(str(folder), "/run")
     record_property("fault", ["damaged last.pth", damage, True, seen])
 
 
@@ -99,7 +99,7 @@ def test_a_second_run_in_the_same_folder_is_refused(
             with pytest.raises(UserError, match="another process is training here") as error:
                 train.main(words)
             assert before == sorted((path.name, path.stat().st_mtime_ns) for path in folder.iterdir())
-            seen.append(str(error.value).replace(str(folder), ""))
+            seen.append(str(error.value).replace(str(folder), "/run"))
 
     with before_step(4, second_run):
         assert train.main(arguments) == 0

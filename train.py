@@ -30,12 +30,12 @@ from network.cost import describe
 from transforms.device_photometric import changed_views
 from transforms.geometric import as_size
 from utils import distributed
-from utils.checkpoint import load_checkpoint, load_state, save_checkpoint
+from utils.checkpoint import DamagedCheckpoint, load_checkpoint, load_state, save_checkpoint
 from utils.errors import UserError, run_program
 from utils.evaluation import autocast, to_device
 from utils.family_flags import family_notices
 from utils.meter import Meter
-from utils.preemption import StopRequest
+from utils.preemption import Stopped, StopRequest, stopping_at_once
 from utils.progress import progress_bar
 from utils.resume import agree_on_resume, first_whole, refuse_another
 from utils.run_folder import RunFolder
@@ -57,6 +57,8 @@ class Run:
         self, args: argparse.Namespace, device: torch.device, folder: RunFolder, network: SegmentationNet
     ) -> None:
         self.args, self.device, self.folder, self.architecture = args, device, folder, network.config
+        # Now: the work tree may move on while this runs.
+        self.commit = commit()
         resume_files = folder.resume_files(args.resume)
         folder.refuse_another_run(resume_files, args.overwrite)
         self.sizes = sizes_of_step(args, METHODS[args.method].target_transform)
@@ -83,7 +85,7 @@ class Run:
         self.iteration, self.between_steps_due, self.meter = 0, False, Meter()
         self.selection = Selection(args.selection, args.dataset, args.val_dataset)
         if checkpoint is not None:
-            self.restore(checkpoint, resume_file)
+            notices += self.restore(checkpoint, resume_file)
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
         folder.open(vars(args), resume_file, checkpoint)
         if checkpoint is None:
@@ -102,15 +104,15 @@ class Run:
 
     @property
     def progress(self) -> Progress:
+        """How far the run is, for the method."""
         epoch = self.iteration // self.loaders.steps_per_epoch
         return Progress(self.iteration, self.args.max_iter, epoch)
 
-    def restore(self, checkpoint: dict[str, Any], path: Path) -> None:
-        """Go on exactly where the checkpoint of ``path`` was written."""
-        if checkpoint["steps_per_epoch"] != self.loaders.steps_per_epoch:
+    def restore(self, checkpoint: dict[str, Any], path: Path) -> list[str]:
+        """Go on exactly where the checkpoint of ``path`` was written; a line for each file that is lost."""
+        if checkpoint["training_pictures"] != self.loaders.digest:
             raise UserError(
-                f"{path}: of a run whose epochs had {checkpoint['steps_per_epoch']} steps, now they have "
-                f"{self.loaders.steps_per_epoch}; bring back the training pictures it had, or use --snapshot"
+                f"{path}: of a run with other training pictures; bring back those it had, or use --snapshot"
             )
         load_state(self.method, checkpoint["model"], path)
         self.step.load_state_dict(checkpoint, path)
@@ -119,22 +121,25 @@ class Run:
         self.iteration = checkpoint["iteration"]
         self.between_steps_due = checkpoint["between_steps_due"]
         # A run that goes on in another folder, or from the checkpoint before the last, may have no such file.
-        best = {name: self.folder.weights(name) for name in self.selection.best}
-        saved = [
-            name
-            for name, file in best.items()
-            if self.folder.holds(path)
-            and file.exists()
-            and name in checkpoint["best"]
-            and load_checkpoint(file)["iteration"] == checkpoint["best"][name]["iteration"]
-        ]
+        saved, lost = [], []
+        for name, best in checkpoint["best"].items():
+            file = self.folder.weights(name)
+            if self.folder.holds(path) and file.exists():
+                try:
+                    if load_checkpoint(file)["iteration"] == best["iteration"]:
+                        saved.append(name)
+                except DamagedCheckpoint as damage:
+                    lost.append(f"warning: {damage}; weights of the evaluations to come take its place")
         self.selection.resume(checkpoint["best"], saved)
+        return lost
 
     def save(self, weights: str, between_steps_due: bool = False) -> None:
         """Write everything a resume or ``infer.py`` needs, called ``weights``; one process does.
 
         ``between_steps_due``: what is due after this iteration has not been done.
         """
+        self.step.finite.check()
+        self.name_bad_samples()
         if distributed.is_main():
             content = {
                 "network": self.architecture,
@@ -144,13 +149,13 @@ class Run:
                 "iteration": self.iteration,
                 "between_steps_due": between_steps_due,
                 "sizes_of_step": self.sizes,
-                "steps_per_epoch": self.loaders.steps_per_epoch,
+                "training_pictures": self.loaders.digest,
                 "best": {name: vars(best) for name, best in self.selection.best.items()},
                 "meter": self.meter.state_dict(),
                 "bad_samples": self.loaders.bad_samples.state_dict(),
                 "log_bytes": self.folder.log_bytes,
                 "arguments": self.folder.plain(vars(self.args)),
-                "commit": commit(),
+                "commit": self.commit,
                 "selection": self.selection.rule_of(weights),
             }
             previous = self.folder.previous if weights == LAST else None
@@ -216,6 +221,7 @@ class Run:
                 self.draw(f"crops/{domain}", crop_pictures(changed_views(batch), self.method.views, palette))
         self.method.train()
         self.method.before_training(end / steps_per_epoch)
+        self.meter.restart_clock()
         if self.between_steps_due:
             self.between_steps()
         bar = progress_bar(total=end, initial=self.iteration, unit="step")
@@ -232,14 +238,11 @@ class Run:
                 # An evaluation may take longer than is left: it comes after the resume.
                 if stop.agreed():
                     bar.close()
-                    self.name_bad_samples()
                     self.share_buffers()
                     self.save(LAST, between_steps_due=True)
                     return False
                 with self.meter.paused():
                     self.between_steps()
-        self.name_bad_samples()
-        self.step.finite.check()
         bar.close()
         return True
 
@@ -313,7 +316,7 @@ class Run:
             }
             for name in scores
         }
-        self.folder.log(f"{self.domains.protocol_words}, commit {commit()}")
+        self.folder.log(f"{self.domains.protocol_words}, commit {self.commit}")
         words = {name: f"{h['selection']}, iteration {h['iteration']}" for name, h in how.items()}
         self.folder.log(domain_table(scores, words))
         if distributed.is_main():
@@ -341,13 +344,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.wt_layer = network.config["wt_layer"]
     exp = args.exp or f"{args.method}-{network.config['backbone']}"
     with RunFolder(args.ckpt, args.date, exp, args.tb_path) as folder:
-        run = Run(args, device, folder, network)
-        with StopRequest() as stop:
-            finished = run.train(stop)
-        if finished:
-            run.report()
-        else:
-            folder.log(f"stopped by {stop.reason} at iteration {run.iteration}; go on with --resume auto")
+        try:
+            with stopping_at_once("before the first step; start again"):
+                run = Run(args, device, folder, network)
+            with StopRequest() as stop:
+                finished = run.train(stop)
+            if finished:
+                with stopping_at_once("while scoring the finished run; --resume auto scores it again"):
+                    run.report()
+            else:
+                folder.log(f"stopped by {stop.reason} at iteration {run.iteration}; go on with --resume auto")
+        except Stopped as stopped:
+            # The other processes may be anywhere: nothing is exchanged with them any more.
+            print(stopped, flush=True)
+            return 0
     distributed.shutdown()
     return 0
 

@@ -86,7 +86,7 @@ class BadSamples:
         return batch
 
     def state_dict(self) -> dict[str, list[str]]:
-        """What :meth:`load_state_dict` needs, after :meth:`news`."""
+        """What :meth:`load_state_dict` needs; right after :meth:`news`, so that none stays unnamed."""
         return {"known": list(self._known)}
 
     def load_state_dict(self, state: dict[str, list[str]]) -> None:

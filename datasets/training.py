@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -73,6 +75,10 @@ class TrainingLoaders:
     ``views``, ``color_jitter``, ``domains`` and ``target_transform`` are what the method declares (see
     ``methods.base.Method``); with a target among ``domains``, ``--target_dataset`` is opened without labels.
 
+    Attributes:
+        steps_per_epoch: iterations of an epoch of the source domains.
+        digest: of the names of all training pictures.
+
     Raises:
         UserError: naming the setting, folder or file that is wrong.
     """
@@ -131,6 +137,7 @@ class TrainingLoaders:
         self.steps_per_epoch = len(self.sampler) // args.accumulate
         self.batches_per_epoch = self.steps_per_epoch * args.accumulate
         self.parts = len(sources) if args.step_per_domain else 1
+        self.digest = digest_of_names(sources + targets)
         self.loader = training_loader(Sources(sources, args.max_bad_samples), self.sampler, workers)
 
     def _draws_of_epoch(self, source: SegmentationSet, args: argparse.Namespace) -> EpochDraws:
@@ -196,6 +203,12 @@ class TrainingLoaders:
             dataset = Sources([opened], self.bad_samples.limit)
             loader = share_loader(dataset, draws, self.data.workers, rank, processes)
             yield self.bad_samples.watched(loader)
+
+
+def digest_of_names(opened: Sequence[SegmentationSet]) -> str:
+    """A digest of which pictures these data sets have, in their order, wherever they lie."""
+    names = [[dataset.spec.name, *(pair.name for pair in dataset.pairs)] for dataset in opened]
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def sizes_of_step(args: argparse.Namespace, target_transform: str | None) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,11 +14,11 @@ from utils.errors import UserError
 class FiniteSteps:
     """Takes an optimiser's steps, but leaves out those whose loss or gradients are not finite.
 
-    Such a step changes neither weights nor the optimiser's state nor any layer's running statistics. Under
+    Such a step changes neither weights nor the optimiser's state nor any of the method's buffers. Under
     fp16 it also halves the scale of the loss (dynamic loss scaling: Micikevicius et al., ICLR 2018). With a
     fused optimiser nothing here waits for the device: the counts stay on it until :meth:`check`.
 
-    ``limit``: how many in a row end the run.
+    ``limit``: how many in a row end the run, at the next :meth:`check`.
     """
 
     def __init__(
@@ -35,19 +34,21 @@ class FiniteSteps:
         self.scaler = torch.amp.GradScaler(device.type, **({} if fp16 else {"init_scale": 1.0}))
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
-        self._names: deque[Sequence[str]] = deque(maxlen=limit)
-        norms = [m for m in method.modules() if getattr(m, "running_mean", None) is not None]
-        self._statistics = [buffer for module in norms for buffer in module.buffers(recurse=False)]
+        # After which of its steps there were too many; -1 as long as there never were.
+        self._reached = torch.full((), -1, dtype=torch.int64, device=device)
+        self._names: list[list[str]] = []
+        self._taken = 0
+        self._buffers = list(method.buffers())
         self._before: list[Tensor] = []
 
     def begin(self) -> None:
         """Called before the first forward of a step."""
-        self._before = [buffer.clone() for buffer in self._statistics]
+        self._before = [buffer.clone() for buffer in self._buffers]
         self._names.append([])
 
     def backward(self, loss: Tensor, names: Sequence[str]) -> None:
         """Add the gradients of a batch's ``loss``, a scalar; ``names`` are those of its pictures."""
-        self._names[-1] = [*self._names[-1], *names]
+        self._names[-1] += names
         # A loss may be infinite where its gradients are not.
         honest = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
         self.scaler.scale(loss * honest).backward()
@@ -62,21 +63,29 @@ class FiniteSteps:
         bad = ~norm.isfinite()
         self.skipped += bad
         self.in_a_row = (self.in_a_row + 1) * bad
-        for buffer, before in zip(self._statistics, self._before, strict=True):
+        self._taken += 1
+        first = (self._reached < 0) & (self.in_a_row >= self.limit)
+        self._reached = torch.where(first, self._taken, self._reached)
+        for buffer, before in zip(self._buffers, self._before, strict=True):
             buffer.copy_(torch.where(bad, before, buffer))
 
     def check(self) -> int:
         """How many steps were left out so far.
 
         Raises:
-            UserError: the last ``limit`` ones all were; it names the pictures of the last batches.
+            UserError: ``limit`` in a row were; it names the pictures of their batches, as far as this process
+                has taken these steps itself.
         """
-        if self.in_a_row >= self.limit:
-            pictures = ", ".join(name for names in self._names for name in names)
+        if (reached := int(self._reached)) >= 0:
+            end = len(self._names) - (self._taken - reached)
+            steps = self._names[max(0, end - self.limit) : end]
+            pictures = ", ".join(name for names in steps for name in names)
             raise UserError(
                 f"--max_bad_steps {self.limit}: as many steps in a row had a loss or gradients that are not "
                 f"finite; lower --lr, or look at their pictures: {pictures}"
             )
+        # Those before could only be the first of too many.
+        del self._names[: -self.limit]
         return int(self.skipped)
 
     def state_dict(self) -> dict[str, Any]:

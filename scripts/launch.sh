@@ -27,7 +27,7 @@ if [ "${NODES:-1}" -gt 1 ]; then
 else
     rendezvous=(--standalone)
 fi
-if [ "$processes" -gt 1 ] || [ "${NODES:-1}" -gt 1 ]; then
+if [ "$processes" -gt 1 ] || [ "${NODES:-1}" -gt 1 ] || [ "${RESTARTS:-0}" -gt 0 ]; then
     # Restarted processes must not meet in the store of the dead ones: they would wait for those for ever.
     export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
     exec "$PYTHON" -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node="$processes" \

@@ -96,6 +96,32 @@ def test_resuming_a_finished_run_only_scores_it(isw_run: Path, toycity: Path) ->
     assert differing(before["model"], load_checkpoint(isw_run / "last.pth")["model"]) == []
 
 
+@pytest.mark.reliability("A damaged best.pth ends no run: the evaluations to come make another")
+def test_damaged_best_weights_are_made_anew(toycity: Path, tmp_path: Path) -> None:
+    arguments, folder = train_arguments(toycity, tmp_path), tmp_path / "default" / "tiny"
+    with dying_at(4):
+        train.main(arguments)
+    best = folder / "best.pth"
+    best.write_bytes(best.read_bytes()[:1000])
+    assert train.main([*arguments, "--resume", "auto"]) == 0
+    assert f"warning: {best}: damaged" in (folder / "log.txt").read_text()
+    assert load_checkpoint(best)["iteration"] == 6
+
+
+@pytest.mark.reliability("A run does not go on with other training pictures than it had")
+def test_resume_with_other_pictures_is_refused(toycity: Path, tmp_path: Path) -> None:
+    own = tmp_path / "city"
+    shutil.copytree(toycity, own)
+    arguments = train_arguments(own, tmp_path)
+    with dying_at(2):
+        train.main(arguments)
+    for kind in ("images", "labels"):
+        picture = next((own / "gtav" / kind / "train").rglob("*.png"))
+        picture.rename(picture.with_name("renamed.png"))
+    with pytest.raises(UserError, match=r"last\.pth: of a run with other training pictures; bring back"):
+        train.main([*arguments, "--resume", "auto"])
+
+
 def test_workers_do_not_change_a_run(toycity: Path, tmp_path: Path) -> None:
     losses = []
     for workers in ("0", "2"):

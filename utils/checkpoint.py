@@ -11,7 +11,7 @@ optimizer         state dict of the optimiser
 finite            how many steps were left out, and the scale of the loss under fp16 (``methods.guard``)
 iteration         optimiser steps done; the learning rate, the epoch and the place in it follow from it
 sizes_of_step     pictures that make one iteration; they have to stay the same, and so do the
-steps_per_epoch   steps of an epoch
+training_pictures a digest of the names of all training pictures
 between_steps_due whether the evaluation and so on of that iteration is still to come
 best              best source-val mIoU so far, and its iteration
 meter             the means of the log line that is under way
@@ -53,7 +53,8 @@ PARTS_OF_A_RUN: dict[str, type] = {
     **dict.fromkeys(
         ("optimizer", "finite", "meter", "bad_samples", "sizes_of_step", "best", "arguments"), Mapping
     ),
-    **dict.fromkeys(("iteration", "steps_per_epoch", "between_steps_due", "log_bytes"), int),
+    **dict.fromkeys(("iteration", "between_steps_due", "log_bytes"), int),
+    "training_pictures": str,
 }
 """What a checkpoint of a run holds beside the network's, and of which type."""
 # A score in the family's files is a numpy scalar: what rebuilds one, under numpy 1's and 2's names, and its
@@ -123,9 +124,11 @@ def read_file(path: Path | str) -> Any:
         ) from None
     except Exception as error:  # On damaged files the reader raises nearly anything.
         reason = f"{type(error).__name__} {error}".split("\n")[0].partition(". ")[0]
+        if was_written_so(path):
+            raise UserError(f"{path}: whole, but could not be read ({reason}); start again") from None
         raise DamagedCheckpoint(f"{path}: damaged or not a checkpoint ({reason}); use another file") from None
     if is_own(content):
-        if not is_whole(path):
+        if not was_written_so(path):
             raise DamagedCheckpoint(
                 f"{path}: damaged, its bytes are not those that were written; use another file"
             )
@@ -134,6 +137,18 @@ def read_file(path: Path | str) -> Any:
         if wrong:
             raise UserError(f"{path}: damaged, its entry {wrong[0]} is no tensor; use another file")
     return content
+
+
+def was_written_so(path: Path) -> bool:
+    """Whether the file is one of ours with the bytes that were written.
+
+    Raises:
+        UserError: it cannot be read, which says nothing of its bytes: a disk or network may fail for a while.
+    """
+    try:
+        return is_whole(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); start again when it can") from None
 
 
 def check_parts(content: Mapping[str, Any], parts: Mapping[str, type], path: Path | str) -> None:

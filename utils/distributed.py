@@ -54,7 +54,6 @@ def setup(local_rank: int | None = None) -> torch.device:
         UserError: the launcher started more processes on this machine than it has GPUs, or would start them
             again after a failure in a way that lets them wait for each other for ever.
     """
-    refuse_stale_stores()
     local = int(os.environ.get("LOCAL_RANK", local_rank if local_rank is not None else 0))
     gpus = torch.cuda.device_count()
     processes = int(os.environ.get("WORLD_SIZE", 1))
@@ -66,6 +65,7 @@ def setup(local_rank: int | None = None) -> torch.device:
     else:
         keep_freed_memory()
     if processes > 1 and not is_distributed():
+        refuse_stale_stores()
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
             timeout=datetime.timedelta(minutes=TIMEOUT_MINUTES),
@@ -86,7 +86,8 @@ def refuse_stale_stores() -> None:
     """End where torchrun may start processes again and would give them the store of those before.
 
     torchrun keeps one key-value store over all restarts. Processes that are started again read there the
-    addresses of the dead ones and wait for them (seen with torch 2.15; pytorch issue 135712).
+    addresses of the dead ones and wait for them (seen with torch 2.15; pytorch issue 135712). Its "static"
+    rendezvous, the one it takes unasked, always does; the others do unless a variable forbids it.
 
     Raises:
         UserError: it would.
@@ -95,7 +96,8 @@ def refuse_stale_stores() -> None:
     if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         raise UserError(
             f"--max_restarts {restarts}: processes that torchrun starts again would wait for the dead ones; "
-            f"put TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before torchrun, or start with scripts/launch.sh"
+            "start with scripts/launch.sh and RESTARTS, or set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 and give "
+            "torchrun --standalone, or with several machines --rdzv_backend=c10d --rdzv_endpoint=HOST:PORT"
         )
 
 

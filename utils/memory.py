@@ -8,6 +8,8 @@ import platform
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
+CHOICES = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
+"""Variables by which glibc's users say when memory is given back."""
 
 
 def keep_freed_memory() -> bool:
@@ -17,9 +19,13 @@ def keep_freed_memory() -> bool:
     one with zeros, page by page, at its first use. A network on a CPU frees and takes such maps all the time:
     a training step is 14 % slower for it (docs/benchmarks.md). The process stays as large as it was at its
     peak, and somewhat larger than that, since blocks of different sizes leave gaps. A choice that the
-    environment makes (``MALLOC_...`` or a preloaded allocator) is left alone, and so is another C library.
+    environment makes is left alone, and so is another C library or a preloaded allocator.
     """
-    chosen = os.environ.get("LD_PRELOAD") or any(name.startswith("MALLOC_") for name in os.environ)
+    chosen = (
+        any(name in os.environ for name in CHOICES)
+        or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
+        or "malloc" in os.environ.get("LD_PRELOAD", "")
+    )
     if chosen or platform.libc_ver()[0] != "glibc":
         return False
     library = ctypes.CDLL(None)

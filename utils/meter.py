@@ -33,19 +33,19 @@ class Meter:
             self.counts[name] = self.counts.get(name, 0) + finite * share
 
     def state_dict(self) -> dict[str, Any]:
-        """What :meth:`load_state_dict` needs; times are not kept."""
+        """What :meth:`load_state_dict` needs; times, and the steps that they took, are not kept."""
         sums = {"losses": self.losses, "counts": self.counts}
-        on_cpu = {
-            kind: {name: value.cpu() for name, value in values.items()} for kind, values in sums.items()
-        }
-        return {**on_cpu, "steps": self.steps}
+        return {kind: {name: value.cpu() for name, value in values.items()} for kind, values in sums.items()}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Go on with the means of another meter, on ``device``."""
         self.losses, self.counts = (
             {name: value.to(device) for name, value in state[kind].items()} for kind in ("losses", "counts")
         )
-        self.steps = state["steps"]
+
+    def restart_clock(self) -> None:
+        """Leave out the time until now: nothing was trained."""
+        self.start = time.perf_counter()
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import torch
@@ -13,6 +16,37 @@ from utils.distributed import is_distributed
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 """SIGTERM from torchrun, kill and most schedulers; SIGUSR1 from SLURM's ``--signal=USR1@120``."""
+
+
+class Stopped(Exception):
+    """A program was asked to end where there was nothing to save; its text says so."""
+
+
+@contextmanager
+def stopping_at_once(while_doing: str) -> Iterator[None]:
+    """In the block one of :data:`SIGNALS` raises :class:`Stopped`, with the words ``while_doing``."""
+    owner = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        # The loader's processes inherit this; they end with their owner.
+        if os.getpid() == owner:
+            raise Stopped(f"stopped by {signal.Signals(number).name} {while_doing}")
+
+    with handled(stop):
+        yield
+
+
+@contextmanager
+def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have ``handler`` called for the block's :data:`SIGNALS`, if this is the thread that gets them."""
+    # Python hands signals to its main thread alone.
+    listens = threading.current_thread() is threading.main_thread()
+    previous = {number: signal.signal(number, handler) for number in SIGNALS if listens}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 class StopRequest:
@@ -25,9 +59,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        # Python hands signals to its main thread alone.
-        listens = threading.current_thread() is threading.main_thread()
-        self._previous = {number: signal.signal(number, self._received) for number in SIGNALS if listens}
+        self._handling = handled(self._received)
         self._group = dist.new_group(backend="gloo") if is_distributed() else None
         self._pending: tuple[dist.Work, torch.Tensor] | None = None
 
@@ -60,6 +92,7 @@ class StopRequest:
         return self.signal.name if self.signal else "a signal to another process"
 
     def __enter__(self) -> StopRequest:
+        self._handling.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -68,5 +101,4 @@ class StopRequest:
         """
         if kind is None:
             self._finish()
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self._handling.__exit__(None, None, None)

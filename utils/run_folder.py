@@ -33,11 +33,13 @@ class RunFolder:
         check_inside(exp, "--exp")
         self.path = Path(ckpt) / date / exp
         self.last, self.previous = self.weights("last"), self.weights("previous")
+        self.damaged = self.weights("damaged")
         self.log_file = self.path / "log.txt"
         self.results_file = self.path / "results.json"
         self._board_path = Path(tb_path or ckpt) / date / exp
         self._board: SummaryWriter | None = None
         self._lock: TextIO | None = None
+        self._found: list[tuple[str, int]] = []
 
     def weights(self, name: str) -> Path:
         """The checkpoint called ``name`` (see ``utils.selection``)."""
@@ -58,6 +60,7 @@ class RunFolder:
     def refuse_another_run(self, resume_files: Sequence[Path], overwrite: bool) -> None:
         """Raise a UserError if the folder cannot be written, or holds another run than the one to resume."""
         own = any(map(self.holds, resume_files))
+        self._found = self._checkpoints()
         check_writable(self.last, "--ckpt")
         check_writable(self._board_path / "events", "--tb_path")
         if (self.last.exists() or self.previous.exists()) and not (own or overwrite):
@@ -83,6 +86,10 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._take_lock()
+            if self._checkpoints() != self._found:
+                raise UserError(
+                    f"{self.path}: another process trained here since this one started; start again"
+                )
             if resume is None or file is None or not self.holds(file):
                 self._remove_run()
             else:
@@ -90,6 +97,8 @@ class RunFolder:
                     os.truncate(self.log_file, resume["log_bytes"])
                 if file.name == self.previous.name:
                     # In the place of the damaged one, which must not become the one before the next.
+                    if self.last.exists():
+                        self.last.replace(self.damaged)
                     keep(self.previous, self.last)
             write_json(self.path / "args.json", self.plain(arguments))
             self._board = SummaryWriter(
@@ -103,8 +112,21 @@ class RunFolder:
     def _remove_run(self) -> None:
         events = self._board_path.glob("events.out.tfevents.*")
         selected = self.path.glob("best*.pth")
-        for old in (self.last, self.previous, *selected, self.log_file, self.results_file, *events):
+        for old in (
+            self.last,
+            self.previous,
+            self.damaged,
+            *selected,
+            self.log_file,
+            self.results_file,
+            *events,
+        ):
             old.unlink(missing_ok=True)
+
+    def _checkpoints(self) -> list[tuple[str, int]]:
+        """The run's checkpoints that are there, and when each was written, in nanoseconds."""
+        files = [self.last, self.previous, *self.path.glob("best*.pth")]
+        return sorted((file.name, file.stat().st_mtime_ns) for file in files if file.exists())
 
     def _take_lock(self) -> None:
         """Keep other processes from training here for as long as this one lives."""

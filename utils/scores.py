@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import subprocess
@@ -123,9 +124,10 @@ def write_json(path: Path, content: Any) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
+@functools.cache
 def commit() -> str:
-    """The code's git commit, ``+changes`` appended when the work tree differs; ``unknown`` outside a
-    checkout.
+    """The code's git commit when this was first called; ``+changes`` appended when the work tree differs;
+    ``unknown`` outside a checkout.
     """
     folder = Path(__file__).resolve().parent
 

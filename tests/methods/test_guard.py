@@ -79,6 +79,29 @@ def test_too_many_in_a_row_end_the_run_and_name_the_pictures() -> None:
         finite.check()
 
 
+def test_too_many_are_noticed_though_good_steps_follow() -> None:
+    """The counts are looked at with the log line, some time later."""
+    model, finite = make(limit=2)
+    steps = (("a.png", 1.0), ("b.png", torch.nan), ("c.png", torch.nan), ("d.png", torch.nan), ("e.png", 1.0))
+    for name, factor in steps:
+        step(model, finite, factor, name)
+    with pytest.raises(UserError, match=r"--max_bad_steps 2: .*pictures: b.png, c.png$"):
+        finite.check()
+
+
+def test_what_a_method_remembers_is_restored() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1))
+    model.register_buffer("prior", torch.ones(4))
+    finite = FiniteSteps(model, torch.optim.SGD(model.parameters(), 0.1), torch.device("cpu"), False, 3)
+    for factor, expected in ((torch.nan, 1.0), (1.0, 2.0)):
+        finite.optimizer.zero_grad()
+        finite.begin()
+        model.prior += factor
+        finite.backward(model(torch.ones(1, 3, 4, 4)).mean() * factor, ["a.png"])
+        finite.step()
+        assert (model.prior == expected).all()
+
+
 @pytest.mark.parametrize("adam", [False, True])
 def test_a_first_step_that_is_left_out_leaves_nothing_behind(adam: bool) -> None:
     """A fused optimiser makes its state before it looks whether to take the step."""

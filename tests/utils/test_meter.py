@@ -23,3 +23,16 @@ def test_shares_of_a_step_add_up_and_a_resumed_meter_goes_on() -> None:
     again.add({"main": torch.tensor(2.0)}, share=0.5)
     again.steps += 1
     assert again.read(1)["loss/main"] == pytest.approx(3.0)
+
+
+def test_speed_is_that_of_the_steps_since_a_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 110.0])
+    monkeypatch.setattr("utils.meter.time.perf_counter", lambda: next(clock))
+    meter, again = Meter(start=0.0), Meter()
+    meter.add({"main": torch.tensor(4.0)})
+    meter.steps = 99
+    again.load_state_dict(meter.state_dict(), torch.device("cpu"))
+    again.restart_clock()
+    again.add({"main": torch.tensor(2.0)})
+    again.steps += 1
+    assert again.read(pictures_per_step=2)["images/s"] == pytest.approx(0.2)

@@ -1,10 +1,11 @@
 """A run goes on from the newest whole checkpoint, the same for all processes, of a run like itself."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
-from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from utils.errors import UserError
 from utils.resume import agree_on_resume, first_whole, refuse_another
 
@@ -55,6 +56,21 @@ def test_processes_that_found_different_checkpoints_end(monkeypatch: pytest.Monk
         agree_on_resume(Path("last.pth"), {"iteration": 3})
 
 
+@pytest.mark.parametrize("moment", ["torch.load", "utils.checkpoint.is_whole"])
+def test_a_file_that_cannot_be_read_for_a_while_is_not_taken_for_damaged(
+    moment: str, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(moment, fail)
+    with pytest.raises(
+        UserError, match=rf"{files[0]}: .*could not be read|{files[0]}: cannot be read"
+    ) as error:
+        first_whole(files)
+    assert not isinstance(error.value, DamagedCheckpoint)
+
+
 def test_another_run_is_refused() -> None:
     checkpoint = {
         "optimizer": {},
@@ -63,7 +79,7 @@ def test_another_run_is_refused() -> None:
         "between_steps_due": False,
         "log_bytes": 0,
         "iteration": 3,
-        "steps_per_epoch": 2,
+        "training_pictures": "digest",
         "best": {},
         "bad_samples": {},
         "sizes_of_step": SIZES,

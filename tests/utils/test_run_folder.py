@@ -26,6 +26,7 @@ def test_a_run_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
     again.open({}, folder.last, saved)
     assert folder.log_file.read_text() == "first\n"
     again.close()
+    again.refuse_another_run([], overwrite=True)
     again.open({})
     assert not folder.last.exists()
     assert not folder.log_file.exists()
@@ -39,6 +40,7 @@ def test_a_run_from_elsewhere_takes_nothing_of_the_one_it_replaces(tmp_path: Pat
         for path in (old.last, old.previous, old.weights("best")):
             path.write_text("old weights")
     new, elsewhere = RunFolder(str(tmp_path), "0101", "mine"), tmp_path / "other" / "last.pth"
+    new.refuse_another_run([elsewhere], overwrite=True)
     with new:
         new.open({}, elsewhere, {"log_bytes": 3, "iteration": 3})
     assert not any(path.exists() for path in (new.last, new.previous, new.weights("best"), new.log_file))
@@ -50,9 +52,23 @@ def test_the_checkpoint_before_replaces_the_damaged_one_at_once(tmp_path: Path) 
         folder.open({})
     folder.last.write_text("damaged")
     folder.previous.write_text("whole")
+    folder.refuse_another_run([folder.previous], overwrite=False)
     with folder:
         folder.open({}, folder.previous, {"log_bytes": 0, "iteration": 3})
     assert (folder.last.read_text(), folder.previous.read_text()) == ("whole", "whole")
+    assert folder.damaged.read_text() == "damaged"
+
+
+def test_a_run_that_came_in_between_is_left_alone(tmp_path: Path) -> None:
+    """Between the look into the folder and its lock lie minutes of set-up."""
+    early, other = (RunFolder(str(tmp_path), "0101", "mine") for _ in range(2))
+    early.refuse_another_run([], overwrite=False)
+    with other:
+        other.open({})
+        other.last.write_text("weights")
+    with early, pytest.raises(UserError, match="another process trained here since"):
+        early.open({})
+    assert other.last.read_text() == "weights"
 
 
 def test_resume_names(tmp_path: Path) -> None:

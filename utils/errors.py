@@ -57,8 +57,8 @@ def run_program(
             raise
         reason = str(error).strip().splitlines()[0]
         print(
-            f"error: another process of this run was lost ({reason}); look at its message, then start "
-            "again with --resume auto",
+            "error: another process of this run was lost; look at its message, then start again with "
+            f"--resume auto ({reason})",
             file=sys.stderr,
         )
         code = 1

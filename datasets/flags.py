@@ -95,6 +95,12 @@ def add_division_arguments(group: argparse._ActionsContainer) -> None:
     )
 
 
+def division_flags(args: argparse.Namespace) -> list[str]:
+    """Where data is and how it is divided, as it was given: the words for another program."""
+    given = {name: vars(args)[name] for name in ("data_root", "cv", "gtav_split") if vars(args)[name]}
+    return [word for name, value in given.items() for word in (f"--{name}", str(value))]
+
+
 def check_boosted_classes(args: argparse.Namespace) -> None:
     """Raise a UserError for classes that cannot be boosted; the train ids become a list of numbers."""
     args.coarse_boost_classes = train_ids("--coarse_boost_classes", args.coarse_boost_classes)

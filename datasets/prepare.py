@@ -1,7 +1,8 @@
 """Copy data sets once into a form that is faster to train from: ``python -m datasets.prepare``.
 
 Labels become train ids, pictures are not compressed, or as JPEG, and resized once if asked for; the originals
-stay as they are. Then ``train.py --prepared DIR``. Killed half way it goes on where it was.
+stay as they are. Then ``train.py --prepared DIR``. Killed half way it goes on where it was. Copies of other
+pictures, as another ``--cv`` or ``--gtav_split`` has them, stay beside the new ones.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,10 +26,12 @@ from datasets.prepared import SETTINGS_FILE, Settings, copy_of, folder_of, read_
 from datasets.roots import resolve_root
 from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write
+from utils.lock import lock_folder
 from utils.progress import progress_bar
 
-# What this program makes, and what it leaves when it is killed.
-_OURS = re.compile(r".*\.[0-9a-f]{16}\.(ppm|jpg|png)$|\.writing-")
+# A copy, by the name of its pair, and what is left of one when this program is killed.
+_COPY = re.compile(r"(.*)\.[0-9a-f]{16}\.(ppm|jpg|png)")
+_HALF_WRITTEN = ".writing-*"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,6 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=int,
         help="resize pictures and labels to this height, which training counts as scale 1 (default: as is)",
     )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="remove the split's copies made with another --quality or --height, and those of other pictures",
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one per core")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
@@ -66,7 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.dataset:
         spec = divided_spec(name, options.cv, options.gtav_split)
         root = resolve_root(spec, options.data_root, DATASET_ROOTS)
-        copies = prepare(spec, options.split, root, options.output, settings, options.processes)
+        copies = prepare(
+            spec, options.split, root, options.output, settings, options.processes, options.overwrite
+        )
         size = sum(path.stat().st_size for copy in copies for path in (copy.image, copy.label))
         done = f"{len(copies)} pictures and labels in {options.output}, {size / 1e9:.2f} GB"
         print(f"{spec.name} {options.split}: {done}", flush=True)
@@ -83,44 +93,85 @@ def check_options(options: argparse.Namespace) -> None:
 
 
 def prepare(
-    spec: DatasetSpec, split: str, root: Path, output: Path, settings: Settings, processes: int = 1
+    spec: DatasetSpec,
+    split: str,
+    root: Path,
+    output: Path,
+    settings: Settings,
+    processes: int = 1,
+    overwrite: bool = False,
 ) -> list[Pair]:
     """Make what is missing of the copies of one split, remove those out of date, and return all.
 
+    Copies of other pictures, as another division of the data set has them, stay unless ``overwrite``.
+
     Raises:
-        UserError: naming the setting, folder or file that is wrong.
+        UserError: naming the setting, folder or file that is wrong; or copies with other settings are there,
+            without ``overwrite``, or another process is making some.
     """
     pairs = list_pairs(spec, split, root)
     check_sizes(pairs)
     folder = folder_of(output, spec, split)
     if read_settings(folder) is None and any(folder.glob("[!.]*")):
         raise UserError(f"--output {output}: {folder} holds other files; name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    busy = f"--output {output}: another process is preparing {spec.name} {split} there; wait for it"
+    with lock_folder(folder, busy):
+        note_settings(folder, settings, overwrite)
+        copies = [copy_of(pair, folder, settings, spec.coding) for pair in pairs]
+        remove_others(folder, copies, overwrite)
+        write = partial(write_copy, settings=settings, coding=spec.coding)
+        in_processes(write, pairs, copies, processes, f"{spec.name} {split}")
+    return copies
+
+
+def note_settings(folder: Path, settings: Settings, overwrite: bool) -> None:
+    """Write down how the copies in ``folder`` are made.
+
+    Raises:
+        UserError: it holds copies with other settings, without ``overwrite``.
+    """
+    there = read_settings(folder)
+    if there is not None and there != settings and not overwrite:
+        made = " ".join(there.flags) or "neither --quality nor --height"
+        raise UserError(
+            f"{folder}: holds copies made with {made}; make these alike, replace them with --overwrite, or "
+            "name another --output"
+        )
     with atomic_write(folder / SETTINGS_FILE) as temporary:
         temporary.write_text(json.dumps(dataclasses.asdict(settings)))
-    copies = [copy_of(pair, folder, settings, spec.coding) for pair in pairs]
-    remove_others(folder, copies)
-    work = partial(_write, settings=settings, spec=spec)
+
+
+def in_processes(
+    write: Callable[[Pair, Pair], None],
+    pairs: Sequence[Pair],
+    copies: Sequence[Pair],
+    processes: int,
+    title: str,
+) -> None:
+    """Call ``write`` with every pair and its copy, in ``processes`` processes."""
     with ProcessPoolExecutor(processes) as executor:
         try:
-            done = executor.map(work, pairs, copies, chunksize=4)
-            for _ in progress_bar(done, total=len(pairs), desc=f"{spec.name} {split}", unit="picture"):
+            done = executor.map(write, pairs, copies, chunksize=4)
+            for _ in progress_bar(done, total=len(pairs), desc=title, unit="picture"):
                 pass
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
             raise
-    return copies
 
 
-def _write(pair: Pair, copy: Pair, settings: Settings, spec: DatasetSpec) -> None:
-    write_copy(pair, copy, settings, spec.coding)
-
-
-def remove_others(folder: Path, copies: Iterable[Pair]) -> None:
-    """Remove what this program made in ``folder`` but for ``copies``."""
+def remove_others(folder: Path, copies: Sequence[Pair], every: bool) -> None:
+    """Remove from ``folder`` what is half written, and the copies of the same pictures that are none of
+    ``copies``: those are out of date; with ``every``, also those of other pictures.
+    """
     wanted = {path for copy in copies for path in (copy.image, copy.label)}
-    for part in ("pictures", "labels"):
-        for path in list((folder / part).rglob("*")):
-            if path not in wanted and _OURS.match(path.name) and path.is_file():
+    names = {copy.name for copy in copies}
+    for part in (folder / "pictures", folder / "labels"):
+        for path in list(part.rglob(_HALF_WRITTEN)):
+            path.unlink()
+        for path in [path for path in part.rglob("*") if path not in wanted and path.is_file()]:
+            copy = _COPY.fullmatch(path.relative_to(part).as_posix())
+            if copy and (every or copy[1] in names):
                 path.unlink()
 
 

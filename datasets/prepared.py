@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,7 +29,7 @@ from utils.files import atomic_write
 
 SETTINGS_FILE = "settings.json"
 
-PREPARE = "python -m datasets.prepare"
+PREPARE = ("python", "-m", "datasets.prepare")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class Settings:
     def suffix(self) -> Literal[".ppm", ".jpg"]:
         """Of the pictures' files."""
         return ".ppm" if self.quality is None else ".jpg"
+
+    @property
+    def flags(self) -> list[str]:
+        """Of the program that makes the copies; none for lossless ones as large as the originals."""
+        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        return [word for name, value in given.items() for word in (f"--{name}", str(value))]
 
 
 def folder_of(directory: Path, spec: DatasetSpec, split: str) -> Path:
@@ -100,16 +108,19 @@ def read_settings(folder: Path) -> Settings | None:
         raise UserError(f"{folder / SETTINGS_FILE}: cannot be read ({error}); remove {folder}") from error
 
 
-def prepared(dataset: SegmentationSet, directory: Path) -> SegmentationSet:
+def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = ()) -> SegmentationSet:
     """``dataset`` with the copies in ``directory`` in place of its pictures and labels.
+
+    ``flags`` say where the originals are and how they are divided, for the command that an error names.
 
     Raises:
         UserError: a copy is missing or out of date.
     """
     spec, split = dataset.spec, dataset.split
     folder = folder_of(directory, spec, split)
-    command = f"{PREPARE} --dataset {spec.name} --split {split} --output {directory}"
     settings = read_settings(folder)
+    what = ("--dataset", spec.name, "--split", split, "--output", str(directory))
+    command = shlex.join([*PREPARE, *what, *(settings.flags if settings else []), *flags])
     if settings is None:
         raise UserError(f"--prepared {directory}: holds no {spec.name} {split}; run {command}")
     copies = [copy_of(pair, folder, settings, spec.coding) for pair in dataset.pairs]
@@ -118,7 +129,7 @@ def prepared(dataset: SegmentationSet, directory: Path) -> SegmentationSet:
     if absent:
         raise UserError(
             f"--prepared {directory}: {len(absent)} of {len(copies)} pictures of {spec.name} {split} are not "
-            f"there or have changed since, the first is {absent[0]}; run {command} again"
+            f"there or have changed since, the first is {absent[0]}; run {command}"
         )
     result = dataset.with_pairs(split, copies)
     result.spec = dataclasses.replace(spec, coding=TRAIN_IDS)

@@ -13,6 +13,7 @@ from typing import Any
 from datasets.additional import additional_pictures
 from datasets.class_uniform import TileCentroids, epoch_draws, scan
 from datasets.domains import Domains, cache_folder
+from datasets.flags import division_flags
 from datasets.loaders import TrainingSampler, share_loader, training_loader
 from datasets.prepared import prepared
 from datasets.replacement import BadSamples
@@ -99,7 +100,8 @@ class TrainingLoaders:
         transform = training_transform(args, views, color_jitter)
         sources = [data.open(name, args.city_mode, transform, args.seed) for name in args.dataset]
         if args.prepared:
-            sources = [prepared(source, Path(args.prepared)) for source in sources]
+            flags = division_flags(args)
+            sources = [prepared(source, Path(args.prepared), flags) for source in sources]
         self.covariance_sets = [
             data.open(name, "train", CovarianceTransform(), args.seed, labelled=False)
             for name in args.covstat_val_dataset or args.dataset

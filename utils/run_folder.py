@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -18,6 +17,7 @@ from utils.checkpoint import keep
 from utils.distributed import barrier, is_main
 from utils.errors import UserError
 from utils.files import check_inside, check_writable
+from utils.lock import lock_folder
 from utils.progress import progress_bar
 from utils.scores import write_json
 
@@ -85,7 +85,8 @@ class RunFolder:
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._take_lock()
+            another = "another process is training here; wait for it, or name another --exp"
+            self._lock = lock_folder(self.path, f"{self.path}: {another}")
             if self._checkpoints() != self._found:
                 raise UserError(
                     f"{self.path}: another process trained here since this one started; start again"
@@ -127,22 +128,6 @@ class RunFolder:
         """The run's checkpoints that are there, and when each was written, in nanoseconds."""
         files = [self.last, self.previous, *self.path.glob("best*.pth")]
         return sorted((file.name, file.stat().st_mtime_ns) for file in files if file.exists())
-
-    def _take_lock(self) -> None:
-        """Keep other processes from training here for as long as this one lives."""
-        lock = (self.path / ".lock").open("a", encoding="utf-8")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise UserError(
-                f"{self.path}: another process is training here; wait for it, or name another --exp"
-            ) from None
-        except OSError as error:  # Some network file systems know no locks.
-            progress_bar.write(f"warning: {self.path}: cannot be locked ({error}); start no second run here")
-        # The loader's processes, copies of this one, may live a little longer: they must not hold the lock.
-        os.register_at_fork(after_in_child=lock.close)
-        self._lock = lock
 
     @property
     def log_bytes(self) -> int:

@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 
 from scripts.benchmark import centroids, data, inference, isw, losses, processes, step, validation
+from scripts.benchmark.ranges import check_least
 from scripts.benchmark.timing import Row, table
 from utils.distributed import single_device
-from utils.errors import Parser, UserError, run_program
+from utils.errors import Parser, run_program
 from utils.evaluation import AMP_TYPES
 from utils.files import check_writable
 from utils.scores import commit, write_json
@@ -33,18 +34,25 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] =
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the figures named on the command line, with all settings, and write them to ``--json``."""
     parser = Parser(prog="python -m scripts.benchmark", description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=(*BENCHMARKS, "all"), help="which figures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write them to this file, too")
     parser.add_argument("--repeats", type=int, default=3, help="calls whose median counts (default 3)")
     parser.add_argument("--backbone", default="resnet50", help="of the networks (default resnet50)")
     parser.add_argument("--pictures", type=int, default=2, help="pictures per batch (default 2)")
+    parser.add_argument(
+        "--gpu_pictures",
+        type=int,
+        default=16,
+        help="pictures per batch of the step with all fast flags, on a GPU (default 16)",
+    )
     parser.add_argument("--crop_size", type=int, default=768, help="side of a crop (default 768)")
     parser.add_argument(
         "--evaluation_size",
         type=int,
         nargs=2,
-        default=(1024, 2048),
+        default=[1024, 2048],
         metavar=("HEIGHT", "WIDTH"),
         help="of the pictures that inference and validation see (default 1024 2048)",
     )
@@ -54,9 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--channels_last", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(arguments)
-    for name, least in (("repeats", 1), ("pictures", 2)):
-        if getattr(args, name) < least:
-            raise UserError(f"--{name} {getattr(args, name)}: must be at least {least}")
+    check_least(args)
     if args.json:
         check_writable(args.json, "--json")
     torch.backends.cudnn.benchmark = True  # As train.py has it.
@@ -66,21 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     where = (
         torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
     )
-    work = f"{args.backbone}, {args.pictures} pictures of {args.crop_size} x {args.crop_size}"
-    print(f"{where}, torch {torch.__version__}, {work}, commit {commit()}")
+    machine = {"where": where, "torch": torch.__version__, "commit": commit()}
+    # Everything that a figure depends on, so that two files can be compared.
+    settings = {name: value for name, value in vars(args).items() if name not in ("json", "debug")}
+    print(", ".join(f"{name} {value}" for name, value in {**machine, **settings}.items()))
     print(table(rows))
     if args.json:
         figures = [{**dataclasses.asdict(row), "ratio": row.ratio} for row in rows]
-        write_json(
-            args.json,
-            {
-                "where": where,
-                "backbone": args.backbone,
-                "torch": torch.__version__,
-                "commit": commit(),
-                "rows": figures,
-            },
-        )
+        write_json(args.json, {**machine, "settings": settings, "rows": figures})
     return 0
 
 

@@ -20,6 +20,7 @@ from datasets.domains import Domains
 from datasets.toycity.__main__ import main as make_toycity
 from datasets.training import TrainingLoaders
 from scripts.benchmark.processes import TORCHRUN, seconds_of
+from scripts.benchmark.ranges import check_least
 from scripts.benchmark.step import batches, iteration, training_step
 from scripts.benchmark.timing import seconds
 from utils.distributed import single_device
@@ -30,6 +31,7 @@ from utils.scores import commit, text_table
 Curve = list[tuple[float, float]]
 LOADED_BATCHES = 30
 COUNTS = ("--train", "8", "--val", "1")
+LEAST = {"repeats": 1, "batch_sizes": 2, "crop_sizes": 32, "workers": 0, "processes": 1}
 
 
 def step_speed(args: argparse.Namespace, device: torch.device, pictures: int, crop: int) -> float:
@@ -109,6 +111,7 @@ def draw(found: dict[str, Curve], title: str, path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the curves of the sizes on the command line, and draw them to ``--output``."""
     parser = Parser(prog="python -m scripts.benchmark.curves", description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, metavar="FILE.png", help="draw them to this file")
     parser.add_argument("--backbone", default="resnet50", help="of the network (default resnet50)")
@@ -122,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=int, nargs="+", default=default, metavar="N")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(arguments)
+    check_least(args, LEAST)
     if args.output:
         check_writable(args.output, "--output")
     device = single_device()

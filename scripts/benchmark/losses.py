@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ import config
 from methods import METHODS, Method, Progress
 from network import create_network
 from network.head.coarse_layout import coarse_layout
-from scripts.benchmark.timing import Row, seconds
+from scripts.benchmark.timing import Row, seconds_in_turns
 
 START = Progress(iteration=0, max_iteration=1, epoch=0)
 BLOCK = 32
@@ -53,41 +55,43 @@ def step(method: Method, batch: dict[str, Tensor]) -> None:
 def blindnet_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """Every term by itself on fixed features, gradients down to the features, and all four together."""
     method, batch = build("blindnet", args, device), random_batch(args, device)
-    weights, method.weights = method.weights, {}
-    reference = seconds(lambda: step(method, batch), args.repeats)
+    weights = method.weights
     prepare = method.network.input_spec.prepare
     with torch.no_grad():
         key, query = (method.network(prepare(batch[view])).features for view in ("image", "image_jittered"))
     query = {name: value.requires_grad_(value.is_floating_point()) for name, value in query.items()}
-    measured = []
+
+    def two_views() -> None:
+        method.weights = {}
+        step(method, batch)
+
+    def cost(kept: Sequence[str]) -> None:
+        method.weights = {weight: weights[weight] for weight in kept}
+        losses = {**method.alignment(key, query), **method.contrast(key, query, batch["label"])}
+        sum(losses.values()).backward()
+        for value in query.values():
+            value.grad = None
+
     terms = {
         "covariance alignment": ("w1", "w2"),
         "CWCL": ("w3",),
         "SDCL": ("w4",),
         "all four": tuple(weights),
     }
-    for name, kept in terms.items():
-        method.weights = {weight: weights[weight] for weight in kept}
-
-        def cost() -> None:
-            losses = {**method.alignment(key, query), **method.contrast(key, query, batch["label"])}
-            sum(losses.values()).backward()
-            for value in query.values():
-                value.grad = None
-
-        target = 0.25 if name == "all four" else None
-        measured.append(
-            Row(f"BlindNet, {name}", seconds(cost, args.repeats), "two-view pass", reference, target)
-        )
-    return measured
+    functions = [two_views, *(partial(cost, kept) for kept in terms.values())]
+    reference, *costs = seconds_in_turns(functions, args.repeats)
+    return [
+        Row(f"BlindNet, {name}", each, "two-view pass", reference, 0.25 if name == "all four" else None)
+        for name, each in zip(terms, costs, strict=True)
+    ]
 
 
 def diia_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """The coarse layout of full-size logits beside a whole training step's forward and backward."""
     method, batch = build("diia", args, device), random_batch(args, device)
-    reference = seconds(lambda: step(method, batch), args.repeats)
     with torch.no_grad():
         prepared = method.network.input_spec.prepare(batch["image"])
         logits = method.network(prepared).features["coarse_logits"]
-    cost = seconds(lambda: coarse_layout(logits), args.repeats)
+    functions = [lambda: step(method, batch), lambda: coarse_layout(logits)]
+    reference, cost = seconds_in_turns(functions, args.repeats)
     return [Row("DIIA, coarse layout", cost, "training pass", reference, 0.02)]

@@ -9,41 +9,63 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shlex
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
 
 import torch
 
+from scripts.benchmark.ranges import check_least
 from scripts.benchmark.timing import Row, seconds
 from utils import distributed
 from utils.errors import Parser, UserError, run_program
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 ON_CPU = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+# torchrun tells what happened to its processes behind what they said themselves.
+_ERROR = re.compile(r"^(?:\[rank\d+\]: )?(?:error: |(?=[\w.]+(?:Error|Exception): ))(.+)$", re.MULTILINE)
 
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """A step of two processes against a step of one: at an efficiency of 1.7 of 2, two take 1.18 times as
-    long.
+    long. Started in turns, so that a busy machine slows both alike.
     """
-    one, two = (seconds_of(args, launcher) for launcher in ((), TORCHRUN))
+    once = argparse.Namespace(**{**vars(args), "repeats": 1})
+    turns = [[seconds_of(once, launcher) for launcher in ((), TORCHRUN)] for _ in range(args.repeats)]
+    one, two = (statistics.median(times) for times in zip(*turns, strict=True))
     name = f"DDP on 2 cores, {2 * one / two:.2f} times the pictures/s"
     return [Row(name, two, "one process on one core", one, 2 / 1.7)]
 
 
 def seconds_of(args: argparse.Namespace, launcher: Sequence[str]) -> float:
-    """Seconds of a step, measured in processes of their own."""
+    """Seconds of a step, measured in processes of their own.
+
+    Raises:
+        UserError: they failed, with what they said and the command that shows all of it.
+    """
     sizes = [f"--{name}={getattr(args, name)}" for name in ("backbone", "pictures", "crop_size", "repeats")]
     layout = "--channels_last" if args.channels_last else "--no-channels_last"
     command = [sys.executable, *launcher, "-m", __name__, *sizes, layout]
     done = subprocess.run(command, env={**os.environ, **ON_CPU}, capture_output=True, text=True)
     if done.returncode:
-        raise UserError(f"{' '.join(command)}: failed; start it by hand to see why")
+        by_hand = shlex.join(["env", *(f"{name}={value}" for name, value in ON_CPU.items()), *command])
+        raise UserError(
+            f"{reason(done.stderr) or f'exit code {done.returncode}'}; for all of it run {by_hand}"
+        )
     return float(done.stdout.split()[-1])
 
 
+def reason(stderr: str) -> str:
+    """What programs that failed said of it: a line ``error:`` or of an exception, or else the last of all."""
+    lines = stderr.strip().splitlines() or [""]
+    return (_ERROR.findall(stderr) or lines)[-1]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the seconds of a step of this process, or of the group of processes it is one of."""
     from scripts.benchmark.step import batches, iteration, training_step
 
     parser = Parser(prog="python -m scripts.benchmark.processes")
@@ -52,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, default in (("pictures", 2), ("crop_size", 768), ("repeats", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args(arguments)
+    check_least(args)
     device = distributed.setup()
     layout = ("--channels_last",) if args.channels_last else ()
     step = training_step("baseline", args, device, *layout)

@@ -18,15 +18,28 @@ from methods import METHODS, Progress
 from methods.step import TrainingStep
 from network import create_network
 from scripts.benchmark.losses import random_batch
-from scripts.benchmark.timing import Row, seconds, seconds_in_turns
+from scripts.benchmark.timing import Row, seconds_in_turns
 from utils.meter import Meter
 
 ISW_SITES = [0, 0, 2, 2, 2, 0, 0]
 # Behind the epoch that builds ISW's masks, so that they are used.
 LATER = Progress(iteration=100, max_iteration=40000, epoch=10)
 FAST = ("--amp", "bf16", "--channels_last", "--compile")
-# Dense bf16 and fp32 (TF32 off) multiply-adds x 2 per second, as the makers state them.
-PEAK_BF16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40": 181e12, "4090": 165e12}
+PEAK_BF16 = {
+    "NVIDIA H200": 989e12,
+    "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA A100-SXM4-40GB": 312e12,
+    "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA A100-PCIE-40GB": 312e12,
+    "NVIDIA A100 80GB PCIe": 312e12,
+    "NVIDIA L40S": 362e12,
+    "NVIDIA L40": 181e12,
+    "NVIDIA GeForce RTX 4090": 165e12,
+}
+"""Dense bf16 operations (multiply-adds x 2) per second, as the maker states them, by the name that PyTorch
+has for the card, not the chip alone: cards of one chip differ.
+"""
 
 
 def training_step(
@@ -138,22 +151,22 @@ def exact_float32() -> Iterator[None]:
 
 
 def fast_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """bf16, channels last, compiled and with a fused optimiser against fp32 eager, at the batch size asked
-    for, and how busy that keeps the GPU's matrix units.
+    """bf16, channels last, compiled and with a fused optimiser against fp32 eager, at the batch size of
+    ``--gpu_pictures``, and how busy that keeps the GPU's matrix units.
     """
-    source = batches(args)
-    with exact_float32():
-        plain = training_step("baseline", args, device)
-        slow = seconds(iteration(plain, source), args.repeats)
-        with FlopCounterMode(display=False) as counter:
-            iteration(plain, source)()
-        del plain
-    torch.cuda.empty_cache()
-    fast = seconds(iteration(training_step("baseline", args, device, *FAST), source), args.repeats)
-    measured = [Row("step, bf16 channels_last compiled", fast, "fp32 eager", slow, 1 / 3)]
+    sizes = argparse.Namespace(**{**vars(args), "pictures": args.gpu_pictures})
+    source = batches(sizes)
+    plain = iteration(training_step("baseline", sizes, device), source)
+    # Both at once hold little more than one: what is large is freed after each step.
+    fast = iteration(training_step("baseline", sizes, device, *FAST), source)
+    reference, cost = seconds_in_turns([exact_float32()(plain), fast], args.repeats)
+    with FlopCounterMode(display=False) as counter:
+        plain()
+    operations = counter.get_total_flops()
+    words = f"{args.gpu_pictures} pictures, {operations / cost / 1e12:.3g} TFLOP/s"
+    measured = [Row(f"step, bf16 channels_last compiled, {words}", cost, "fp32 eager", reference, 1 / 3)]
     name = torch.cuda.get_device_name(device)
-    for model, peak in PEAK_BF16.items():
-        if model in name:
-            ideal = counter.get_total_flops() / peak
-            measured.append(Row("the same (ratio: 1 / utilisation)", fast, f"peak of {model}", ideal))
+    if name in PEAK_BF16:
+        ideal = operations / PEAK_BF16[name]
+        measured.append(Row("the same (ratio: 1 / utilisation)", cost, f"peak of {name}", ideal))
     return measured

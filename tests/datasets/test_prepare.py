@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ from datasets import prepare as program
 from datasets.catalog import spec
 from datasets.class_uniform import scan
 from datasets.domains import Domains
-from datasets.prepared import prepared
+from datasets.flags import division_flags
+from datasets.prepared import folder_of, prepared
 from datasets.segmentation import Draw, SegmentationSet
 from datasets.training import TrainingLoaders
 from transforms.pipeline import EvaluationTransform, TrainTransform
 from utils.errors import UserError
+from utils.lock import lock_folder
 
 
 @pytest.fixture
@@ -40,6 +43,11 @@ def run(root: Path, output: Path, *flags: str) -> None:
 
 def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def copies_in(output: Path) -> dict[Path, bytes]:
+    folder = folder_of(output, spec("gtav"), "train")
+    return {**contents(folder / "pictures"), **contents(folder / "labels")}
 
 
 def test_lossless_copies_make_the_same_samples_and_centroids(root: Path, tmp_path: Path) -> None:
@@ -108,15 +116,92 @@ def test_what_is_missing_or_changed_is_refused_until_prepared_again(root: Path, 
     run(root, copies)
     assert len(prepared(original(root), copies)) == 5
     # What is out of date is gone.
-    assert len(contents(copies)) == 2 * 5 + 1
+    assert len(copies_in(copies)) == 2 * 5
 
 
-def test_other_settings_replace_the_copies(root: Path, tmp_path: Path) -> None:
-    run(root, tmp_path / "copies")
-    lossless = prepared(original(root), tmp_path / "copies").pairs
-    run(root, tmp_path / "copies", "--quality", "80")
-    assert not any(copy.image.exists() for copy in lossless)
-    assert len(contents(tmp_path / "copies")) == 2 * 5 + 1
+def test_the_command_of_an_error_makes_only_what_is_stale_as_the_rest_is_made(
+    root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "my data").mkdir()
+    root = root.rename(tmp_path / "my data" / "gtav")
+    output = tmp_path / "small copies"
+    run(root, output, "--quality", "90", "--height", "24")
+    before = copies_in(output)
+    stale = original(root).pairs[1].image
+    os.utime(stale, ns=(0, 0))
+
+    args = config.parse_training_arguments(
+        config.training_parser(),
+        ["--dataset", "gtav", "--data_root", str(root.parent), "--prepared", str(output), "--num_workers=0"],
+    )
+    with pytest.raises(UserError, match="1 of 5") as error:
+        TrainingLoaders(Domains(args, {}, config.TOYCITY_ROOT), args, ("image",))
+    words = shlex.split(str(error.value).partition("; run ")[2])
+    assert words[:3] == ["python", "-m", "datasets.prepare"]
+    program.main(words[3:])
+
+    after = copies_in(output)
+    made, removed = set(after) - set(before), set(before) - set(after)
+    assert {path.suffix for path in made} == {".jpg", ".png"}
+    assert {path.name.partition(".")[0] for path in made | removed} == {"00001"}
+    assert len(after) == len(before)
+    assert all(after[path] == before[path] for path in after.keys() & before.keys())
+    assert len(prepared(original(root), output)) == 5
+
+
+def test_other_settings_replace_the_copies_only_when_asked(root: Path, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    run(root, copies, "--quality", "80")
+    jpegs = contents(copies)
+    with pytest.raises(UserError, match="made with --quality 80; .*--overwrite"):
+        run(root, copies)
+    assert contents(copies) == jpegs
+    run(root, copies, "--overwrite")
+    assert {path.suffix for path in copies_in(copies)} == {".ppm", ".png"}
+    assert len(copies_in(copies)) == 2 * 5
+    with pytest.raises(UserError, match="made with neither --quality nor --height"):
+        run(root, copies, "--height", "20")
+
+
+def test_copies_of_two_divisions_share_a_folder(write_gtav, random_labels, tmp_path: Path) -> None:
+    root = write_gtav(random_labels(4), tmp_path / "flat" / "gtav", split="")
+    lists = []
+    for number, (train_ids, val_ids) in enumerate([("00000 00001", "00002"), ("00001 00002", "00003")]):
+        lists.append(tmp_path / f"lists {number}")
+        lists[-1].mkdir()
+        for split, ids in (("train", train_ids), ("val", val_ids)):
+            (lists[-1] / f"gtav_{split}.txt").write_text("\n".join(ids.split()))
+    run(root, tmp_path / "copies", "--gtav_split", str(lists[0]))
+    first = copies_in(tmp_path / "copies")
+    run(root, tmp_path / "copies", "--gtav_split", str(lists[1]))
+    both = copies_in(tmp_path / "copies")
+    assert len(first) == 2 * 2
+    assert len(both) == 2 * 3
+    assert first.items() <= both.items()
+    run(root, tmp_path / "copies", "--gtav_split", str(lists[0]), "--overwrite")
+    assert copies_in(tmp_path / "copies") == first
+
+
+def test_the_command_of_an_error_divides_as_the_training(toycity: Path, tmp_path: Path) -> None:
+    args = train.parse_arguments(train_arguments(toycity, tmp_path, "--cv", "1"))
+    args.gtav_split = "my lists"
+    assert division_flags(args) == ["--data_root", str(toycity), "--cv", "1", "--gtav_split", "my lists"]
+
+
+def test_a_second_process_is_refused_and_removes_nothing(root: Path, tmp_path: Path) -> None:
+    copies = tmp_path / "copies"
+    run(root, copies)
+    folder = folder_of(copies, spec("gtav"), "train")
+    (folder / "pictures" / ".writing-now.ppm").write_bytes(b"P6")
+    before = contents(copies)
+    with (
+        lock_folder(folder, "of the test"),
+        pytest.raises(UserError, match="another process is preparing gtav train there"),
+    ):
+        run(root, copies, "--quality", "80", "--overwrite")
+    assert contents(copies) == before
+    run(root, copies, "--quality", "80", "--overwrite")
+    assert {path.suffix for path in copies_in(copies)} == {".jpg", ".png"}
 
 
 def test_a_killed_run_goes_on_where_it_was(

@@ -32,13 +32,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(
     item: pytest.Function, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Record that a test of reliability ran, and on how many examples as hypothesis counted them."""
+    """Record that a test of reliability ran, and on how many examples as hypothesis counted them.
+
+    One whose fixtures failed counts as well, as one that did not hold.
+    """
     from tests.reliability_tables import FAULT, PROPERTY
 
     report = yield
+    if report.when == "teardown":
+        # The test's own records, which the report of its call has told already.
+        report.user_properties = []
     recorded = {name for name, _ in report.user_properties}
     marker = item.get_closest_marker("reliability")
-    if marker and FAULT not in recorded and report.when == "call" and not report.skipped:
+    counts = report.failed or (report.when == "call" and not report.skipped)
+    if marker and counts and FAULT not in recorded:
         told = getattr(item, "hypothesis_statistics", "")
         examples = sum(map(int, re.findall(r"(\d+) (?:passing|failing)\b", told)))
         title = marker.args[0] if marker.args else item.module.__doc__.splitlines()[0].rstrip(".")
@@ -51,7 +58,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if file := config.getoption("--faults_report"):
         from tests.reliability_tables import write_tables
 
-        reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+        kinds = ("passed", "failed", "error")
+        reports = [report for kind in kinds for report in terminalreporter.stats.get(kind, ())]
         write_tables(Path(file), [each for report in reports for each in report.user_properties])
 
 

@@ -1,5 +1,7 @@
 """A run that is asked to end does so after the step, and goes on later as if nothing had been."""
 
+from __future__ import annotations
+
 import os
 import signal
 from pathlib import Path

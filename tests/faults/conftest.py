@@ -1,13 +1,15 @@
-"""The place of a row, with checkpoints that all rows share."""
+"""The place of a row, with checkpoints that all rows share; the record of a fault that is tried."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 import train
+from tests.faults.recording import Tried, recorder
 from tests.faults.table import Place
 from tests.inference import write_checkpoint
 from tests.programs import ISW, train_arguments
@@ -29,3 +31,9 @@ def checkpoints(toycity: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def place(tmp_path: Path, toycity: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     return Place(tmp_path, toycity, checkpoints)
+
+
+@pytest.fixture
+def tried(record_property: Callable[[str, object], None]) -> Tried:
+    """``with tried(category, what) as trial``: a block that records whether a fault was survived."""
+    return recorder(record_property)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
 
 import pytest
 
 from tests.faults.checkpoints import MARKER
 from tests.faults.judge import Ending, faults, run_apart, run_here
 from tests.faults.privileges import can_drop, without_privileges
+from tests.faults.recording import Trial, Tried
 from tests.faults.rows import ROWS
 from tests.faults.table import PROGRAMS, Place, Row
 
 pytestmark = pytest.mark.reliability
-
-Record = Callable[[str, object], None]
 
 # The first error of every program, of its command line where it reads no file.
 FIRST = {row.program: row for row in reversed(ROWS) if row.right is None and not row.slow}
@@ -26,40 +24,38 @@ def parameter(row: Row) -> object:
     return pytest.param(row, id=ascii(row.name)[1:-1], marks=[pytest.mark.faults] if row.slow else [])
 
 
-def record(row: Row, place: Place, ending: Ending, found: list[str], record_property: Record) -> None:
+def survives(row: Row, place: Place, ending: Ending, trial: Trial) -> None:
+    """Fail unless the program took its input well, and executed nothing that was in it."""
     seen = ending.said.strip().replace(str(place.root), "").replace(str(place.checkpoints), "")
-    seen = seen or "the right result"
-    record_property("fault", [row.category, row.name, not found, seen])
+    trial.seen = seen or "the right result"
+    assert not faults(row, place, ending)
+    assert not (place.root / MARKER).exists(), "code from a checkpoint was executed"
 
 
 @pytest.mark.parametrize("row", [parameter(row) for row in ROWS])
-def test_row(row: Row, place: Place, record_property: Record) -> None:
-    row.make(place)
-    words = row.command_line(place)
-    if row.unprivileged:
-        if not can_drop:
-            pytest.skip("root may read and write everything, and only Linux lets it give that up for a while")
-        ending = without_privileges(lambda: run_here(row.program, words))
-    else:
-        ending = run_here(row.program, words)
-    found = faults(row, place, ending)
-    record(row, place, ending, found, record_property)
-    assert not found
-    assert not (place.root / MARKER).exists(), "code from a checkpoint was executed"
+def test_row(row: Row, place: Place, tried: Tried) -> None:
+    if row.unprivileged and not can_drop:
+        pytest.skip("root may read and write everything, and only Linux lets it give that up for a while")
+    with tried(row.category, row.name) as trial:
+        row.make(place)
+        words = row.command_line(place)
+        if row.unprivileged:
+            ending = without_privileges(lambda: run_here(row.program, words))
+        else:
+            ending = run_here(row.program, words)
+        survives(row, place, ending, trial)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("row", [parameter(row) for row in ERRORS])
-def test_row_in_a_process_of_its_own(row: Row, place: Place, record_property: Record) -> None:
-    row.make(place)
-    words = row.command_line(place)
-    ending = run_apart(row.program, words)
-    found = faults(row, place, ending)
-    record(row, place, ending, found, record_property)
-    assert not found
-    debugged = run_apart(row.program, ["--debug", *words])
-    assert debugged.code == 1
-    assert "Traceback" in debugged.said
+def test_row_in_a_process_of_its_own(row: Row, place: Place, tried: Tried) -> None:
+    with tried(row.category, row.name) as trial:
+        row.make(place)
+        words = row.command_line(place)
+        survives(row, place, run_apart(row.program, words), trial)
+        debugged = run_apart(row.program, ["--debug", *words])
+        assert debugged.code == 1
+        assert "Traceback" in debugged.said
 
 
 @pytest.mark.parametrize("row", [parameter(row) for row in ERRORS])

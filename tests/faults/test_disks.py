@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,13 @@ from interruption import before_step, dying_at
 from programs import train_arguments
 
 import train
+from tests.faults.recording import Tried
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.sealed import is_whole
 
 pytestmark = pytest.mark.reliability
 
-Record = Callable[[str, object], None]
 DISKS = "disks"
 
 
@@ -33,33 +34,40 @@ def run(toycity: Path, tmp_path: Path) -> tuple[list[str], Path]:
     return [*arguments, "--resume", "auto"], tmp_path / "default" / "tiny"
 
 
+@contextmanager
+def no_file_larger_than(size: int, from_step: int) -> Iterator[None]:
+    """Within the block, no file can grow beyond ``size`` bytes once a run is at ``from_step``."""
+    old, ignore = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with before_step(from_step, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))):
+            yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, ignore)
+
+
 def test_a_full_disk_ends_the_run_and_leaves_its_checkpoints(
-    run: tuple[list[str], Path], record_property: Record
+    run: tuple[list[str], Path], tried: Tried
 ) -> None:
     arguments, folder = run
     before = load_checkpoint(folder / "last.pth")
     size = (folder / "last.pth").stat().st_size // 2
-    old, ignore = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
+    with tried(DISKS, "no space for a checkpoint") as trial:
         with (
-            before_step(3, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))),
+            no_file_larger_than(size, from_step=3),
             pytest.raises(UserError, match=r"last\.pth: cannot write the checkpoint .*free space") as error,
         ):
             train.main(arguments)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        signal.signal(signal.SIGXFSZ, ignore)
-    assert differing(before["model"], load_checkpoint(folder / "last.pth")["model"]) == []
-    assert not list(folder.glob(".writing-*"))
-    assert train.main(arguments) == 0
-    assert load_checkpoint(folder / "last.pth")["iteration"] == 6
-    said = str(error.value).replace(str(folder), "/run")
-    record_property("fault", [DISKS, "no space for a checkpoint", True, f"error: {said}"])
+        assert differing(before["model"], load_checkpoint(folder / "last.pth")["model"]) == []
+        assert not list(folder.glob(".writing-*"))
+        assert train.main(arguments) == 0
+        assert load_checkpoint(folder / "last.pth")["iteration"] == 6
+        trial.seen = f"error: {error.value}".replace(str(folder), "/run")
 
 
 @pytest.mark.parametrize("damage", ["a changed bit", "cut short", "empty", "deleted"])
 def test_the_checkpoint_before_takes_the_place_of_a_damaged_one(
-    damage: str, run: tuple[list[str], Path], toycity: Path, tmp_path: Path, record_property: Record
+    damage: str, run: tuple[list[str], Path], toycity: Path, tmp_path: Path, tried: Tried
 ) -> None:
     arguments, folder = run
     last = folder / "last.pth"
@@ -71,39 +79,41 @@ def test_the_checkpoint_before_takes_the_place_of_a_damaged_one(
         "empty": b"",
     }
     last.write_bytes(damaged[damage]) if damage in damaged else last.unlink()
-    assert train.main(arguments) == 0
-    log = (folder / "log.txt").read_text()
-    lines = [line for line in log.splitlines() if "going on from" in line]
-    assert len(lines) == (damage in damaged)
-    assert "previous.pth at iteration" in log
-    assert all(is_whole(folder / name) for name in ("last.pth", "previous.pth"))
-    assert train.main([*train_arguments(toycity, tmp_path / "whole")]) == 0
-    whole = load_checkpoint(tmp_path / "whole" / "default" / "tiny" / "last.pth")
-    resumed = load_checkpoint(last)
-    for part in ("model", "optimizer", "best"):
-        assert differing(whole[part], resumed[part]) == []
-    seen = (lines or ["resumed .../previous.pth at iteration 2"])[0].replace(str(folder), "/run")
-    record_property("fault", ["damaged last.pth", damage, True, seen])
+    with tried("damaged last.pth", damage) as trial:
+        assert train.main(arguments) == 0
+        log = (folder / "log.txt").read_text()
+        lines = [line for line in log.splitlines() if "going on from" in line]
+        assert len(lines) == (damage in damaged)
+        assert "previous.pth at iteration" in log
+        assert all(is_whole(folder / name) for name in ("last.pth", "previous.pth"))
+        assert train.main([*train_arguments(toycity, tmp_path / "whole")]) == 0
+        whole = load_checkpoint(tmp_path / "whole" / "default" / "tiny" / "last.pth")
+        resumed = load_checkpoint(last)
+        for part in ("model", "optimizer", "best"):
+            assert differing(whole[part], resumed[part]) == []
+        trial.seen = (lines or ["resumed .../previous.pth at iteration 2"])[0].replace(str(folder), "/run")
 
 
+@pytest.mark.parametrize("flags", ["--resume auto", "--overwrite"])
 def test_a_second_run_in_the_same_folder_is_refused(
-    run: tuple[list[str], Path], record_property: Record
+    flags: str, run: tuple[list[str], Path], tried: Tried
 ) -> None:
     arguments, folder = run
-    seen: list[str] = []
+    refused: list[str] = []
+
+    def state() -> list[tuple[str, int]]:
+        return sorted((path.name, path.stat().st_mtime_ns) for path in folder.iterdir())
 
     def second_run() -> None:
-        for flag in ("--resume", "--overwrite"):
-            words = arguments if flag == "--resume" else [*arguments[:-2], flag]
-            before = sorted((path.name, path.stat().st_mtime_ns) for path in folder.iterdir())
-            with pytest.raises(UserError, match="another process is training here") as error:
-                train.main(words)
-            assert before == sorted((path.name, path.stat().st_mtime_ns) for path in folder.iterdir())
-            seen.append(str(error.value).replace(str(folder), "/run"))
+        before = state()
+        with pytest.raises(UserError, match="another process is training here") as error:
+            train.main([*arguments[:-2], *flags.split()])
+        assert before == state()
+        refused.append(f"error: {error.value}")
 
-    with before_step(4, second_run):
-        assert train.main(arguments) == 0
-    assert len(seen) == 2
-    assert torch.isfinite(torch.tensor(load_checkpoint(folder / "last.pth")["best"]["best"]["miou"]))
-    for flag, said in zip(("--resume auto", "--overwrite"), seen, strict=True):
-        record_property("fault", [DISKS, f"a second run, {flag}, in the same folder", True, f"error: {said}"])
+    with tried(DISKS, f"a second run, {flags}, in the same folder") as trial:
+        with before_step(4, second_run):
+            assert train.main(arguments) == 0
+        assert len(refused) == 1
+        assert torch.isfinite(torch.tensor(load_checkpoint(folder / "last.pth")["best"]["best"]["miou"]))
+        trial.seen = refused[0].replace(str(folder), "/run")

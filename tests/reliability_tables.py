@@ -1,4 +1,4 @@
-"""The tables of docs/reliability.md, of what tests record about themselves (``--faults_report FILE``)."""
+"""The tables of docs/reliability.md, of what tests record about themselves (``--faults_report=FILE``)."""
 
 from __future__ import annotations
 

@@ -38,12 +38,15 @@ class FiniteSteps:
         self._reached = torch.full((), -1, dtype=torch.int64, device=device)
         self._names: list[list[str]] = []
         self._taken = 0
-        self._buffers = list(method.buffers())
+        of_dtype: dict[torch.dtype, list[Tensor]] = {}
+        for buffer in method.buffers():
+            of_dtype.setdefault(buffer.dtype, []).append(buffer)
+        self._buffers = list(of_dtype.values())
         self._before: list[Tensor] = []
 
     def begin(self) -> None:
         """Called before the first forward of a step."""
-        self._before = [buffer.clone() for buffer in self._buffers]
+        self._before = [_joined(buffers) for buffers in self._buffers]
         self._names.append([])
 
     def backward(self, loss: Tensor, names: Sequence[str]) -> None:
@@ -66,8 +69,10 @@ class FiniteSteps:
         self._taken += 1
         first = (self._reached < 0) & (self.in_a_row >= self.limit)
         self._reached = torch.where(first, self._taken, self._reached)
-        for buffer, before in zip(self._buffers, self._before, strict=True):
-            buffer.copy_(torch.where(bad, before, buffer))
+        for buffers, before in zip(self._buffers, self._before, strict=True):
+            kept = torch.where(bad, before, _joined(buffers)).split([buffer.numel() for buffer in buffers])
+            values = [part.view_as(buffer) for part, buffer in zip(kept, buffers, strict=True)]
+            torch._foreach_copy_(buffers, values)
 
     def check(self) -> int:
         """How many steps were left out so far.
@@ -99,3 +104,8 @@ class FiniteSteps:
         self.in_a_row.fill_(state["in_a_row"])
         if self.fp16 and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    """All values of tensors of one dtype in a row: a GPU takes a few kernels for it, not one per tensor."""
+    return torch.cat([tensor.flatten() for tensor in tensors])

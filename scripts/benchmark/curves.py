@@ -22,7 +22,7 @@ from datasets.training import TrainingLoaders
 from scripts.benchmark.processes import TORCHRUN, seconds_of
 from scripts.benchmark.ranges import check_least
 from scripts.benchmark.step import batches, iteration, training_step
-from scripts.benchmark.timing import seconds
+from scripts.benchmark.timing import one_core, seconds
 from utils.distributed import single_device
 from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
@@ -50,12 +50,13 @@ def loader_speed(args: argparse.Namespace, root: Path, workers: int) -> float:
     loaders = TrainingLoaders(data, flags, ("image",))
     source, epoch = loaders.batches(0), 0
     started = 0.0
-    for number in range(-4, LOADED_BATCHES):
-        if number == 0:
-            started = time.perf_counter()
-        while next(source, None) is None:
-            epoch += 1
-            source = loaders.batches(epoch)
+    with one_core():  # Without workers it is this process that loads.
+        for number in range(-4, LOADED_BATCHES):
+            if number == 0:
+                started = time.perf_counter()
+            while next(source, None) is None:
+                epoch += 1
+                source = loaders.batches(epoch)
     return 2 * LOADED_BATCHES / (time.perf_counter() - started)
 
 

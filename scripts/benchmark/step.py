@@ -163,10 +163,8 @@ def fast_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     with FlopCounterMode(display=False) as counter:
         plain()
     operations = counter.get_total_flops()
-    words = f"{args.gpu_pictures} pictures, {operations / cost / 1e12:.3g} TFLOP/s"
-    measured = [Row(f"step, bf16 channels_last compiled, {words}", cost, "fp32 eager", reference, 1 / 3)]
     name = torch.cuda.get_device_name(device)
-    if name in PEAK_BF16:
-        ideal = operations / PEAK_BF16[name]
-        measured.append(Row("the same (ratio: 1 / utilisation)", cost, f"peak of {name}", ideal))
-    return measured
+    peak = PEAK_BF16.get(name)
+    busy = f"{operations / cost / peak:.1%} of the peak" if peak else f"the peak of {name} is not known"
+    words = f"{args.gpu_pictures} pictures, {operations / cost / 1e12:.3g} TFLOP/s, {busy}"
+    return [Row(f"step, bf16 channels_last compiled, {words}", cost, "fp32 eager", reference, 1 / 3)]

@@ -35,7 +35,7 @@ from utils.errors import UserError, run_program
 from utils.evaluation import autocast, to_device
 from utils.family_flags import family_notices
 from utils.meter import Meter
-from utils.preemption import Stopped, StopRequest, stopping_at_once
+from utils.preemption import Stopped, StopRequest, leave_word, stopping_at_once
 from utils.progress import progress_bar
 from utils.resume import agree_on_resume, first_whole, refuse_another
 from utils.run_folder import RunFolder
@@ -244,7 +244,8 @@ class Run:
                 with self.meter.paused():
                     self.between_steps()
         bar.close()
-        return True
+        # What the scores need is saved: they come after the resume.
+        return not stop.agreed_at_once()
 
     def between_steps(self) -> None:
         """What is due after a step: the method's epoch end, an evaluation, a checkpoint."""
@@ -345,15 +346,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     exp = args.exp or f"{args.method}-{network.config['backbone']}"
     with RunFolder(args.ckpt, args.date, exp, args.tb_path) as folder:
         try:
-            with stopping_at_once("before the first step; start again"):
-                run = Run(args, device, folder, network)
             with StopRequest() as stop:
+                with stopping_at_once("before the first step; start again"):
+                    run = Run(args, device, folder, network)
                 finished = run.train(stop)
+                if not finished:
+                    how = f"stopped by {stop.reason} at iteration {run.iteration}"
+                    folder.log(f"{how}; go on with --resume auto")
+                    leave_word()
             if finished:
                 with stopping_at_once("while scoring the finished run; --resume auto scores it again"):
                     run.report()
-            else:
-                folder.log(f"stopped by {stop.reason} at iteration {run.iteration}; go on with --resume auto")
         except Stopped as stopped:
             # The other processes may be anywhere: nothing is exchanged with them any more.
             print(stopped, flush=True)

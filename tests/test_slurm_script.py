@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
+from programs import train_arguments
 
 pytestmark = pytest.mark.reliability
 
@@ -17,6 +21,11 @@ echo "srun $*" >> "$CALLS"
 echo "NODES=$NODES MASTER=$MASTER RUN_ID=$RUN_ID RESTARTS=$RESTARTS" >> "$CALLS"
 case $STEP in
 waits | busy) ;;
+real)
+    while [ "$1" != bash ]; do shift; done
+    echo "step $$" >> "$CALLS"
+    exec setsid "$@"
+    ;;
 *) exit "$STEP" ;;
 esac
 trap 'echo killed >> "$CALLS"; exit 1' TERM
@@ -26,7 +35,10 @@ for turn in {1..400}; do read -r -t 0.05 <> <(:); done
 """
 SCONTROL = """#!/usr/bin/env bash
 echo "scontrol $*" >> "$CALLS"
-[ "$1" != show ] || printf 'first\\nsecond\\n'
+case "$1 $2" in
+"show hostnames") printf 'first\\nsecond\\n' ;;
+"show job") echo "   JobState=${STATE:-RUNNING} Reason=None" ;;
+esac
 """
 
 
@@ -71,7 +83,7 @@ def test_a_job_that_is_asked_to_stop_saves_and_is_queued_again(project: Path, jo
     assert running.wait(60) == 0
     calls = Path(job["CALLS"]).read_text()
     assert "bash scripts/train_r50os16_gtav_isw.sh --resume auto\n" in calls
-    assert calls.endswith("saved\nscontrol requeue 12\n")
+    assert calls.endswith("saved\nscontrol show job 12\nscontrol requeue 12\n")
 
 
 def test_a_job_whose_step_takes_too_long_is_queued_again_all_the_same(
@@ -84,6 +96,44 @@ def test_a_job_whose_step_takes_too_long_is_queued_again_all_the_same(
     running.send_signal(signal.SIGUSR1)
     assert running.wait(60) == 0
     assert Path(job["CALLS"]).read_text().endswith("scontrol requeue 12\n")
+
+
+@pytest.mark.parametrize("state", ["CANCELLED", "COMPLETING"])
+def test_a_job_that_runs_no_more_is_left_as_it_is(project: Path, job: dict[str, str], state: str) -> None:
+    """Its user cancelled it, or SLURM has put it back into the queue already."""
+    running = submit(project, {**job, "STEP": "waits", "STATE": state}, "train.py")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "started\n"
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(60) == 0
+    assert "left as it is" in running.communicate()[0]
+    assert "requeue" not in Path(job["CALLS"]).read_text()
+
+
+@pytest.mark.slow
+def test_a_job_whose_processes_alone_are_asked_to_stop_is_queued_again(
+    project: Path, job: dict[str, str], toycity: Path, tmp_path: Path
+) -> None:
+    """At pre-emption SLURM sends SIGTERM to the step, and none to the script: torchrun's exit code is 1."""
+    arguments = train_arguments(toycity, tmp_path, "--max_iter", "1000", "--eval_every", "0")
+    one = {"SLURM_JOB_NUM_NODES": "1", "PROCESSES": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    log = tmp_path / "default" / "tiny" / "log.txt"
+    running = submit(
+        project, {**job, **one, "STEP": "real", "PYTHON": sys.executable}, "train.py", *arguments
+    )
+    pause = threading.Event()
+    while not (log.exists() and "iter 4" in log.read_text()):
+        assert running.poll() is None, running.communicate()[0]
+        pause.wait(0.05)
+    step = re.search(r"step (\d+)", Path(job["CALLS"]).read_text())
+    assert step is not None
+    os.killpg(int(step[1]), signal.SIGTERM)
+    output = running.communicate(timeout=300)[0]
+    assert running.returncode == 0, output
+    assert "SignalException" in output
+    assert "stopped by SIGTERM at iteration" in log.read_text()
+    assert Path(job["CALLS"]).read_text().endswith("scontrol requeue 12\n")
+    assert not list(project.glob(".stopped-*"))
 
 
 def test_it_says_how_to_be_started(project: Path, job: dict[str, str]) -> None:

@@ -13,7 +13,7 @@ from programs import ISW, train_arguments
 
 import train
 from utils.checkpoint import load_checkpoint
-from utils.preemption import SIGNALS
+from utils.preemption import SIGNALS, STOPPED_FILE
 
 pytestmark = pytest.mark.reliability
 
@@ -21,22 +21,64 @@ pytestmark = pytest.mark.reliability
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("iteration", [1, 2])
 def test_it_saves_and_ends_well(
-    number: signal.Signals, iteration: int, toycity: Path, tmp_path: Path
+    number: signal.Signals,
+    iteration: int,
+    toycity: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Asked in a step with nothing to do after it, and in one with an epoch's end and an evaluation."""
     handler = signal.getsignal(number)
+    word = tmp_path / "word"
+    monkeypatch.setenv(STOPPED_FILE, str(word))
     often = ["--save_every", "100", "--log_every", "2"]
     arguments = [train_arguments(toycity, tmp_path / name, *ISW, *often) for name in ("whole", "stopped")]
     assert train.main(arguments[0]) == 0
+    assert not word.exists()
     with before_step(iteration, lambda: os.kill(os.getpid(), number)):
         assert train.main(arguments[1]) == 0
     folders = [tmp_path / name / "default" / "tiny" for name in ("whole", "stopped")]
     assert load_checkpoint(folders[1] / "last.pth")["iteration"] == iteration + 1
     stopped = f"stopped by {number.name} at iteration {iteration + 1}; go on with --resume auto"
     assert stopped in (folders[1] / "log.txt").read_text()
+    assert word.exists()
     assert not (folders[1] / "results.json").exists()
     assert signal.getsignal(number) == handler
     assert train.main([*arguments[1], "--resume", "auto"]) == 0
     whole, resumed = (load_checkpoint(folder / "last.pth") for folder in folders)
     for part in ("model", "optimizer", "iteration", "best", "finite"):
         assert differing(whole[part], resumed[part]) == []
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_asked_in_the_last_evaluation_it_leaves_the_scores_to_the_resume(
+    resumed: bool, toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked there in a run that came to it step by step, or that has nothing else left to do."""
+    arguments, folder = train_arguments(toycity, tmp_path), tmp_path / "default" / "tiny"
+    scored: list[int] = []
+    select, report = train.Run.select, train.Run.report
+
+    def asked(run: train.Run) -> None:
+        select(run)
+        if run.iteration == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def counted(run: train.Run) -> None:
+        scored.append(run.iteration)
+        report(run)
+
+    if resumed:
+        with before_step(5, lambda: os.kill(os.getpid(), signal.SIGTERM)):
+            assert train.main(arguments) == 0
+        assert load_checkpoint(folder / "last.pth")["between_steps_due"]
+    monkeypatch.setattr(train.Run, "report", counted)
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Run, "select", asked)
+        assert train.main([*arguments, "--resume", "auto"]) == 0
+    assert scored == []
+    assert (folder / "log.txt").read_text().endswith("at iteration 6; go on with --resume auto\n")
+    assert load_checkpoint(folder / "best.pth")
+    assert train.main([*arguments, "--resume", "auto"]) == 0
+    assert scored == [6]
+    assert (folder / "results.json").exists()

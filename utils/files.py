@@ -26,6 +26,15 @@ def check_inside(name: str, flag: str) -> None:
 
 
 @contextmanager
+def writing(place: Path | str, remedy: str) -> Iterator[None]:
+    """In the block, what the operating system refuses is a UserError that names ``place`` and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{place}: cannot be written ({error.strerror or error}); {remedy}") from None
+
+
+@contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` (same suffix) that becomes ``path`` when the block ends well.
 

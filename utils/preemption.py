@@ -7,15 +7,21 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import torch
 import torch.distributed as dist
 
-from utils.distributed import is_distributed
+from utils.distributed import is_distributed, is_main
+from utils.files import writing
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 """SIGTERM from torchrun, kill and most schedulers; SIGUSR1 from SLURM's ``--signal=USR1@120``."""
+
+
+STOPPED_FILE = "STOPPED_FILE"
+"""The environment variable that names the file of :func:`leave_word`."""
 
 
 class Stopped(Exception):
@@ -34,6 +40,17 @@ def stopping_at_once(while_doing: str) -> Iterator[None]:
 
     with handled(stop):
         yield
+
+
+def leave_word() -> None:
+    """Make the file that :data:`STOPPED_FILE` names, if it does: all processes agreed to stop, and saved.
+
+    By its exit code a job's script cannot tell that from a failure: torchrun ends with 1 if it gets SIGTERM.
+    """
+    file = os.environ.get(STOPPED_FILE)
+    if file and is_main():
+        with writing(f"{STOPPED_FILE} {file}", "name another place"):
+            Path(file).touch()
 
 
 @contextmanager
@@ -60,7 +77,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self._handling = handled(self._received)
-        self._group = dist.new_group(backend="gloo") if is_distributed() else None
+        self._group: dist.ProcessGroup | None = None
         self._pending: tuple[dist.Work, torch.Tensor] | None = None
 
     def _received(self, number: int, frame: FrameType | None) -> None:
@@ -76,6 +93,10 @@ class StopRequest:
             work = dist.all_reduce(asked, dist.ReduceOp.MAX, group=self._group, async_op=True)
             self._pending = (work, asked)
         return stop
+
+    def agreed_at_once(self) -> bool:
+        """Whether to stop, with what came since the last step. Every process waits here for the others."""
+        return self.agreed() or self._finish()
 
     def _finish(self) -> bool:
         """The answer to the last question, if one is on its way."""
@@ -93,6 +114,8 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         self._handling.__enter__()
+        # After that: it takes the processes a moment, in which a signal may come.
+        self._group = dist.new_group(backend="gloo") if is_distributed() else None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

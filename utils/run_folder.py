@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
 from PIL import Image
-from tensorboardX import SummaryWriter
 
+from utils.board import EVENTS, Board
 from utils.checkpoint import keep
 from utils.distributed import barrier, is_main
 from utils.errors import UserError
-from utils.files import check_inside, check_writable
+from utils.files import check_inside, check_writable, writing
 from utils.lock import lock_folder
 from utils.progress import progress_bar
 from utils.scores import write_json
+from utils.sealed import is_whole
+
+_FREE_SPACE = "free space or choose another --ckpt"
 
 
 class RunFolder:
@@ -37,7 +38,7 @@ class RunFolder:
         self.log_file = self.path / "log.txt"
         self.results_file = self.path / "results.json"
         self._board_path = Path(tb_path or ckpt) / date / exp
-        self._board: SummaryWriter | None = None
+        self._board: Board | None = None
         self._lock: TextIO | None = None
         self._found: list[tuple[str, int]] = []
 
@@ -57,16 +58,30 @@ class RunFolder:
         """Whether ``file`` is of the run in this folder."""
         return file.resolve().parent == self.path.resolve()
 
+    def is_previous(self, file: Path) -> bool:
+        """Whether ``file`` is this run's checkpoint before the last."""
+        return self.holds(file) and file.name == self.previous.name
+
     def refuse_another_run(self, resume_files: Sequence[Path], overwrite: bool) -> None:
-        """Raise a UserError if the folder cannot be written, or holds another run than the one to resume."""
+        """Raise a UserError if the folder cannot be written, or without ``overwrite`` where something of an
+        older run would be lost: the run is another than the one to resume, or later steps were saved.
+        """
         own = any(map(self.holds, resume_files))
         self._found = self._checkpoints()
         check_writable(self.last, "--ckpt")
         check_writable(self._board_path / "events", "--tb_path")
-        if (self.last.exists() or self.previous.exists()) and not (own or overwrite):
+        results = (self.damaged, self.results_file)
+        if not (own or overwrite) and (self._found or any(path.exists() for path in results)):
+            going_on = "go on with --resume auto, " if self.resume_files("auto") else ""
             raise UserError(
-                f"{self.path}: holds a run already; go on with --resume auto, replace it with --overwrite, "
-                "or name another --exp"
+                f"{self.path}: holds a run already; {going_on}replace it with --overwrite, or name another "
+                "--exp"
+            )
+        back = len(resume_files) == 1 and self.is_previous(resume_files[0])
+        if back and self.last.exists() and not overwrite:
+            raise UserError(
+                f"--resume {resume_files[0]}: would replace {self.last}, which is newer; --resume auto goes "
+                "on from that one unless it is damaged; go back all the same with --overwrite"
             )
         barrier()
 
@@ -96,22 +111,20 @@ class RunFolder:
             else:
                 if self.log_file.exists() and self.log_file.stat().st_size > resume["log_bytes"]:
                     os.truncate(self.log_file, resume["log_bytes"])
-                if file.name == self.previous.name:
-                    # In the place of the damaged one, which must not become the one before the next.
-                    if self.last.exists():
+                if self.is_previous(file):
+                    # In the place of the last one, which must not become the one before the next.
+                    if self.last.exists() and not is_whole(self.last):
                         self.last.replace(self.damaged)
                     keep(self.previous, self.last)
             write_json(self.path / "args.json", self.plain(arguments))
-            self._board = SummaryWriter(
-                str(self._board_path), purge_step=None if resume is None else resume["iteration"] + 1
-            )
+            self._board = Board(self._board_path, None if resume is None else resume["iteration"] + 1)
         except OSError as error:
             raise UserError(
                 f"{self.path}: cannot write the run folder ({error}); choose another --ckpt"
             ) from None
 
     def _remove_run(self) -> None:
-        events = self._board_path.glob("events.out.tfevents.*")
+        events = self._board_path.glob(EVENTS)
         selected = self.path.glob("best*.pth")
         for old in (
             self.last,
@@ -135,11 +148,13 @@ class RunFolder:
         return self.log_file.stat().st_size if self.log_file.exists() else 0
 
     def close(self) -> None:
-        """Flush TensorBoard and let others use the folder."""
-        if self._board is not None:
-            self._board.close()
-        if self._lock is not None:
-            self._lock.close()
+        """End TensorBoard's file and let others use the folder."""
+        try:
+            if self._board is not None:
+                self._board.close()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
 
     def __enter__(self) -> RunFolder:
         return self
@@ -153,28 +168,26 @@ class RunFolder:
             return
         if echo:
             progress_bar.write(line)
-        with self.log_file.open("a", encoding="utf-8") as file:
+        with writing(self.log_file, _FREE_SPACE), self.log_file.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def picture(self, name: str, image: Image.Image) -> None:
         """Write a picture to ``name``, a path within the folder."""
         if is_main():
             path = self.path / name
-            path.parent.mkdir(exist_ok=True)
-            image.save(path)
+            with writing(path, _FREE_SPACE):
+                path.parent.mkdir(exist_ok=True)
+                image.save(path)
 
     def board_pictures(self, pictures: Mapping[str, Image.Image], iteration: int) -> None:
         """Add one RGB picture per name to TensorBoard."""
         if self._board is not None:
-            for name, picture in pictures.items():
-                self._board.add_image(name, np.asarray(picture), iteration, dataformats="HWC")
+            self._board.pictures(pictures, iteration)
 
     def scalars(self, values: Mapping[str, float], iteration: int) -> None:
         """Add one point per name to TensorBoard, but for values that are not finite."""
         if self._board is not None:
-            for name, value in values.items():
-                if math.isfinite(value):
-                    self._board.add_scalar(name, value, iteration)
+            self._board.scalars(values, iteration)
 
     @staticmethod
     def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:

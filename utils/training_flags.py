@@ -275,7 +275,11 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--resume", help="'auto' = go on from the run folder's last.pth if there is one, or a file"
     )
-    start.add_argument("--overwrite", action="store_true", help="replace a run that is in the run folder")
+    start.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace a run that is in the run folder; with its previous.pth for --resume, only its last.pth",
+    )
     start.add_argument(
         "--eval_every",
         type=int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ from interruption import before_step, dying_at
 from programs import train_arguments
 
 import train
+from tests.faults.judge import run_here
 from tests.faults.recording import Tried
+from utils.board import Board
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.sealed import is_whole
@@ -63,6 +66,34 @@ def test_a_full_disk_ends_the_run_and_leaves_its_checkpoints(
         assert train.main(arguments) == 0
         assert load_checkpoint(folder / "last.pth")["iteration"] == 6
         trial.seen = f"error: {error.value}".replace(str(folder), "/run")
+
+
+def test_a_full_disk_for_tensorboard_ends_the_run(toycity: Path, tmp_path: Path, tried: Tried) -> None:
+    """More values follow than any writer's queue would hold."""
+    arguments = train_arguments(toycity, tmp_path, "--save_every", "100", "--eval_every", "0")
+    with tried(DISKS, "no space for TensorBoard's events") as trial:
+        with no_file_larger_than(300, from_step=1):
+            ending = run_here("train.py", [*arguments, "--log_every", "1"])
+        assert ending.code == 1
+        place = f"--tb_path {tmp_path / 'default' / 'tiny'}"
+        said = rf"error: {place}: cannot be written \(File too large\); free space .*\n"
+        assert re.fullmatch(said, ending.said), ending.said
+        assert train.main([*arguments, "--resume", "auto"]) == 0
+        trial.seen = ending.said.strip().replace(str(tmp_path), "/run")
+
+
+def test_a_full_disk_for_the_log_ends_the_run(toycity: Path, tmp_path: Path, tried: Tried) -> None:
+    log = tmp_path / "default" / "tiny" / "log.txt"
+    arguments = train_arguments(toycity, tmp_path, "--save_every", "100", "--eval_every", "0")
+    with tried(DISKS, "no space for the log") as trial:
+        with pytest.MonkeyPatch.context() as patch, no_file_larger_than(100, from_step=1):
+            patch.setattr(Board, "scalars", lambda *_: None)
+            ending = run_here("train.py", arguments)
+        assert ending.code == 1
+        assert ending.said == (
+            f"error: {log}: cannot be written (File too large); free space or choose another --ckpt\n"
+        )
+        trial.seen = ending.said.strip().replace(str(tmp_path), "/run")
 
 
 @pytest.mark.parametrize("damage", ["a changed bit", "cut short", "empty", "deleted"])

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from utils.checkpoint import save_checkpoint
 from utils.errors import UserError, run_program
 from utils.run_folder import RunFolder
 
@@ -52,11 +53,43 @@ def test_the_checkpoint_before_replaces_the_damaged_one_at_once(tmp_path: Path) 
         folder.open({})
     folder.last.write_text("damaged")
     folder.previous.write_text("whole")
-    folder.refuse_another_run([folder.previous], overwrite=False)
+    folder.refuse_another_run([folder.last, folder.previous], overwrite=False)
     with folder:
         folder.open({}, folder.previous, {"log_bytes": 0, "iteration": 3})
     assert (folder.last.read_text(), folder.previous.read_text()) == ("whole", "whole")
     assert folder.damaged.read_text() == "damaged"
+
+
+@pytest.mark.parametrize("left", ["best.pth", "best_cityscapes.pth", "damaged.pth", "results.json"])
+def test_what_is_left_of_a_run_is_not_removed_unless_asked(tmp_path: Path, left: str) -> None:
+    folder = RunFolder(str(tmp_path), "0101", "mine")
+    folder.path.mkdir(parents=True)
+    (folder.path / left).write_text("of an older run")
+    for resume in (None, "auto", str(tmp_path / "other" / "last.pth")):
+        with pytest.raises(UserError, match=r"holds a run already; replace it with --overwrite, or name"):
+            folder.refuse_another_run(folder.resume_files(resume), overwrite=False)
+    folder.refuse_another_run([], overwrite=True)
+    with folder:
+        folder.open({})
+    assert not (folder.path / left).exists()
+
+
+def test_later_steps_are_not_replaced_by_earlier_ones_unless_asked(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path), "0101", "mine")
+    with folder:
+        folder.open({})
+    save_checkpoint(folder.last, {"network": {}, "model": {}})
+    folder.previous.write_text("earlier")
+    folder.damaged.write_text("of a disk that failed")
+    with pytest.raises(
+        UserError, match=r"--resume \S+previous\.pth: would replace \S+last\.pth, which is newer"
+    ):
+        folder.refuse_another_run([folder.previous], overwrite=False)
+    folder.refuse_another_run([folder.previous], overwrite=True)
+    with folder:
+        folder.open({}, folder.previous, {"log_bytes": 0, "iteration": 3})
+    assert folder.last.read_text() == "earlier"
+    assert folder.damaged.read_text() == "of a disk that failed"
 
 
 def test_a_run_that_came_in_between_is_left_alone(tmp_path: Path) -> None:

@@ -11,15 +11,19 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from datasets.catalog import spec
 from datasets.flags import (
     add_data_arguments,
     add_sample_arguments,
     check_boosted_classes,
     check_sample_arguments,
+    division_flags,
     train_ids,
 )
 from datasets.importance_weights import content_digest, read_importance_weights
 from datasets.labels import NETWORK_CLASS_SETS, NUM_CLASSES
+from datasets.prepared import differences
+from datasets.split_lists import divided_by, division_digest
 from methods import METHODS, Method, declared, flags_of_others
 from methods.restitution import RestitutionLoss
 from network.flags import add_network_arguments, add_network_training_arguments
@@ -78,8 +82,8 @@ FREE_ON_RESUME = {
     *"processes_per_group ckpt tb_path date exp resume overwrite snapshot resume_from pretrained".split(),
     *"backbone_weights partial_load selection eval_every save_every log_every".split(),
     *"dump_augmentation_images visualize_feature max_bad_steps max_bad_samples".split(),
-    # Its content, which is a setting of its own, may not.
-    "importance_weights",
+    # What is in them, which is a setting of its own, may not.
+    *"importance_weights prepared gtav_split".split(),
     *"sgd syncbn fp16 test_mode restore_optimizer jit_only".split(),
     *IGNORED,
 }
@@ -198,6 +202,21 @@ def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> 
     args.importance_weights_content = content_digest(read_importance_weights(file)) if file else None
 
 
+def note_contents(args: argparse.Namespace) -> None:
+    """What ``--gtav_split`` says and in what the copies in ``--prepared`` are not as the originals become
+    settings, ``gtav_split_content`` and ``prepared_content``.
+
+    Raises a UserError for lists that cannot be read, and where there are no copies.
+    """
+    lists = args.gtav_split
+    args.gtav_split_content = division_digest(divided_by(spec("gtav"), Path(lists))) if lists else None
+    args.prepared_content = None
+    if args.prepared:
+        specs = [spec(name) for name in args.dataset]
+        content = differences(Path(args.prepared), specs, args.city_mode, division_flags(args))
+        args.prepared_content = content or None
+
+
 def parse_training_arguments(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 ) -> argparse.Namespace:
@@ -242,6 +261,7 @@ def parse_training_arguments(
     check_loss_arguments(args)
     check_boosted_classes(args)
     check_sample_arguments(args)
+    note_contents(args)
     repeated = [name for name in args.dataset if args.dataset.count(name) > 1]
     if repeated:
         raise UserError(f"--dataset {' '.join(args.dataset)}: names {repeated[0]} more than once")

@@ -1,12 +1,17 @@
-"""The same function over many files at once, with a progress bar."""
+"""The same function over many files at once, in threads or processes, with a progress bar."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from utils.errors import UserError
 from utils.progress import progress_bar
 
 Item = TypeVar("Item")
@@ -33,3 +38,42 @@ def threaded_map(
         return list(results)
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def in_processes(
+    function: Callable[..., object], *items: Sequence[object], processes: int, description: str = ""
+) -> None:
+    """Call ``function`` with the first of each of ``items``, then the second, in ``processes`` processes.
+
+    None of them is at work any more when this returns or raises, and if this process is killed, they end.
+    The first exception in the order of ``items`` is raised.
+
+    Raises:
+        UserError: one of the processes was killed.
+    """
+    executor = ProcessPoolExecutor(processes, initializer=_begin_worker)
+    try:
+        done = executor.map(function, *items)
+        for _ in progress_bar(done, total=len(items[0]), desc=description, unit="picture"):
+            pass
+    except BrokenProcessPool:
+        raise UserError(
+            f"--processes {processes}: one of them was killed, perhaps for want of memory; start again with "
+            "fewer"
+        ) from None
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """What a process of :func:`in_processes` does first."""
+    # Ctrl-C reaches it too; the process that started it ends it when its file is whole.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

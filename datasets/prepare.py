@@ -12,8 +12,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,12 +21,12 @@ from datasets.catalog import CATALOG, DatasetSpec
 from datasets.domains import divided_spec
 from datasets.flags import add_division_arguments
 from datasets.pairing import Pair, check_sizes, list_pairs
+from datasets.parallel import in_processes
 from datasets.prepared import SETTINGS_FILE, Settings, copy_of, folder_of, read_settings, write_copy
 from datasets.roots import resolve_root
 from utils.errors import Parser, UserError, run_program
-from utils.files import atomic_write
+from utils.files import atomic_write, check_writable
 from utils.lock import lock_folder
-from utils.progress import progress_bar
 
 # A copy, by the name of its pair, and what is left of one when this program is killed.
 _COPY = re.compile(r"(.*)\.[0-9a-f]{16}\.(ppm|jpg|png)")
@@ -109,9 +108,10 @@ def prepare(
         UserError: naming the setting, folder or file that is wrong; or copies with other settings are there,
             without ``overwrite``, or another process is making some.
     """
+    folder = folder_of(output, spec, split)
+    check_writable(folder / SETTINGS_FILE, "--output")
     pairs = list_pairs(spec, split, root)
     check_sizes(pairs)
-    folder = folder_of(output, spec, split)
     if read_settings(folder) is None and any(folder.glob("[!.]*")):
         raise UserError(f"--output {output}: {folder} holds other files; name another folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def prepare(
         copies = [copy_of(pair, folder, settings, spec.coding) for pair in pairs]
         remove_others(folder, copies, overwrite)
         write = partial(write_copy, settings=settings, coding=spec.coding)
-        in_processes(write, pairs, copies, processes, f"{spec.name} {split}")
+        in_processes(write, pairs, copies, processes=processes, description=f"{spec.name} {split}")
     return copies
 
 
@@ -140,24 +140,6 @@ def note_settings(folder: Path, settings: Settings, overwrite: bool) -> None:
         )
     with atomic_write(folder / SETTINGS_FILE) as temporary:
         temporary.write_text(json.dumps(dataclasses.asdict(settings)))
-
-
-def in_processes(
-    write: Callable[[Pair, Pair], None],
-    pairs: Sequence[Pair],
-    copies: Sequence[Pair],
-    processes: int,
-    title: str,
-) -> None:
-    """Call ``write`` with every pair and its copy, in ``processes`` processes."""
-    with ProcessPoolExecutor(processes) as executor:
-        try:
-            done = executor.map(write, pairs, copies, chunksize=4)
-            for _ in progress_bar(done, total=len(pairs), desc=title, unit="picture"):
-                pass
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def remove_others(folder: Path, copies: Sequence[Pair], every: bool) -> None:

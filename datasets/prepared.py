@@ -108,6 +108,28 @@ def read_settings(folder: Path) -> Settings | None:
         raise UserError(f"{folder / SETTINGS_FILE}: cannot be read ({error}); remove {folder}") from error
 
 
+def present_settings(directory: Path, spec: DatasetSpec, split: str, flags: Sequence[str] = ()) -> Settings:
+    """What the copies of a split in ``directory`` are made with; ``flags`` as for :func:`prepared`.
+
+    Raises:
+        UserError: there are none.
+    """
+    settings = read_settings(folder_of(directory, spec, split))
+    if settings is None:
+        command = _command(directory, spec, split, flags)
+        raise UserError(f"--prepared {directory}: holds no {spec.name} {split}; run {command}")
+    return settings
+
+
+def differences(directory: Path, specs: Sequence[DatasetSpec], split: str, flags: Sequence[str] = ()) -> str:
+    """In what the copies in ``directory`` differ from the originals: empty if in nothing, wherever they lie.
+
+    ``flags`` as for :func:`prepared`. Raises a :class:`UserError` where there are none.
+    """
+    made = {spec.name: present_settings(directory, spec, split, flags).flags for spec in specs}
+    return ", ".join(f"{name} {' '.join(flags)}" for name, flags in made.items() if flags)
+
+
 def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = ()) -> SegmentationSet:
     """``dataset`` with the copies in ``directory`` in place of its pictures and labels.
 
@@ -118,15 +140,12 @@ def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = (
     """
     spec, split = dataset.spec, dataset.split
     folder = folder_of(directory, spec, split)
-    settings = read_settings(folder)
-    what = ("--dataset", spec.name, "--split", split, "--output", str(directory))
-    command = shlex.join([*PREPARE, *what, *(settings.flags if settings else []), *flags])
-    if settings is None:
-        raise UserError(f"--prepared {directory}: holds no {spec.name} {split}; run {command}")
+    settings = present_settings(directory, spec, split, flags)
     copies = [copy_of(pair, folder, settings, spec.coding) for pair in dataset.pairs]
     present = set(folder.rglob("*"))
     absent = [copy.name for copy in copies if not {copy.image, copy.label} <= present]
     if absent:
+        command = _command(directory, spec, split, [*settings.flags, *flags])
         raise UserError(
             f"--prepared {directory}: {len(absent)} of {len(copies)} pictures of {spec.name} {split} are not "
             f"there or have changed since, the first is {absent[0]}; run {command}"
@@ -134,3 +153,9 @@ def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = (
     result = dataset.with_pairs(split, copies)
     result.spec = dataclasses.replace(spec, coding=TRAIN_IDS)
     return result
+
+
+def _command(directory: Path, spec: DatasetSpec, split: str, flags: Sequence[str]) -> str:
+    """The command line that makes copies."""
+    what = ("--dataset", spec.name, "--split", split, "--output", str(directory))
+    return shlex.join([*PREPARE, *what, *flags])

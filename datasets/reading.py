@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from datasets.labels import IGNORE_LABEL, LabelCoding, LabelValueError, palette_coding
+from datasets.png import decode_png
 from utils.errors import UserError
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -61,9 +62,7 @@ def _plain_pixels(image: Image.Image, path: Path, rows: range | None) -> np.ndar
         codec, _, offset, rawmode = image.tile[0]
         image.tile = [(codec, (0, 0, image.width, rows.stop), offset, rawmode)]
     else:
-        pixels = cv2.imdecode(
-            np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        )
+        pixels = decode_png(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
         if pixels is not None:
             return pixels
     # Also where OpenCV fails: Pillow says why.
@@ -129,10 +128,9 @@ def _file(path: Path) -> Path:
 
 def _first_channel(path: Path) -> np.ndarray:
     """The first (red) channel at the file's own depth, which Pillow would cut to its high byte."""
-    content = np.fromfile(path, dtype=np.uint8)
-    pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    pixels = decode_png(path, cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise ValueError("not a whole picture file")
+        raise ValueError("not a whole PNG file")
     return pixels if pixels.ndim == 2 else pixels[..., 2]  # OpenCV's order is blue, green, red
 
 

@@ -8,6 +8,7 @@ would be another score.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _REPLACEMENT = 7
 
 NOTICES = "unreadable"
-"""What a sample says of the pictures whose place it took: one line each, none (an empty text) as a rule."""
+"""What a sample says of the pictures whose place it took, as JSON: of each, by its name, one line."""
 
 
 def readable_sample(dataset: SegmentationSet, draw: Draw, limit: int) -> dict[str, torch.Tensor | str | int]:
@@ -36,17 +37,19 @@ def readable_sample(dataset: SegmentationSet, draw: Draw, limit: int) -> dict[st
     Raises:
         UserError: ``limit`` further pictures cannot be read either, or there are no further ones.
     """
-    notices: list[str] = []
+    notices: dict[str, str] = {}
     for instead in itertools.islice(_draws(dataset, draw), limit + 1):
         try:
-            return {**dataset[instead], NOTICES: "\n".join(notices)}
+            return {**dataset[instead], NOTICES: json.dumps(notices)}
         except UserError as error:
-            notices.append(str(error))
+            # Not by what the error says: of one file that depends on how many rows a draw needs.
+            notices[f"{dataset.spec.name} {dataset.pair(instead.index).name}"] = str(error)
+    last = next(reversed(notices.values()))
     if limit == 0:
-        raise UserError(notices[0])
+        raise UserError(last)
     raise UserError(
         f"--max_bad_samples {limit}: {len(notices)} training pictures in a row cannot be used; "
-        f"the last: {notices[-1]}"
+        f"the last: {last}"
     )
 
 
@@ -61,7 +64,8 @@ def _draws(dataset: SegmentationSet, draw: Draw) -> Iterator[Draw]:
 class BadSamples:
     """Which training pictures of a run could not be read so far.
 
-    A picture that is drawn again in later epochs counts once, in however many processes.
+    A picture that is drawn again in later epochs counts once, in however many processes, with what was said
+    of it first.
 
     Args:
         limit: how many there may be (``--max_bad_samples``).
@@ -69,8 +73,8 @@ class BadSamples:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._known: dict[str, None] = {}
-        self._new: list[str] = []
+        self._known: dict[str, str] = {}
+        self._new: dict[str, str] = {}
 
     def note(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Take the :data:`NOTICES` out of a batch of this process; returns it without them.
@@ -78,20 +82,20 @@ class BadSamples:
         Raises:
             UserError: more than ``limit`` pictures by now.
         """
-        for line in itertools.chain.from_iterable(text.splitlines() for text in batch.pop(NOTICES)):
-            if line not in self._known:
-                self._known[line] = None
-                self._new.append(line)
+        for notices in map(json.loads, batch.pop(NOTICES)):
+            unknown = {picture: line for picture, line in notices.items() if picture not in self._known}
+            self._known |= unknown
+            self._new |= unknown
         self._check()
         return batch
 
-    def state_dict(self) -> dict[str, list[str]]:
+    def state_dict(self) -> dict[str, dict[str, str]]:
         """What :meth:`load_state_dict` needs; right after :meth:`news`, so that none stays unnamed."""
-        return {"known": list(self._known)}
+        return {"known": dict(self._known)}
 
-    def load_state_dict(self, state: dict[str, list[str]]) -> None:
+    def load_state_dict(self, state: dict[str, dict[str, str]]) -> None:
         """Go on counting where another run stood."""
-        self._known = dict.fromkeys(state["known"])
+        self._known = dict(state["known"])
 
     def watched(self, batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """``batches``, each noted."""
@@ -103,11 +107,14 @@ class BadSamples:
         Raises:
             UserError: more than ``limit`` pictures by now in all processes together.
         """
-        found = dict.fromkeys(itertools.chain.from_iterable(distributed.gather_objects(self._new)))
+        found: dict[str, str] = {}
+        for new in distributed.gather_objects(self._new):
+            for picture, line in new.items():
+                found.setdefault(picture, line)
         self._known |= found
-        self._new = []
+        self._new = {}
         self._check()
-        return [f"replaced by another draw: {line}" for line in found]
+        return [f"replaced by another draw: {line}" for line in found.values()]
 
     def scalars(self) -> dict[str, float]:
         """For the log line: their number, once there are any."""
@@ -117,5 +124,5 @@ class BadSamples:
         if len(self._known) > self.limit:
             raise UserError(
                 f"--max_bad_samples {self.limit}: {len(self._known)} training pictures or labels cannot be "
-                f"read; the last: {next(reversed(self._known))}"
+                f"read; the last: {next(reversed(self._known.values()))}"
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +55,17 @@ def divided_by(dataset: DatasetSpec, lists: Path) -> DatasetSpec:
             )
         seen.update(dict.fromkeys(ids, name))
     return replace(dataset, splits=splits)
+
+
+def division_digest(dataset: DatasetSpec) -> str:
+    """A digest of which pictures the lists of ``dataset`` put into which split, wherever the lists lie."""
+    ids = {
+        name: read_ids(layout.listed, name, layout.digits)
+        for name, split in dataset.splits.items()
+        for layout in split.layouts
+        if layout.listed and layout.listed.exists()
+    }
+    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
 
 
 def _text_ids(file: Path) -> list[str]:

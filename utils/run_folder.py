@@ -106,6 +106,9 @@ class RunFolder:
                 raise UserError(
                     f"{self.path}: another process trained here since this one started; start again"
                 )
+            # Left by processes that were killed as they wrote; nobody else would ever remove them.
+            for half in self.path.glob(".writing-*.pth"):
+                half.unlink()
             if resume is None or file is None or not self.holds(file):
                 self._remove_run()
             else:

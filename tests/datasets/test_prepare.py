@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -253,6 +254,21 @@ def test_training_batches_come_from_the_copies_and_are_the_same(toycity: Path, t
         assert one["name"] == two["name"]
         assert torch.equal(one["image"], two["image"])
         assert torch.equal(one["label"], two["label"])
+
+
+def test_a_run_goes_on_from_like_copies_wherever_they_are(toycity: Path, tmp_path: Path) -> None:
+    for name, flags in (("own", ("--quality", "90")), ("moved", ("--quality", "90")), ("lossless", ())):
+        run(toycity / "gtav", tmp_path / name, *flags)
+    words = train_arguments(toycity, tmp_path, "--max_iter", "1", "--eval_every", "0", "--resume", "auto")
+    assert train.main([*words, "--prepared", str(tmp_path / "own")]) == 0
+    shutil.rmtree(tmp_path / "own")
+    assert train.main([*words, "--prepared", str(tmp_path / "moved")]) == 0
+    other = r"\(prepared_content was gtav --quality 90, is None\)"
+    for flags in ((), ("--prepared", str(tmp_path / "lossless"))):
+        with pytest.raises(UserError, match=other):
+            train.main([*words, *flags])
+    with pytest.raises(UserError, match="holds no gtav train; run python -m datasets.prepare"):
+        train.main([*words, "--prepared", str(tmp_path / "own")])
 
 
 @pytest.mark.parametrize("flags", [("--maxSkip", "1"), ("--coarse_boost_classes", "14")])

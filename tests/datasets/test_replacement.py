@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from comparison import differing
 from interruption import before_step
+from PIL import Image
 from processes import two_processes
 from programs import ISW, train_arguments
 
@@ -17,6 +21,7 @@ import train
 from datasets.catalog import spec
 from datasets.loaders import TrainingSampler, training_loader
 from datasets.pairing import list_pairs
+from datasets.reading import read_image
 from datasets.replacement import NOTICES, BadSamples
 from datasets.segmentation import Draw, SegmentationSet
 from datasets.sources import Sources
@@ -44,7 +49,8 @@ def test_another_picture_takes_the_place_of_the_draw(dataset: SegmentationSet) -
     draw = Draw(2, epoch=3, position=5, centroid=(4, 4))
     sample = Sources([dataset], 1)[draw]
     assert sample["index"] != 2
-    assert sample.pop(NOTICES).startswith(f"{dataset.pairs[2].image}: this picture cannot be read")
+    (line,) = json.loads(sample.pop(NOTICES)).values()
+    assert line.startswith(f"{dataset.pairs[2].image}: this picture cannot be read")
     expected = dataset[Draw(sample["index"], epoch=3, position=5)]
     assert sample.keys() == expected.keys()
     assert torch.equal(sample["image"], expected["image"])
@@ -55,7 +61,7 @@ def test_another_picture_takes_the_place_of_the_draw(dataset: SegmentationSet) -
 
 def test_what_can_be_read_stays_as_it_is(dataset: SegmentationSet) -> None:
     sample, expected = Sources([dataset], 1)[Draw(1, 0, 0)], dataset[Draw(1, 0, 0)]
-    assert sample.pop(NOTICES) == ""
+    assert json.loads(sample.pop(NOTICES)) == {}
     assert torch.equal(sample["image"], expected["image"])
 
 
@@ -89,29 +95,63 @@ def test_any_number_of_workers_replaces_alike(dataset: SegmentationSet) -> None:
         assert torch.equal(one["image"], other["image"])
 
 
-def batch(*notices: str) -> dict[str, Sequence[str]]:
-    return {"name": ["a"] * len(notices), NOTICES: list(notices)}
+def test_a_picture_counts_once_however_deep_it_is_read(dataset: SegmentationSet) -> None:
+    path, noise = dataset.pairs[2].image, np.random.default_rng(0).integers(0, 256, (1400, 60, 3), np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:90_000])
+    lines = set()
+    bad = BadSamples(limit=1)
+    for rows in (range(300), range(500), None):
+        with pytest.raises(UserError) as error:
+            read_image(path, rows)
+        lines.add(str(error.value))
+        with mock.patch.object(dataset, "_rows_used", return_value=rows):
+            sample = Sources([dataset], 2)[Draw(2, 0, 0)]
+        bad.note({NOTICES: [sample[NOTICES]]})
+    assert len(lines) > 1
+    assert len(bad.news()) == 1
+
+
+def batch(*pictures: str) -> dict[str, Sequence[str]]:
+    """Samples, each in place of the named pictures."""
+    notices = [json.dumps({name: f"{name} is cut" for name in names.split()}) for names in pictures]
+    return {"name": ["a"] * len(pictures), NOTICES: notices}
+
+
+def replaced(pictures: str) -> list[str]:
+    return [f"replaced by another draw: {name} is cut" for name in pictures.split()]
 
 
 def test_a_picture_counts_once() -> None:
     bad = BadSamples(limit=3)
     assert bad.scalars() == {}
-    assert bad.note(batch("", "x", "x\ny")) == {"name": ["a"] * 3}
+    assert bad.note(batch("", "x", "x y")) == {"name": ["a"] * 3}
     assert list(bad.watched([batch("y"), batch("")])) == [{"name": ["a"]}] * 2
-    assert bad.news() == ["replaced by another draw: x", "replaced by another draw: y"]
+    assert bad.news() == replaced("x y")
     bad.note(batch("x", "z"))
-    assert bad.news() == ["replaced by another draw: z"]
+    assert bad.news() == replaced("z")
     assert bad.scalars() == {"bad samples": 3}
-    with pytest.raises(UserError, match="--max_bad_samples 3: 4 training pictures .* the last: w"):
+    with pytest.raises(UserError, match="--max_bad_samples 3: 4 training pictures .* the last: w is cut"):
         bad.note(batch("w"))
+
+
+def test_a_resumed_run_goes_on_counting() -> None:
+    bad, resumed = BadSamples(limit=2), BadSamples(limit=2)
+    bad.note(batch("x", "y"))
+    bad.news()
+    resumed.load_state_dict(bad.state_dict())
+    resumed.note(batch("y x"))
+    assert resumed.news() == []
+    assert resumed.scalars() == {"bad samples": 2}
 
 
 def test_processes_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
     bad = BadSamples(limit=2)
     bad.note(batch("x"))
-    monkeypatch.setattr("utils.distributed.gather_objects", lambda own: [["y", "x"], own])
-    assert bad.news() == ["replaced by another draw: y", "replaced by another draw: x"]
-    monkeypatch.setattr("utils.distributed.gather_objects", lambda own: [own, ["z"]])
+    other = {"y": "y is cut", "x": "x is cut elsewhere"}
+    monkeypatch.setattr("utils.distributed.gather_objects", lambda own: [own, other])
+    assert bad.news() == replaced("x y")
+    monkeypatch.setattr("utils.distributed.gather_objects", lambda own: [own, {"z": "z is cut"}])
     with pytest.raises(UserError, match="3 training pictures"):
         bad.news()
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
+from programs import train_arguments
 
+import train
 from datasets.catalog import spec
 from datasets.check import main
 from datasets.pairing import list_pairs
@@ -149,3 +152,25 @@ def test_check_takes_the_lists(
     Image.new("L", (3, 3)).save(root / "labels" / "00004.png")
     with pytest.raises(UserError, match=r"00004\.png is 60x40"):
         main(["--dataset", "gtav", "--data_root", str(tmp_path), "--gtav_split", str(split_mat)])
+
+
+def test_a_run_goes_on_with_like_lists_wherever_they_are(toycity: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data" / "gtav"
+    ids: dict[str, list[str]] = {"train": [], "val": []}
+    for kind in ("images", "labels"):
+        (data / kind).mkdir(parents=True)
+    for first, (split, listed) in enumerate(ids.items()):
+        for number, pair in enumerate(list_pairs(spec("gtav"), split, toycity / "gtav")):
+            listed.append(f"{100 * first + number:05d}")
+            shutil.copy(pair.image, data / "images" / f"{listed[-1]}.png")
+            shutil.copy(pair.label, data / "labels" / f"{listed[-1]}.png")
+    for name, val in (("own", ids["val"]), ("moved", ids["val"][::-1]), ("other", ids["val"][1:])):
+        (tmp_path / name).mkdir()
+        for split, listed in {**ids, "val": val}.items():
+            (tmp_path / name / f"gtav_{split}.txt").write_text("\n".join(listed))
+    words = ["--max_iter", "1", "--eval_every", "0", "--resume", "auto", "--gtav_split"]
+    words = train_arguments(data.parent, tmp_path, *words)
+    assert train.main([*words, str(tmp_path / "own")]) == 0
+    assert train.main([*words, str(tmp_path / "moved")]) == 0
+    with pytest.raises(UserError, match=r"\(gtav_split_content was \w+, is \w+\)"):
+        train.main([*words, str(tmp_path / "other")])

@@ -9,11 +9,13 @@ import numpy as np
 from PIL import Image
 
 from tests.faults.spoiling import SPOILT, Spoil
-from tests.faults.table import RUN, Place, Row
+from tests.faults.table import COPIES, RUN, Place, Row
 from tests.inference import street
 
 PICTURES, LABELS = "broken pictures", "broken labels"
-_READERS = ("valid.py", "datasets.check", "datasets.importance")
+# Program -> what it leaves of the others' pictures and labels.
+_READERS = {"valid.py": (), "datasets.check": (), "datasets.importance": (), "datasets.prepare": COPIES}
+_LABEL_READERS = {"valid.py": (), "datasets.check": (), "datasets.prepare": COPIES}
 _ODD_IDS = {"gtav": 77, "cityscapes": 77, "synthia": 77, "bdd100k": 77, "mapillary": 177}
 
 
@@ -72,9 +74,9 @@ def _pictures() -> Iterator[Row]:
     for what, spoil in SPOILT.items():
         make = _spoilt_input(spoil)
         yield Row(PICTURES, what, "infer.py", words=("street.png", *mend), make=make)
-        for program in _READERS:
-            make = _spoilt_pair("image", spoil)
-            yield Row(PICTURES, f"a val picture is {what}", program, words=("images/valid", *mend), make=make)
+        for program, leaves in _READERS.items():
+            make, words = _spoilt_pair("image", spoil), ("images/valid", *mend)
+            yield Row(PICTURES, f"a val picture is {what}", program, "", words, make, leaves=leaves)
     for what in ("empty", "cut in half"):
         yield Row(
             PICTURES,
@@ -123,20 +125,22 @@ def _pictures() -> Iterator[Row]:
 def _labels() -> Iterator[Row]:
     for what, spoil in SPOILT.items():
         make = _spoilt_pair("label", spoil)
-        for program in ("valid.py", "datasets.check"):
-            yield Row(LABELS, f"a val label is {what}", program, words=("labels/valid", "remove"), make=make)
+        for program, leaves in _LABEL_READERS.items():
+            words = ("labels/valid", "remove")
+            yield Row(LABELS, f"a val label is {what}", program, "", words, make, leaves=leaves)
     for what in ("empty", "cut in half", "flipped bits"):
         for split, folder in (("train", "labels/train"), ("val", "labels/valid")):
             make = _spoilt_pair("label", SPOILT[what], split)
             yield Row(LABELS, f"a {split} label is {what}", "train.py", words=(folder, "remove"), make=make)
-    for program in ("train.py", "valid.py", "datasets.check"):
+    for program, leaves in {"train.py": (), **_LABEL_READERS}.items():
         make = _spoilt_pair("label", _gone)
         yield Row(LABELS, "a label is missing", program, words=("has no label", "labels/valid"), make=make)
         make = _relabelled(lambda label: label.crop((0, 0, 20, 30)))
         words = ("is 128x64 but its label", "20x30", "remove the pair")
         yield Row(LABELS, "a label of another size", program, words=words, make=make)
         make = _relabelled(_with_value(200))
-        yield Row(LABELS, "a value that no class has", program, words=("labels/valid", "200"), make=make)
+        words = ("labels/valid", "200")
+        yield Row(LABELS, "a value that no class has", program, "", words, make, leaves=leaves)
     for name, value in _ODD_IDS.items():
         words, make = (str(value), "not in the"), _relabelled(_with_value(value), name)
         flags = f"--val_dataset {name}"

@@ -79,6 +79,8 @@ _CONTRADICTIONS = {
     ("infer.py", "--wt_layer 0 0 2 2 2 0 0"): "was trained with wt_layer",
     ("datasets.importance", "--predictions {root}/in"): "not allowed with",
     ("datasets.check", "--split train_extra"): "gtav has no split",
+    ("datasets.prepare", "--dataset synthia --cv 1"): "--cv",
+    ("datasets.prepare", "--dataset gtav gtav --quality 0"): "--quality",
 }
 _RANGES = {
     "valid.py": "--scales 0|--scales nan|--scales -1,1|--bs_mult_val 0|--num_workers -1|--evaluation_height 0"
@@ -87,6 +89,8 @@ _RANGES = {
     "|--sliding_overlap -0.1|--sliding_overlap nan|--cv -1",
     "datasets.check": "--threads 0|--threads -1|--cv -1",
     "datasets.importance": "--num_workers -1|--cv 9",
+    "datasets.prepare": "--quality 0|--quality 101|--quality -1|--height 0|--height -1|--processes 0"
+    "|--processes -1|--cv -1|--cv 9",
     "datasets.toycity": "--train 0|--val -1|--size 10x10|--size 64|--size ax64|--seed -1|--processes -1"
     "|--domains atlantis",
     "scripts.compare": "--pictures 0|--pictures -1|--evaluation_height 0|--num_workers -1",
@@ -98,6 +102,7 @@ _MISTYPED = {
     "infer.py": "--save nothing|--inference_mode half|--crop_size abc|--learning_rate 1",
     "datasets.check": "--split nothing|--learning_rate 1",
     "datasets.importance": "--coding mine|--learning_rate 1",
+    "datasets.prepare": "--quality many|--split nothing|--learning_rate 1",
     "datasets.toycity": "--train many|--learning_rate 1",
     "scripts.compare": "--learning_rate 1",
     "scripts.benchmark": "--repeats many|--learning_rate 1",
@@ -127,7 +132,14 @@ def _rows() -> Iterator[Row]:
     for program, every in _MISTYPED.items():
         for flags in every.split("|"):
             yield Row(USAGE, flags, program, flags, (*_named(flags), "--help"))
-    for program in ("train.py", "valid.py", "infer.py", "datasets.check", "datasets.importance"):
+    for program in (
+        "train.py",
+        "valid.py",
+        "infer.py",
+        "datasets.check",
+        "datasets.importance",
+        "datasets.prepare",
+    ):
         yield Row(USAGE, "nothing but a stray word", program, "stray", ("--help",), alone=True)
     yield Row(USAGE, "no direction", "utils.legacy", "", ("direction", "--help"))
     yield Row(USAGE, "an unknown direction", "utils.legacy", "sideways a b", ("sideways", "--help"))

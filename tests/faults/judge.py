@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
 import subprocess
 import sys
+import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -38,19 +40,43 @@ class Ending:
 def run_here(program: str, words: Sequence[str]) -> Ending:
     """Run a program in this process, by the way every program is started."""
     main = importlib.import_module(_MODULES.get(program, program)).main
-    said = io.StringIO()
     with (
-        contextlib.redirect_stderr(said),
+        everything_on_stderr() as said,
         contextlib.redirect_stdout(io.StringIO()),
         mock.patch.object(sys, "argv", [program, *words]),
     ):
         try:
             run_program(main, words)
         except SystemExit as end:
-            return Ending(end.code, said.getvalue())
+            return Ending(end.code, said())
         except Exception:
-            return Ending(1, said.getvalue() + traceback.format_exc())
+            return Ending(1, said() + traceback.format_exc())
     raise AssertionError("a program ends with its exit code")
+
+
+@contextlib.contextmanager
+def everything_on_stderr() -> Iterator[Callable[[], str]]:
+    """What this process, its libraries in other languages and its children say on stderr in this block."""
+    with (
+        tempfile.TemporaryFile() as file,
+        io.TextIOWrapper(
+            os.fdopen(os.dup(file.fileno()), "wb"), "utf-8", "backslashreplace", line_buffering=True
+        ) as stream,
+        contextlib.redirect_stderr(stream),
+    ):
+
+        def said() -> str:
+            stream.flush()
+            file.seek(0)
+            return file.read().decode(errors="backslashreplace")
+
+        before = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
 
 def run_apart(program: str, words: Sequence[str]) -> Ending:

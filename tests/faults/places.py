@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.faults.spoiling import SPOILT
-from tests.faults.table import Place, Row, as_it_is
+from tests.faults.table import COPIES, Place, Row, as_it_is
 from tests.inference import save, street
 
 NAMES, LINKS, ROOTS, RIGHTS = "hostile names", "links", "wrong roots", "missing permissions"
@@ -81,19 +81,31 @@ def _names() -> Iterator[Row]:
         "valid.py",
         "--gtav_split {root}/lists",
         ("../../../etc/passwd", "absent"),
-        make=_list_that_leads_out,
+        make=_flat("../../../etc/passwd"),
     )
+    flags, words = "--gtav_split {root}/lists --cv 1", ("--cv 1", "in none", "--cv 0")
+    for program in ("datasets.prepare", "datasets.check"):
+        yield Row(ROOTS, "two divisions at once", program, flags, words, _flat())
 
 
-def _list_that_leads_out(place: Place) -> None:
-    data = place.dataset()
+def _flat(listed: str | None = None) -> Callable[[Place], None]:
+    """Data in one folder, with a list of its validation pictures, or of what is ``listed``."""
+
+    def make(place: Place) -> None:
+        _flatten(place.dataset())
+        ids = listed or "\n".join(path.stem for path in (place.dataset() / "images").glob("*.png"))
+        (place.root / "lists").mkdir()
+        (place.root / "lists" / "gtav_val.txt").write_text(ids)
+
+    return make
+
+
+def _flatten(data: Path) -> None:
     for part in ("images", "labels"):
         for path in [*(data / part / "valid").rglob("*.png")]:
             path.rename(data / part / path.name)
         for split in ("train", "valid"):
             shutil.rmtree(data / part / split)
-    (place.root / "lists").mkdir()
-    (place.root / "lists" / "gtav_val.txt").write_text("../../../etc/passwd\n")
 
 
 def _links() -> Iterator[Row]:
@@ -156,7 +168,7 @@ def _nothing(place: Place) -> None:
 
 
 def _roots() -> Iterator[Row]:
-    for program in ("train.py", "valid.py", "datasets.check", "datasets.importance"):
+    for program in ("train.py", "valid.py", "datasets.check", "datasets.importance", "datasets.prepare"):
         flags = "--data_root {root}/nowhere"
         yield Row(ROOTS, "no such folder", program, flags, ("nowhere", "no such folder"))
         words = ("has no folder gtav", "--data_root", "GTAV_DIR")
@@ -172,12 +184,18 @@ def _roots() -> Iterator[Row]:
     yield Row(ROOTS, "no pictures", "train.py", "", ("images/train", "no pictures"), _emptied("images/train"))
     yield Row(ROOTS, "no labels", "train.py", "", ("labels/train", "has no label"), _emptied("labels/train"))
     yield Row(ROOTS, "an unknown data set", "datasets.check", "--dataset atlantis", ("atlantis", "gtav"))
+    yield Row(ROOTS, "an unknown data set", "datasets.prepare", "--dataset atlantis", ("atlantis", "gtav"))
     yield Row(ROOTS, "an unknown data set", "valid.py", "--val_dataset atlantis", ("atlantis", "gtav"))
     yield Row(ROOTS, "no such input", "infer.py", "--input {root}/nowhere", ("--input", "nowhere"))
     yield Row(ROOTS, "an empty input folder", "infer.py", "", ("in: no picture or video", ".png"), _nothing)
     words = ("notes.txt", "cannot be read")
     yield Row(ROOTS, "the input is a text file", "infer.py", "--input {in}/notes.txt", words, _text_input)
-    for program, flag in (("infer.py", "--output"), ("train.py", "--ckpt"), ("scripts.compare", "--output")):
+    for program, flag in (
+        ("infer.py", "--output"),
+        ("train.py", "--ckpt"),
+        ("scripts.compare", "--output"),
+        ("datasets.prepare", "--output"),
+    ):
         words = (flag, "out/file")
         yield Row(
             ROOTS, f"{flag} is a file", program, f"{flag} {{out}}/file", words, _output_file, leaves=("file",)
@@ -190,6 +208,23 @@ def _roots() -> Iterator[Row]:
     yield Row(
         ROOTS, "a folder of somebody else", "datasets.toycity", flags, words, _foreign_gtav, leaves=("gtav/",)
     )
+    words, left = ("gtav/val", "holds other files", "another folder"), ("copies/gtav/val/mine.txt",)
+    yield Row(ROOTS, "a folder of somebody else", "datasets.prepare", "", words, _foreign_copies, leaves=left)
+    yield Row(
+        ROOTS,
+        "copies made otherwise",
+        "datasets.prepare",
+        "",
+        ("--quality 80", "--overwrite"),
+        _noted('{"quality": 80, "height": null}'),
+        leaves=COPIES,
+    )
+    for what, note in (
+        ("half a note of how copies were made", '{"qual'),
+        ("a foreign note", '{"colour": 1}'),
+    ):
+        words, make = ("settings.json", "remove"), _noted(note)
+        yield Row(ROOTS, what, "datasets.prepare", "", words, make, leaves=COPIES)
     words = ("--root",)
     yield Row(ROOTS, "--root is below a file", "datasets.toycity", "--root /dev/null/x", words)
     yield Row(
@@ -206,6 +241,25 @@ def _output_file(place: Place) -> None:
     (place.out / "file").write_text("")
 
 
+def _foreign_copies(place: Place) -> None:
+    as_it_is(place)
+    folder = place.out / "copies" / "gtav" / "val"
+    folder.mkdir(parents=True)
+    (folder / "mine.txt").write_text("")
+
+
+def _noted(note: str) -> Callable[[Place], None]:
+    """A folder of copies that says so of how they were made."""
+
+    def make(place: Place) -> None:
+        as_it_is(place)
+        folder = place.out / "copies" / "gtav" / "val"
+        folder.mkdir(parents=True)
+        (folder / "settings.json").write_text(note)
+
+    return make
+
+
 def _foreign_gtav(place: Place) -> None:
     (place.out / "gtav").mkdir()
     (place.out / "gtav" / "mine.txt").write_text("")
@@ -219,7 +273,7 @@ def _rights() -> Iterator[Row]:
 
         return make
 
-    for program in ("train.py", "valid.py", "datasets.check"):
+    for program in ("train.py", "valid.py", "datasets.check", "datasets.prepare"):
         make = closed(lambda place: place.pair().image)
         yield Row(
             RIGHTS, "a picture", program, "", ("images/valid", "Permission denied"), make, unprivileged=True
@@ -256,6 +310,7 @@ def _rights() -> Iterator[Row]:
         ("valid.py", "--output"),
         ("infer.py", "out"),
         ("datasets.importance", "--output"),
+        ("datasets.prepare", "--output"),
         ("datasets.toycity", "--root"),
         ("scripts.compare", "--output"),
         ("scripts.benchmark", "--json"),

@@ -75,6 +75,7 @@ PROGRAMS: dict[str, str] = {
     "datasets.check": "--dataset gtav --data_root {data} --pictures --threads 1",
     "datasets.importance": "--snapshot {checkpoints}/tiny.pth --dataset gtav --split val --data_root {data} "
     "--num_workers 0 --output {out}/weights.json",
+    "datasets.prepare": "--dataset gtav --split val --data_root {data} --output {out}/copies --processes 1",
     "datasets.toycity": "--root {out}/city --train 1 --val 1 --size 32x64 --processes 1",
     "scripts.compare": "{checkpoints}/run --data_root {data} --evaluation_height 32 --pictures 1 "
     "--output {out}",
@@ -85,6 +86,8 @@ PROGRAMS: dict[str, str] = {
 
 # What a run has written by the time it meets a file that is only read then.
 RUN = ("default/tiny/",)
+# Copies of what is not bad; those of one run are not made again by the next.
+COPIES = ("copies/gtav/val/",)
 
 
 def as_it_is(place: Place) -> None:

@@ -13,8 +13,6 @@ from tests.faults.recording import Trial, Tried
 from tests.faults.rows import ROWS
 from tests.faults.table import PROGRAMS, Place, Row
 
-pytestmark = pytest.mark.reliability
-
 # The first error of every program, of its command line where it reads no file.
 FIRST = {row.program: row for row in reversed(ROWS) if row.right is None and not row.slow}
 ERRORS = list(FIRST.values())
@@ -32,6 +30,7 @@ def survives(row: Row, place: Place, ending: Ending, trial: Trial) -> None:
     assert not (place.root / MARKER).exists(), "code from a checkpoint was executed"
 
 
+@pytest.mark.reliability
 @pytest.mark.parametrize("row", [parameter(row) for row in ROWS])
 def test_row(row: Row, place: Place, tried: Tried) -> None:
     if row.unprivileged and not can_drop:
@@ -46,6 +45,7 @@ def test_row(row: Row, place: Place, tried: Tried) -> None:
         survives(row, place, ending, trial)
 
 
+@pytest.mark.reliability
 @pytest.mark.faults
 @pytest.mark.parametrize("row", [parameter(row) for row in ERRORS])
 def test_row_in_a_process_of_its_own(row: Row, place: Place, tried: Tried) -> None:
@@ -58,6 +58,7 @@ def test_row_in_a_process_of_its_own(row: Row, place: Place, tried: Tried) -> No
         assert "Traceback" in debugged.said
 
 
+@pytest.mark.reliability("--debug shows an error's traceback, in every program")
 @pytest.mark.parametrize("row", [parameter(row) for row in ERRORS])
 def test_debug_shows_the_traceback(row: Row, place: Place) -> None:
     row.make(place)

@@ -349,6 +349,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with StopRequest() as stop:
                 with stopping_at_once("before the first step; start again"):
                     run = Run(args, device, folder, network)
+                    # From here on all stop together, or none does.
+                    distributed.barrier()
                 finished = run.train(stop)
                 if not finished:
                     how = f"stopped by {stop.reason} at iteration {run.iteration}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -135,11 +137,21 @@ def _worker_settings(workers: int, persistent: bool) -> dict[str, object]:
 def begin_worker(worker: int) -> None:
     """What a loader's process does first.
 
-    It leaves the run's process group: a signal to the group (torchrun's, a scheduler's) asks the run to end,
-    and to save before it needs its loaders no more.
+    A signal that asks the run to end, and to save before it needs its loaders no more, is not for them: they
+    leave the run's process group, to which torchrun sends it, and heed SIGTERM only from the run itself, for
+    a scheduler may send it to every process there is.
     """
     limit_threads()
     os.setpgid(0, 0)
+    if hasattr(signal, "sigwaitinfo"):  # Not on macOS.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_when_asked, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_when_asked(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 def limit_threads(worker: int = 0) -> None:

@@ -37,33 +37,35 @@ asked= step=
 ask_to_stop() {
     asked=${asked:-$((SECONDS + ${PATIENCE:-120}))}
     echo "job $SLURM_JOB_ID: asked to stop, saving"
-    # srun passes SIGUSR1 on to every process of the step (SIGTERM would make it kill them): the launchers ignore
-    # it, and train.py saves and ends.
+    # srun passes SIGUSR1 on to the step; SIGTERM would make it kill that.
     [ -z "$step" ] || kill -USR1 "$step"
 }
 trap ask_to_stop USR1 TERM
 
+# Of a job array the number alone may mean all of it.
+job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID:-}}
+job=${job:-$SLURM_JOB_ID}
 queue_again() {
     rm -f "$STOPPED_FILE"
     # A job that was cancelled, or that SLURM queues again itself, does not run any more.
-    case $(scontrol show job "$SLURM_JOB_ID" | grep -o 'JobState=[A-Z_]*') in
+    case $(scontrol show job "$job" | grep -o 'JobState=[A-Z_]*') in
     JobState=RUNNING | "") ;;
     *)
-        echo "job $SLURM_JOB_ID: cancelled, or queued again by SLURM: left as it is"
+        echo "job $job: cancelled, or queued again by SLURM: left as it is"
         exit 0
         ;;
     esac
-    scontrol requeue "$SLURM_JOB_ID" || fail "job $SLURM_JOB_ID: could not be queued again; submit it once more"
+    scontrol requeue "$job" || fail "job $job: could not be queued again; submit it once more"
     exit 0
 }
 
-# At pre-emption SLURM may ask the step's processes alone, with SIGTERM, of which the launchers make a failure. train.py
-# makes this file once it has saved and stopped. A name of its own for every start: other machines remember for a
-# while that a file was not there.
+# At pre-emption SLURM may ask the step alone, or every process of it, of which the launchers make a failure. This file
+# is there once the run has stopped as asked. A name of its own for every start: other machines remember for a while
+# that a file was not there.
 export STOPPED_FILE="$PWD/.stopped-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
 # A step of its own does not inherit the job's cores.
 srun --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
-    bash -c 'trap "" USR1; exec "$@"' bash "${command[@]}" --resume auto "$@" &
+    bash scripts/slurm_step.sh "${command[@]}" --resume auto "$@" &
 step=$!
 # A trapped signal ends the wait, not the step. What takes longer than the notice, an evaluation, is not waited for:
 # the run was saved before it began.

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_job_ends_with_its_step(project: Path, job: dict[str, str], code: int)
     done = submit(project, {**job, "STEP": str(code)}, "train.py", "--exp", "mine")
     assert (done.wait(60), code) == (code, code)
     calls = Path(job["CALLS"]).read_text()
-    assert "bash scripts/launch.sh train.py --resume auto --exp mine\n" in calls
+    assert "bash scripts/slurm_step.sh scripts/launch.sh train.py --resume auto --exp mine\n" in calls
     assert "NODES=2 MASTER=first:20012 RUN_ID=12 RESTARTS=3\n" in calls
     assert "requeue" not in calls
 
@@ -82,7 +83,7 @@ def test_a_job_that_is_asked_to_stop_saves_and_is_queued_again(project: Path, jo
     running.send_signal(signal.SIGUSR1)
     assert running.wait(60) == 0
     calls = Path(job["CALLS"]).read_text()
-    assert "bash scripts/train_r50os16_gtav_isw.sh --resume auto\n" in calls
+    assert "bash scripts/slurm_step.sh scripts/train_r50os16_gtav_isw.sh --resume auto\n" in calls
     assert calls.endswith("saved\nscontrol show job 12\nscontrol requeue 12\n")
 
 
@@ -110,11 +111,35 @@ def test_a_job_that_runs_no_more_is_left_as_it_is(project: Path, job: dict[str, 
     assert "requeue" not in Path(job["CALLS"]).read_text()
 
 
+def test_a_task_of_an_array_is_queued_again_alone(project: Path, job: dict[str, str]) -> None:
+    array = {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}
+    running = submit(project, {**job, **array, "STEP": "waits"}, "train.py")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "started\n"
+    running.send_signal(signal.SIGUSR1)
+    assert running.wait(60) == 0
+    assert Path(job["CALLS"]).read_text().endswith("scontrol show job 12_3\nscontrol requeue 12_3\n")
+
+
 @pytest.mark.slow
-def test_a_job_whose_processes_alone_are_asked_to_stop_is_queued_again(
-    project: Path, job: dict[str, str], toycity: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("ask", "by"),
+    [
+        (lambda step: os.kill(step, signal.SIGUSR1), "SIGUSR1"),
+        (lambda step: os.kill(step, signal.SIGTERM), "SIGUSR1"),
+        (lambda step: os.killpg(step, signal.SIGTERM), "SIG"),
+    ],
+    ids=["srun's signal reaches the step's first process", "SIGTERM does", "SIGTERM reaches torchrun, too"],
+)
+def test_a_job_whose_step_alone_is_asked_to_stop_is_queued_again(
+    ask: Callable[[int], None],
+    by: str,
+    project: Path,
+    job: dict[str, str],
+    toycity: Path,
+    tmp_path: Path,
 ) -> None:
-    """At pre-emption SLURM sends SIGTERM to the step, and none to the script: torchrun's exit code is 1."""
+    """At pre-emption SLURM may send SIGTERM to the step, and none to the script."""
     arguments = train_arguments(toycity, tmp_path, "--max_iter", "1000", "--eval_every", "0")
     one = {"SLURM_JOB_NUM_NODES": "1", "PROCESSES": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     log = tmp_path / "default" / "tiny" / "log.txt"
@@ -127,11 +152,10 @@ def test_a_job_whose_processes_alone_are_asked_to_stop_is_queued_again(
         pause.wait(0.05)
     step = re.search(r"step (\d+)", Path(job["CALLS"]).read_text())
     assert step is not None
-    os.killpg(int(step[1]), signal.SIGTERM)
+    ask(int(step[1]))
     output = running.communicate(timeout=300)[0]
     assert running.returncode == 0, output
-    assert "SignalException" in output
-    assert "stopped by SIGTERM at iteration" in log.read_text()
+    assert f"stopped by {by}" in log.read_text()
     assert Path(job["CALLS"]).read_text().endswith("scontrol requeue 12\n")
     assert not list(project.glob(".stopped-*"))
 

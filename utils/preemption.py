@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from utils.distributed import is_distributed, is_main
-from utils.files import writing
+from utils.progress import progress_bar
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 """SIGTERM from torchrun, kill and most schedulers; SIGUSR1 from SLURM's ``--signal=USR1@120``."""
@@ -49,8 +49,10 @@ def leave_word() -> None:
     """
     file = os.environ.get(STOPPED_FILE)
     if file and is_main():
-        with writing(f"{STOPPED_FILE} {file}", "name another place"):
+        try:
             Path(file).touch()
+        except OSError as error:  # The run is saved: that is no failure.
+            progress_bar.write(f"warning: {STOPPED_FILE} {file}: cannot be written ({error.strerror})")
 
 
 @contextmanager

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import subprocess
 from functools import partial
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import Dataset
 
 from datasets.class_uniform import epoch_draws
-from datasets.loaders import EvaluationSampler, TrainingSampler
+from datasets.loaders import EvaluationSampler, TrainingSampler, evaluation_loader
 from datasets.segmentation import Draw
 
 
@@ -70,3 +76,30 @@ def test_evaluation_covers_every_index_once(length: int, world_size: int) -> Non
     ranks = [EvaluationSampler(length, rank, world_size) for rank in range(world_size)]
     assert sorted(index for sampler in ranks for index in sampler) == list(range(length))
     assert sum(len(sampler) for sampler in ranks) == length
+
+
+class ProcessNumbers(Dataset):
+    """Of whoever makes the sample."""
+
+    def __len__(self) -> int:
+        return 500
+
+    def __getitem__(self, index: int) -> int:
+        return os.getpid()
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="this system does not say who sent a signal")
+def test_a_worker_heeds_sigterm_from_the_run_alone() -> None:
+    """A scheduler may send it to every process; the run then needs its loaders until it has saved."""
+    others = multiprocessing.active_children()
+    batches = iter(evaluation_loader(ProcessNumbers(), workers=1))
+    number = int(next(batches))
+    subprocess.run(["kill", "-TERM", str(number)], check=True)
+    assert [int(batch) for batch in batches] == [number] * 499
+
+    batches = iter(evaluation_loader(ProcessNumbers(), workers=1))
+    next(batches)
+    (worker,) = [child for child in multiprocessing.active_children() if child not in others]
+    worker.terminate()
+    worker.join(60)
+    assert worker.exitcode == 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
+import io
 import resource
 import signal
 from collections.abc import Iterator
@@ -16,7 +17,6 @@ from interruption import before_step, dying_at
 from programs import train_arguments
 
 import train
-from tests.faults.judge import run_here
 from tests.faults.recording import Tried
 from utils.board import Board
 from utils.checkpoint import load_checkpoint
@@ -72,28 +72,27 @@ def test_a_full_disk_for_tensorboard_ends_the_run(toycity: Path, tmp_path: Path,
     """More values follow than any writer's queue would hold."""
     arguments = train_arguments(toycity, tmp_path, "--save_every", "100", "--eval_every", "0")
     with tried(DISKS, "no space for TensorBoard's events") as trial:
-        with no_file_larger_than(300, from_step=1):
-            ending = run_here("train.py", [*arguments, "--log_every", "1"])
-        assert ending.code == 1
-        place = f"--tb_path {tmp_path / 'default' / 'tiny'}"
-        said = rf"error: {place}: cannot be written \(File too large\); free space .*\n"
-        assert re.fullmatch(said, ending.said), ending.said
+        refusal = rf"--tb_path {tmp_path}/default/tiny: cannot be written \(File too large\); free space"
+        with no_file_larger_than(300, from_step=1), pytest.raises(UserError, match=refusal) as error:
+            train.main([*arguments, "--log_every", "1"])
         assert train.main([*arguments, "--resume", "auto"]) == 0
-        trial.seen = ending.said.strip().replace(str(tmp_path), "/run")
+        trial.seen = f"error: {error.value}".replace(str(tmp_path), "/run")
 
 
 def test_a_full_disk_for_the_log_ends_the_run(toycity: Path, tmp_path: Path, tried: Tried) -> None:
     log = tmp_path / "default" / "tiny" / "log.txt"
     arguments = train_arguments(toycity, tmp_path, "--save_every", "100", "--eval_every", "0")
     with tried(DISKS, "no space for the log") as trial:
-        with pytest.MonkeyPatch.context() as patch, no_file_larger_than(100, from_step=1):
+        refusal = rf"{log}: cannot be written \(File too large\); free space or choose another --ckpt"
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(io.StringIO()),  # Else it goes to a file of the tests' own.
+            no_file_larger_than(100, from_step=1),
+            pytest.raises(UserError, match=refusal) as error,
+        ):
             patch.setattr(Board, "scalars", lambda *_: None)
-            ending = run_here("train.py", arguments)
-        assert ending.code == 1
-        assert ending.said == (
-            f"error: {log}: cannot be written (File too large); free space or choose another --ckpt\n"
-        )
-        trial.seen = ending.said.strip().replace(str(tmp_path), "/run")
+            train.main(arguments)
+        trial.seen = f"error: {error.value}".replace(str(tmp_path), "/run")
 
 
 @pytest.mark.parametrize("damage", ["a changed bit", "cut short", "empty", "deleted"])

@@ -154,7 +154,7 @@ def _end_when_asked(parent: int) -> None:
     os._exit(0)
 
 
-def limit_threads(worker: int = 0) -> None:
+def limit_threads() -> None:
     """One thread per worker: the workers are the parallelism, more threads than cores slow all down."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

@@ -25,12 +25,11 @@ from datasets.parallel import in_processes
 from datasets.prepared import SETTINGS_FILE, Settings, copy_of, folder_of, read_settings, write_copy
 from datasets.roots import resolve_root
 from utils.errors import Parser, UserError, run_program
-from utils.files import atomic_write, check_writable
+from utils.files import HALF_WRITTEN, atomic_write, check_writable
 from utils.lock import lock_folder
 
-# A copy, by the name of its pair, and what is left of one when this program is killed.
+# A copy, by the name of its pair.
 _COPY = re.compile(r"(.*)\.[0-9a-f]{16}\.(ppm|jpg|png)")
-_HALF_WRITTEN = ".writing-*"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -149,7 +148,7 @@ def remove_others(folder: Path, copies: Sequence[Pair], every: bool) -> None:
     wanted = {path for copy in copies for path in (copy.image, copy.label)}
     names = {copy.name for copy in copies}
     for part in (folder / "pictures", folder / "labels"):
-        for path in list(part.rglob(_HALF_WRITTEN)):
+        for path in list(part.rglob(HALF_WRITTEN)):
             path.unlink()
         for path in [path for path in part.rglob("*") if path not in wanted and path.is_file()]:
             copy = _COPY.fullmatch(path.relative_to(part).as_posix())

@@ -25,6 +25,11 @@ def check_inside(name: str, flag: str) -> None:
         raise UserError(f"{flag} {name}: must stay inside the folder it is put in; give a name without ..")
 
 
+_WRITING = ".writing-"
+HALF_WRITTEN = _WRITING + "*"
+"""What :func:`atomic_write` leaves of a file when the process is killed, as a pattern; the suffix follows."""
+
+
 @contextmanager
 def writing(place: Path | str, remedy: str) -> Iterator[None]:
     """In the block, what the operating system refuses is a UserError that names ``place`` and the remedy."""
@@ -43,7 +48,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_WRITING, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:

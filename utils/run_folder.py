@@ -14,7 +14,7 @@ from utils.board import EVENTS, Board
 from utils.checkpoint import keep
 from utils.distributed import barrier, is_main
 from utils.errors import UserError
-from utils.files import check_inside, check_writable, writing
+from utils.files import HALF_WRITTEN, check_inside, check_writable, writing
 from utils.lock import lock_folder
 from utils.progress import progress_bar
 from utils.scores import write_json
@@ -107,7 +107,7 @@ class RunFolder:
                     f"{self.path}: another process trained here since this one started; start again"
                 )
             # Left by processes that were killed as they wrote; nobody else would ever remove them.
-            for half in self.path.glob(".writing-*.pth"):
+            for half in self.path.glob(f"{HALF_WRITTEN}.pth"):
                 half.unlink()
             if resume is None or file is None or not self.holds(file):
                 self._remove_run()

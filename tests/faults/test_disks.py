@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import resource
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -86,7 +85,7 @@ def test_a_full_disk_for_the_log_ends_the_run(toycity: Path, tmp_path: Path, tri
         refusal = rf"{log}: cannot be written \(File too large\); free space or choose another --ckpt"
         with (
             pytest.MonkeyPatch.context() as patch,
-            contextlib.redirect_stdout(io.StringIO()),  # Else it goes to a file of the tests' own.
+            redirect_stdout(io.StringIO()),  # Else it goes to a file of the tests' own.
             no_file_larger_than(100, from_step=1),
             pytest.raises(UserError, match=refusal) as error,
         ):

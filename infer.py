@@ -13,7 +13,6 @@ color, overlay (color over the picture), confidence (grey, white is certain).
 from __future__ import annotations
 
 import argparse
-import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,7 +36,7 @@ from network.flags import add_network_arguments
 from network.restore import load_network
 from network.segmentor import SegmentationNet
 from utils.distributed import single_device
-from utils.errors import Parser, UserError, run_program
+from utils.errors import Parser, UserError, run_program, say_error
 from utils.evaluation import autocast
 from utils.family_flags import dataset_name
 from utils.files import check_inside
@@ -286,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with progress_bar(read_ahead(pictures), total=total, unit="picture") as progress:
             written += segment(progress, predict_one, partial(write, folder, train_id_of_class), report)
     for failure in failures:
-        print(f"error: {failure}", file=sys.stderr)
+        say_error(failure)
     kinds = ", ".join(dict.fromkeys(args.save))
     print(f"{args.output / args.mod}: {written} pictures written, {len(failures)} failed ({kinds})")
     return 1 if failures else 0

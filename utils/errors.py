@@ -33,6 +33,12 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see {self.prog} --help")
 
 
+def say_error(message: str) -> None:
+    """One line on stderr, handed over whole: ``print`` writes the line's end apart where Python does not
+    buffer (``PYTHONUNBUFFERED``), and several processes' lines would then stand in one another."""
+    sys.stderr.write(f"error: {message}\n")
+
+
 def run_program(
     main: Callable[[Sequence[str] | None], int | None], arguments: Sequence[str] | None = None
 ) -> None:
@@ -50,16 +56,15 @@ def run_program(
             raise
         if isinstance(error, OSError):
             error = _refusal(error)
-        print(f"error: {error}", file=sys.stderr)
+        say_error(str(error))
         code = 1
     except RuntimeError as error:
         if "--debug" in words or not any(sign in str(error) for sign in LOST_PROCESS):
             raise
         reason = str(error).strip().splitlines()[0]
-        print(
-            "error: another process of this run was lost; look at its message, then start again with "
-            f"--resume auto ({reason})",
-            file=sys.stderr,
+        say_error(
+            "another process of this run was lost; look at its message, then start again with "
+            f"--resume auto ({reason})"
         )
         code = 1
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.files import atomic_write
+from utils.files import atomic_write, writing
 from utils.metrics import ClassScores, mean_present
 
 
@@ -119,8 +119,8 @@ def results(
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as indented JSON, atomically."""
-    with atomic_write(path) as temporary:
+    """Write ``content`` as indented JSON, atomically; a UserError naming ``path`` if that cannot be done."""
+    with writing(path, "free space or choose another place"), atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ import io
 import resource
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from interruption import before_step, dying_at
 from programs import train_arguments
 
 import train
+import valid
 from tests.faults.recording import Tried
 from utils.board import Board
 from utils.checkpoint import load_checkpoint
@@ -37,11 +38,15 @@ def run(toycity: Path, tmp_path: Path) -> tuple[list[str], Path]:
 
 
 @contextmanager
-def no_file_larger_than(size: int, from_step: int) -> Iterator[None]:
-    """Within the block, no file can grow beyond ``size`` bytes once a run is at ``from_step``."""
+def no_file_larger_than(size: int, from_step: int | None = None) -> Iterator[None]:
+    """Within the block, no file can grow beyond ``size`` bytes, or only once a run is at ``from_step``."""
     old, ignore = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+
     try:
-        with before_step(from_step, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))):
+        with nullcontext(limit()) if from_step is None else before_step(from_step, limit):
             yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
@@ -92,6 +97,34 @@ def test_a_full_disk_for_the_log_ends_the_run(toycity: Path, tmp_path: Path, tri
             patch.setattr(Board, "scalars", lambda *_: None)
             train.main(arguments)
         trial.seen = f"error: {error.value}".replace(str(tmp_path), "/run")
+
+
+@pytest.mark.parametrize("name", ["args.json", "results.json"])
+def test_a_full_disk_for_a_small_file_is_named(
+    name: str, run: tuple[list[str], Path], toycity: Path, tmp_path: Path, tried: Tried
+) -> None:
+    arguments, folder = run
+    output = tmp_path / "scores" / "results.json"
+    # Workers would hand over their pictures in files, too.
+    data = ["--data_root", str(toycity), "--val_dataset", "gtav", "--num_workers", "0"]
+    scoring = ["--snapshot", str(folder / "last.pth"), *data, "--output", str(output)]
+    program, words, file = {
+        "args.json": (train.main, arguments, folder / name),
+        "results.json": (valid.main, scoring, output),
+    }[name]
+    with tried(DISKS, f"no space for {name}") as trial:
+        refusal = rf"{file}: cannot be written \(File too large\); free space or choose another place"
+        with (
+            redirect_stdout(io.StringIO()),
+            no_file_larger_than(100),
+            pytest.raises(UserError, match=refusal) as error,
+        ):
+            program(words)
+        assert not output.exists()
+        assert not list(tmp_path.rglob(".writing-*"))
+        trial.seen = f"error: {error.value}".replace(str(folder), "/run").replace(
+            str(output.parent), "/scores"
+        )
 
 
 @pytest.mark.parametrize("damage", ["a changed bit", "cut short", "empty", "deleted"])

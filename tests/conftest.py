@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+QUICK, THOROUGH = 40, 500
 TINY_TRAIN, TINY_VAL, TINY_SIZE = 6, 3, (64, 128)
 
 
@@ -17,6 +19,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests that take long")
     parser.addoption("--faults", action="store_true", help="also run the whole of the fault suites")
     parser.addoption("--faults_report", metavar="FILE", help="write the tables of reliability to this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A property is tried on a few examples, always the same, or with ``--faults`` on many new ones."""
+    # A machine that is busy with other tests is slow at times: that is no fault of an example.
+    common = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("quick", common, max_examples=QUICK, derandomize=True)
+    settings.register_profile("thorough", common, max_examples=THOROUGH, print_blob=True)
+    settings.load_profile("thorough" if config.getoption("--faults") else "quick")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -61,6 +72,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         kinds = ("passed", "failed", "error")
         reports = [report for kind in kinds for report in terminalreporter.stats.get(kind, ())]
         write_tables(Path(file), [each for report in reports for each in report.user_properties])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What a test draws does not depend on those before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -45,7 +45,10 @@ esac
 
 @pytest.fixture
 def job(project: Path, tmp_path: Path) -> dict[str, str]:
-    """The environment of a job, with SLURM's programs replaced."""
+    """The environment of a job, with SLURM's programs replaced.
+
+    Its number is no other test process's: jobs leave files in the project that are named after it.
+    """
     for name, script in (("srun", SRUN), ("scontrol", SCONTROL)):
         path = tmp_path / name
         path.write_text(script)
@@ -54,7 +57,7 @@ def job(project: Path, tmp_path: Path) -> dict[str, str]:
         **os.environ,
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "CALLS": str(tmp_path / "calls"),
-        "SLURM_JOB_ID": "12",
+        "SLURM_JOB_ID": str(os.getpid()),
         "SLURM_SUBMIT_DIR": str(project),
         "SLURM_JOB_NODELIST": "node[1-2]",
         "SLURM_JOB_NUM_NODES": "2",
@@ -72,7 +75,8 @@ def test_a_job_ends_with_its_step(project: Path, job: dict[str, str], code: int)
     assert (done.wait(60), code) == (code, code)
     calls = Path(job["CALLS"]).read_text()
     assert "bash scripts/slurm_step.sh scripts/launch.sh train.py --resume auto --exp mine\n" in calls
-    assert "NODES=2 MASTER=first:20012 RUN_ID=12 RESTARTS=3\n" in calls
+    number = int(job["SLURM_JOB_ID"])
+    assert f"NODES=2 MASTER=first:{20000 + number % 20000} RUN_ID={number} RESTARTS=3\n" in calls
     assert "requeue" not in calls
 
 
@@ -84,7 +88,8 @@ def test_a_job_that_is_asked_to_stop_saves_and_is_queued_again(project: Path, jo
     assert running.wait(60) == 0
     calls = Path(job["CALLS"]).read_text()
     assert "bash scripts/slurm_step.sh scripts/train_r50os16_gtav_isw.sh --resume auto\n" in calls
-    assert calls.endswith("saved\nscontrol show job 12\nscontrol requeue 12\n")
+    number = job["SLURM_JOB_ID"]
+    assert calls.endswith(f"saved\nscontrol show job {number}\nscontrol requeue {number}\n")
 
 
 def test_a_job_whose_step_takes_too_long_is_queued_again_all_the_same(
@@ -96,7 +101,7 @@ def test_a_job_whose_step_takes_too_long_is_queued_again_all_the_same(
     assert running.stdout.readline() == "started\n"
     running.send_signal(signal.SIGUSR1)
     assert running.wait(60) == 0
-    assert Path(job["CALLS"]).read_text().endswith("scontrol requeue 12\n")
+    assert Path(job["CALLS"]).read_text().endswith(f"scontrol requeue {job['SLURM_JOB_ID']}\n")
 
 
 @pytest.mark.parametrize("state", ["CANCELLED", "COMPLETING"])
@@ -156,8 +161,8 @@ def test_a_job_whose_step_alone_is_asked_to_stop_is_queued_again(
     output = running.communicate(timeout=300)[0]
     assert running.returncode == 0, output
     assert f"stopped by {by}" in log.read_text()
-    assert Path(job["CALLS"]).read_text().endswith("scontrol requeue 12\n")
-    assert not list(project.glob(".stopped-*"))
+    assert Path(job["CALLS"]).read_text().endswith(f"scontrol requeue {job['SLURM_JOB_ID']}\n")
+    assert not list(project.glob(f".stopped-{job['SLURM_JOB_ID']}-*"))
 
 
 def test_it_says_how_to_be_started(project: Path, job: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -35,7 +35,6 @@ def naive_centroids(label: np.ndarray, tile: int) -> list[list[int]]:
     return sorted(found)
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     label=st.tuples(st.integers(1, 20), st.integers(1, 20)).flatmap(
         lambda shape: arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 5, 18, 255]))

@@ -9,7 +9,7 @@ import subprocess
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
@@ -30,7 +30,6 @@ def samplers(pictures: int, batch_size: int, world_size: int, seed: int = 0) -> 
     ]
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 60), st.integers(1, 5), st.integers(1, 4), st.integers(0, 3))
 def test_an_epoch_over_all_ranks(pictures: int, batch_size: int, world_size: int, epoch: int) -> None:
     ranks = samplers(pictures, batch_size, world_size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -47,10 +49,17 @@ def start(project: Path, command: Sequence[str], **environment: str) -> subproce
     )
 
 
+# Below those that Linux hands out, of which another process may get one before the launcher takes it. Each
+# test process has its own, and none twice.
+PORTS = itertools.count(20000 + os.getpid() % 240 * 50)
+
+
 def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+    for port in PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return str(port)
+    raise AssertionError("no port is free")
 
 
 def two_ranks(project: Path, words: Sequence[str]) -> list[subprocess.Popen[str]]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from host_waits import NoHostWaits
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.metrics import ConfusionMatrix, class_scores, count_by_order, mean_present
@@ -16,7 +16,6 @@ def brute_force(prediction: np.ndarray, label: np.ndarray, classes: int) -> np.n
     return counts
 
 
-@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 6))
 def test_counts_equal_a_loop_over_pixels(seed: int, classes: int) -> None:
     rng = np.random.default_rng(seed)
@@ -31,7 +30,6 @@ def test_counts_equal_a_loop_over_pixels(seed: int, classes: int) -> None:
 
 
 @given(values=st.lists(st.integers(0, 11), max_size=60))
-@settings(max_examples=30, deadline=None)
 def test_counting_by_order_counts_and_waits_for_no_device(values: list[int]) -> None:
     given, expected = torch.tensor(values, dtype=torch.int64), [values.count(number) for number in range(12)]
     with NoHostWaits():

@@ -39,7 +39,7 @@ from utils.preemption import Stopped, StopRequest, leave_word, stopping_at_once
 from utils.progress import progress_bar
 from utils.resume import agree_on_resume, first_whole, refuse_another
 from utils.run_folder import RunFolder
-from utils.scores import DomainScore, commit, domain_table, write_json
+from utils.scores import DomainScore, commit, domain_table
 from utils.selection import LAST, Selection
 from utils.visualize import crop_pictures
 
@@ -325,7 +325,7 @@ class Run:
             content = self.domains.results(scores, split="val", **how[first])
             for name, domain in content["domains"].items():
                 domain |= how[name]
-            write_json(self.folder.results_file, content)
+            self.folder.results(content)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -116,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         written.append(content)
         if args.output:
-            write_json(Path(args.output), written if len(args.snapshot) > 1 else content)
+            everything = written if len(args.snapshot) > 1 else content
+            write_json(Path(args.output), everything, "free space or choose another --output")
     distributed.shutdown()
     return 0
 

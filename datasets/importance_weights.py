@@ -23,7 +23,7 @@ from datasets.labels import NUM_CLASSES
 from datasets.segmentation import Draw
 from utils.checkpoint import NUMPY_SCALARS
 from utils.errors import UserError
-from utils.files import atomic_write
+from utils.scores import write_json
 from utils.seeding import generator
 
 # Last key of the generator of an epoch's draws, apart from the keys of other uses.
@@ -72,8 +72,7 @@ def importance_weights(
 
 def write_importance_weights(path: Path, weights: ImportanceWeights) -> None:
     """Write ``weights`` to ``path`` as JSON: a whole file or none."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(vars(weights), indent=1) + "\n", encoding="utf-8")
+    write_json(path, vars(weights), "free space or choose another --output")
 
 
 def read_importance_weights(path: Path) -> ImportanceWeights:

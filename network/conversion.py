@@ -51,7 +51,7 @@ def export(ours: Path, theirs: Path) -> None:
     try:
         with atomic_write(theirs) as temporary:
             torch.save(content, temporary)
-    except (OSError, RuntimeError) as error:
+    except RuntimeError as error:  # PyTorch's own word for a write that failed.
         raise UserError(f"{theirs}: cannot be written ({error}); choose another place") from None
     left = (key.partition(".")[0] for key in checkpoint["model"] if not key.startswith(NETWORK_PREFIX))
     without = ", ".join([*dict.fromkeys(left), "the run"])

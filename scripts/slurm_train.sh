@@ -67,14 +67,14 @@ export STOPPED_FILE="$PWD/.stopped-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
 srun --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
     bash scripts/slurm_step.sh "${command[@]}" --resume auto "$@" &
 step=$!
-# Asked before it was known whom to ask.
-[ -z "$asked" ] || kill -USR1 "$step"
 # A trapped signal ends the wait, not the step. What takes longer than the notice, an evaluation, is not waited for:
 # the run was saved before it began.
 while kill -0 "$step" 2>/dev/null; do
     if [ -z "$asked" ]; then
         wait "$step"
     elif [ "$SECONDS" -lt "$asked" ]; then
+        # Once more: what was just being started has missed it.
+        kill -USR1 "$step" 2>/dev/null
         sleep 1
     else
         break

@@ -76,7 +76,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """What a test draws does not depend on those before it."""
+    """What a test draws does not depend on those before it; here, so that fixtures come after it."""
     torch.manual_seed(0)
 
 

@@ -21,7 +21,7 @@ SRUN = """#!/usr/bin/env bash
 echo "srun $*" >> "$CALLS"
 echo "NODES=$NODES MASTER=$MASTER RUN_ID=$RUN_ID RESTARTS=$RESTARTS" >> "$CALLS"
 case $STEP in
-waits | busy) ;;
+waits | busy | starts) ;;
 real)
     while [ "$1" != bash ]; do shift; done
     echo "step $$" >> "$CALLS"
@@ -30,7 +30,14 @@ real)
 *) exit "$STEP" ;;
 esac
 trap 'echo killed >> "$CALLS"; exit 1' TERM
-trap '[ "$STEP" = busy ] || { echo saved >> "$CALLS"; exit 0; }' USR1
+asked() {
+    case $STEP in
+    busy) ;;
+    starts) STEP=waits ;;
+    *) echo saved >> "$CALLS"; exit 0 ;;
+    esac
+}
+trap asked USR1
 echo started
 for turn in {1..400}; do read -r -t 0.05 <> <(:); done
 """
@@ -80,8 +87,12 @@ def test_a_job_ends_with_its_step(project: Path, job: dict[str, str], code: int)
     assert "requeue" not in calls
 
 
-def test_a_job_that_is_asked_to_stop_saves_and_is_queued_again(project: Path, job: dict[str, str]) -> None:
-    running = submit(project, {**job, "STEP": "waits"}, "scripts/train_r50os16_gtav_isw.sh")
+@pytest.mark.parametrize("step", ["waits", "starts"])
+def test_a_job_that_is_asked_to_stop_saves_and_is_queued_again(
+    step: str, project: Path, job: dict[str, str]
+) -> None:
+    """Also where the first signal comes too early for the step to hear it."""
+    running = submit(project, {**job, "STEP": step}, "scripts/train_r50os16_gtav_isw.sh")
     assert running.stdout is not None
     assert running.stdout.readline() == "started\n"
     running.send_signal(signal.SIGUSR1)
@@ -130,21 +141,27 @@ def test_a_task_of_an_array_is_queued_again_alone(project: Path, job: dict[str, 
 @pytest.mark.parametrize(
     ("ask", "by"),
     [
-        (lambda step: os.kill(step, signal.SIGUSR1), "SIGUSR1"),
-        (lambda step: os.kill(step, signal.SIGTERM), "SIGUSR1"),
-        (lambda step: os.killpg(step, signal.SIGTERM), "SIG"),
+        (lambda script, step: os.kill(script, signal.SIGUSR1), "SIGUSR1"),
+        (lambda script, step: os.kill(step, signal.SIGUSR1), "SIGUSR1"),
+        (lambda script, step: os.kill(step, signal.SIGTERM), "SIGUSR1"),
+        (lambda script, step: os.killpg(step, signal.SIGTERM), "SIG"),
     ],
-    ids=["srun's signal reaches the step's first process", "SIGTERM does", "SIGTERM reaches torchrun, too"],
+    ids=[
+        "the script is asked",
+        "srun's signal reaches the step's first process",
+        "SIGTERM does",
+        "SIGTERM reaches torchrun, too",
+    ],
 )
-def test_a_job_whose_step_alone_is_asked_to_stop_is_queued_again(
-    ask: Callable[[int], None],
+def test_a_job_whose_training_is_asked_to_stop_is_queued_again(
+    ask: Callable[[int, int], None],
     by: str,
     project: Path,
     job: dict[str, str],
     toycity: Path,
     tmp_path: Path,
 ) -> None:
-    """At pre-emption SLURM may send SIGTERM to the step, and none to the script."""
+    """Before its time ends the script is asked; at pre-emption SLURM may send SIGTERM to the step alone."""
     arguments = train_arguments(toycity, tmp_path, "--max_iter", "1000", "--eval_every", "0")
     one = {"SLURM_JOB_NUM_NODES": "1", "PROCESSES": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     log = tmp_path / "default" / "tiny" / "log.txt"
@@ -157,7 +174,7 @@ def test_a_job_whose_step_alone_is_asked_to_stop_is_queued_again(
         pause.wait(0.05)
     step = re.search(r"step (\d+)", Path(job["CALLS"]).read_text())
     assert step is not None
-    ask(int(step[1]))
+    ask(running.pid, int(step[1]))
     output = running.communicate(timeout=300)[0]
     assert running.returncode == 0, output
     assert f"stopped by {by}" in log.read_text()

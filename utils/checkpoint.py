@@ -68,6 +68,9 @@ NUMPY_SCALARS = [
 ]
 
 
+_REMEDY = "free space or choose another --ckpt"
+
+
 class DamagedCheckpoint(UserError):
     """A file that is a checkpoint no more: cut short, or with other bytes than were written."""
 
@@ -81,17 +84,15 @@ def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None =
         UserError: the file cannot be written; what was at ``path`` is still there.
     """
     try:
-        with atomic_write(path) as temporary:
+        with atomic_write(path, _REMEDY) as temporary:
             torch.save({"format": FORMAT, **content}, temporary)
             seal(temporary)
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             if previous is not None and path.exists():
                 keep(path, previous)
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"{path}: cannot write the checkpoint ({error}); free space or choose another --ckpt"
-        ) from None
+    except RuntimeError as error:  # PyTorch's own word for a write that failed.
+        raise UserError(f"{path}: cannot be written ({error}); {_REMEDY}") from None
 
 
 def keep(path: Path, name: Path) -> None:

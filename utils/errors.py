@@ -68,7 +68,7 @@ def run_program(
         )
         code = 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        sys.stderr.write("interrupted\n")
         code = 130
     sys.exit(code)
 

@@ -61,12 +61,6 @@ class ResultFolder:
         """
         for kind, picture in pictures.items():
             path = self.path(kind, name)
-            try:
-                with atomic_write(path) as temporary:
-                    # Stronger compression takes longer than the network on a GPU and saves little.
-                    picture.save(temporary, format="PNG", compress_level=1)
-            except OSError as error:
-                reason = error.strerror or error
-                raise UserError(
-                    f"{path}: cannot be written ({reason}); free space or choose another --output"
-                ) from error
+            with atomic_write(path, "free space or choose another --output") as temporary:
+                # Stronger compression takes longer than the network on a GPU and saves little.
+                picture.save(temporary, format="PNG", compress_level=1)

@@ -119,7 +119,7 @@ class RunFolder:
                     if self.last.exists() and not is_whole(self.last):
                         self.last.replace(self.damaged)
                     keep(self.previous, self.last)
-            write_json(self.path / "args.json", self.plain(arguments))
+            write_json(self.path / "args.json", self.plain(arguments), _FREE_SPACE)
             self._board = Board(self._board_path, None if resume is None else resume["iteration"] + 1)
         except OSError as error:
             raise UserError(
@@ -173,6 +173,11 @@ class RunFolder:
             progress_bar.write(line)
         with writing(self.log_file, _FREE_SPACE), self.log_file.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+    def results(self, content: Mapping[str, Any]) -> None:
+        """Write ``results.json``."""
+        if is_main():
+            write_json(self.results_file, content, _FREE_SPACE)
 
     def picture(self, name: str, image: Image.Image) -> None:
         """Write a picture to ``name``, a path within the folder."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.files import atomic_write, writing
+from utils.files import atomic_write
 from utils.metrics import ClassScores, mean_present
 
 
@@ -118,9 +118,9 @@ def results(
     }
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as indented JSON, atomically; a UserError naming ``path`` if that cannot be done."""
-    with writing(path, "free space or choose another place"), atomic_write(path) as temporary:
+def write_json(path: Path, content: Any, remedy: str) -> None:
+    """Write ``content`` as indented JSON, atomically; ``remedy``: as in ``utils.files.atomic_write``."""
+    with atomic_write(path, remedy) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -79,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(rows))
     if args.json:
         figures = [{**dataclasses.asdict(row), "ratio": row.ratio} for row in rows]
-        write_json(args.json, {**machine, "settings": settings, "rows": figures})
+        content = {**machine, "settings": settings, "rows": figures}
+        write_json(args.json, content, "free space or choose another --json")
     return 0
 
 

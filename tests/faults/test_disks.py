@@ -26,6 +26,7 @@ from utils.sealed import is_whole
 pytestmark = pytest.mark.reliability
 
 DISKS = "disks"
+NO_SPACE = r": cannot be written \(File too large\); free space or choose another"
 
 
 @pytest.fixture
@@ -46,7 +47,9 @@ def no_file_larger_than(size: int, from_step: int | None = None) -> Iterator[Non
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
 
     try:
-        with nullcontext(limit()) if from_step is None else before_step(from_step, limit):
+        with before_step(from_step, limit) if from_step else nullcontext():
+            if not from_step:
+                limit()
             yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
@@ -62,7 +65,9 @@ def test_a_full_disk_ends_the_run_and_leaves_its_checkpoints(
     with tried(DISKS, "no space for a checkpoint") as trial:
         with (
             no_file_larger_than(size, from_step=3),
-            pytest.raises(UserError, match=r"last\.pth: cannot write the checkpoint .*free space") as error,
+            pytest.raises(
+                UserError, match=r"last\.pth: cannot be written .*free space or choose another --ckpt"
+            ) as error,
         ):
             train.main(arguments)
         assert differing(before["model"], load_checkpoint(folder / "last.pth")["model"]) == []
@@ -99,32 +104,33 @@ def test_a_full_disk_for_the_log_ends_the_run(toycity: Path, tmp_path: Path, tri
         trial.seen = f"error: {error.value}".replace(str(tmp_path), "/run")
 
 
-@pytest.mark.parametrize("name", ["args.json", "results.json"])
-def test_a_full_disk_for_a_small_file_is_named(
-    name: str, run: tuple[list[str], Path], toycity: Path, tmp_path: Path, tried: Tried
-) -> None:
+def test_a_full_disk_for_a_runs_settings_is_named(run: tuple[list[str], Path], tried: Tried) -> None:
     arguments, folder = run
-    output = tmp_path / "scores" / "results.json"
+    file = folder / "args.json"
+    before = file.read_bytes()
+    with tried(DISKS, "no space for args.json") as trial:
+        with no_file_larger_than(100), pytest.raises(UserError, match=f"{file}{NO_SPACE} --ckpt") as error:
+            train.main(arguments)
+        assert file.read_bytes() == before
+        assert not list(folder.glob(".writing-*"))
+        trial.seen = f"error: {error.value}".replace(str(folder), "/run")
+
+
+def test_a_full_disk_for_results_is_named(
+    run: tuple[list[str], Path], toycity: Path, tmp_path: Path, tried: Tried
+) -> None:
+    file = tmp_path / "scores" / "results.json"
     # Workers would hand over their pictures in files, too.
     data = ["--data_root", str(toycity), "--val_dataset", "gtav", "--num_workers", "0"]
-    scoring = ["--snapshot", str(folder / "last.pth"), *data, "--output", str(output)]
-    program, words, file = {
-        "args.json": (train.main, arguments, folder / name),
-        "results.json": (valid.main, scoring, output),
-    }[name]
-    with tried(DISKS, f"no space for {name}") as trial:
-        refusal = rf"{file}: cannot be written \(File too large\); free space or choose another place"
+    with tried(DISKS, "no space for results.json") as trial:
         with (
             redirect_stdout(io.StringIO()),
             no_file_larger_than(100),
-            pytest.raises(UserError, match=refusal) as error,
+            pytest.raises(UserError, match=f"{file}{NO_SPACE} --output") as error,
         ):
-            program(words)
-        assert not output.exists()
-        assert not list(tmp_path.rglob(".writing-*"))
-        trial.seen = f"error: {error.value}".replace(str(folder), "/run").replace(
-            str(output.parent), "/scores"
-        )
+            valid.main(["--snapshot", str(run[1] / "last.pth"), *data, "--output", str(file)])
+        assert not list(file.parent.iterdir())
+        trial.seen = f"error: {error.value}".replace(str(file.parent), "/scores")
 
 
 @pytest.mark.parametrize("damage", ["a changed bit", "cut short", "empty", "deleted"])

@@ -49,17 +49,17 @@ def start(project: Path, command: Sequence[str], **environment: str) -> subproce
     )
 
 
-# Below those that Linux hands out, of which another process may get one before the launcher takes it. Each
-# test process has its own, and none twice.
-PORTS = itertools.count(20000 + os.getpid() % 240 * 50)
+# Below those that Linux hands out, of which another process may get one before the launcher takes it. Test
+# processes that start together begin at different ones.
+PORTS = itertools.count(20000 + os.getpid() % 200 * 50)
 
 
 def free_port() -> str:
-    for port in PORTS:
+    while True:
+        port = next(PORTS)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return str(port)
-    raise AssertionError("no port is free")
 
 
 def two_ranks(project: Path, words: Sequence[str]) -> list[subprocess.Popen[str]]:

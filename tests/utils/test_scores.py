@@ -29,7 +29,8 @@ def test_smaller_class_sets_are_printed_beside() -> None:
 
 def test_results_file(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    write_json(path, results({"gtav": score()}, NAMES, "full", "best.pth", selection="best source val"))
+    content = results({"gtav": score()}, NAMES, "full", "best.pth", selection="best source val")
+    write_json(path, content, "free space")
     content = json.loads(path.read_text())
     assert content["protocol"] == "full"
     assert content["checkpoint"] == "best.pth"

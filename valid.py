@@ -26,10 +26,10 @@ from network.restore import load_network
 from utils import distributed
 from utils.errors import Parser, run_program
 from utils.family_flags import dataset_name
-from utils.files import check_writable
+from utils.files import check_writable, write_json
 from utils.flag_ranges import check_ranges
 from utils.program_flags import add_averaging_arguments, add_device_arguments, add_process_arguments
-from utils.scores import class_table, commit, domain_table, write_json
+from utils.scores import class_table, commit, domain_table
 from utils.sliding_window import Windows
 
 

@@ -23,7 +23,7 @@ from datasets.labels import NUM_CLASSES
 from datasets.segmentation import Draw
 from utils.checkpoint import NUMPY_SCALARS
 from utils.errors import UserError
-from utils.scores import write_json
+from utils.files import write_json
 from utils.seeding import generator
 
 # Last key of the generator of an epoch's draws, apart from the keys of other uses.

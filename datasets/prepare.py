@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from datasets.parallel import in_processes
 from datasets.prepared import SETTINGS_FILE, Settings, copy_of, folder_of, read_settings, write_copy
 from datasets.roots import resolve_root
 from utils.errors import Parser, UserError, run_program
-from utils.files import HALF_WRITTEN, atomic_write, check_writable
+from utils.files import HALF_WRITTEN, check_writable, write_json
 from utils.lock import lock_folder
 
 # A copy, by the name of its pair.
@@ -137,8 +136,7 @@ def note_settings(folder: Path, settings: Settings, overwrite: bool) -> None:
             f"{folder}: holds copies made with {made}; make these alike, replace them with --overwrite, or "
             "name another --output"
         )
-    with atomic_write(folder / SETTINGS_FILE) as temporary:
-        temporary.write_text(json.dumps(dataclasses.asdict(settings)))
+    write_json(folder / SETTINGS_FILE, dataclasses.asdict(settings), "free space or choose another --output")
 
 
 def remove_others(folder: Path, copies: Sequence[Pair], every: bool) -> None:

@@ -89,7 +89,7 @@ def _download(backbone: Backbone) -> dict[str, Tensor]:
             f"{backbone.name}: its ImageNet weights cannot be downloaded by name; pass --backbone_weights "
             f"FILE ({FILE_ONLY[backbone.name]}) or --no_pretrained"
         )
-    url = torchvision.models.get_model_weights(backbone.library_name)["IMAGENET1K_V1"].url
+    url = torchvision.models.get_model_weights(backbone.torchvision_name)["IMAGENET1K_V1"].url
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     try:
         with main_process_first():

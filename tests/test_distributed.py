@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,9 @@ import torch
 from processes import two_processes
 from programs import ISW, train_arguments
 
+import train
 import valid
+from utils.checkpoint import load_checkpoint
 
 EVALUATE = ["--val_dataset", "gtav", "mapillary", "--evaluation_height", "64", "--num_workers", "0"]
 
@@ -46,3 +52,28 @@ def test_two_processes_score_like_one_to_the_last_digit(
     # What the run said of itself, with two processes, is what its checkpoint scores.
     own = json.loads((run_of_two / "default" / "tiny" / "results.json").read_text())
     assert one["domains"]["gtav"].items() <= own["domains"]["gtav"].items()
+
+
+@pytest.mark.slow
+def test_a_run_killed_for_real_resumes_to_the_same_bits(project: Path, toycity: Path, tmp_path: Path) -> None:
+    arguments = train_arguments(toycity, tmp_path / "killed", *ISW, "--log_every", "1")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *arguments],
+        cwd=project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if "[iter 4 / 6]" in line:
+            process.send_signal(signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL
+    assert load_checkpoint(tmp_path / "killed/default/tiny/last.pth")["iteration"] < 6
+    assert train.main([*arguments, "--resume", "auto"]) == 0
+    assert train.main(train_arguments(toycity, tmp_path / "whole", *ISW)) == 0
+    resumed, whole = (
+        load_checkpoint(tmp_path / n / "default/tiny/last.pth")["model"] for n in ("killed", "whole")
+    )
+    assert [name for name in whole if not torch.equal(whole[name], resumed[name])] == []

@@ -68,7 +68,7 @@ NUMPY_SCALARS = [
 ]
 
 
-_REMEDY = "free space or choose another --ckpt"
+FREE_SPACE = "free space or choose another --ckpt"
 
 
 class DamagedCheckpoint(UserError):
@@ -84,7 +84,7 @@ def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None =
         UserError: the file cannot be written; what was at ``path`` is still there.
     """
     try:
-        with atomic_write(path, _REMEDY) as temporary:
+        with atomic_write(path, FREE_SPACE) as temporary:
             torch.save({"format": FORMAT, **content}, temporary)
             seal(temporary)
             with temporary.open("rb") as written:
@@ -92,7 +92,7 @@ def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None =
             if previous is not None and path.exists():
                 keep(path, previous)
     except RuntimeError as error:  # PyTorch's own word for a write that failed.
-        raise UserError(f"{path}: cannot be written ({error}); {_REMEDY}") from None
+        raise UserError(f"{path}: cannot be written ({error}); {FREE_SPACE}") from None
 
 
 def keep(path: Path, name: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from utils.errors import UserError
 
@@ -66,3 +68,9 @@ def atomic_write(path: Path, remedy: str = "free space or choose another place")
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any, remedy: str) -> None:
+    """Write ``content`` as indented JSON, atomically; ``remedy``: as in :func:`atomic_write`."""
+    with atomic_write(path, remedy) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -11,16 +11,13 @@ from typing import Any, TextIO
 from PIL import Image
 
 from utils.board import EVENTS, Board
-from utils.checkpoint import keep
+from utils.checkpoint import FREE_SPACE, keep
 from utils.distributed import barrier, is_main
 from utils.errors import UserError
-from utils.files import HALF_WRITTEN, check_inside, check_writable, writing
+from utils.files import HALF_WRITTEN, check_inside, check_writable, write_json, writing
 from utils.lock import lock_folder
 from utils.progress import progress_bar
-from utils.scores import write_json
 from utils.sealed import is_whole
-
-_FREE_SPACE = "free space or choose another --ckpt"
 
 
 class RunFolder:
@@ -119,7 +116,7 @@ class RunFolder:
                     if self.last.exists() and not is_whole(self.last):
                         self.last.replace(self.damaged)
                     keep(self.previous, self.last)
-            write_json(self.path / "args.json", self.plain(arguments), _FREE_SPACE)
+            write_json(self.path / "args.json", self.plain(arguments), FREE_SPACE)
             self._board = Board(self._board_path, None if resume is None else resume["iteration"] + 1)
         except OSError as error:
             raise UserError(
@@ -171,19 +168,19 @@ class RunFolder:
             return
         if echo:
             progress_bar.write(line)
-        with writing(self.log_file, _FREE_SPACE), self.log_file.open("a", encoding="utf-8") as file:
+        with writing(self.log_file, FREE_SPACE), self.log_file.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
     def results(self, content: Mapping[str, Any]) -> None:
         """Write ``results.json``."""
         if is_main():
-            write_json(self.results_file, content, _FREE_SPACE)
+            write_json(self.results_file, content, FREE_SPACE)
 
     def picture(self, name: str, image: Image.Image) -> None:
         """Write a picture to ``name``, a path within the folder."""
         if is_main():
             path = self.path / name
-            with writing(path, _FREE_SPACE):
+            with writing(path, FREE_SPACE):
                 path.parent.mkdir(exist_ok=True)
                 image.save(path)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from utils.files import atomic_write
 from utils.metrics import ClassScores, mean_present
 
 
@@ -116,12 +114,6 @@ def results(
             for name, score in domains.items()
         },
     }
-
-
-def write_json(path: Path, content: Any, remedy: str) -> None:
-    """Write ``content`` as indented JSON, atomically; ``remedy``: as in ``utils.files.atomic_write``."""
-    with atomic_write(path, remedy) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 @functools.cache

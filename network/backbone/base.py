@@ -21,7 +21,7 @@ class Backbone(nn.Module):
 
     Attributes:
         name: as in the registry.
-        library_name: the library's, of the network whose pretrained weights it can take.
+        torchvision_name: torchvision's, of the network whose pretrained weights it can take.
         channels: stage -> channels of its output.
         strides: stage -> input pixels per output pixel.
         sites: site -> code, active sites only, in order of execution.
@@ -36,7 +36,7 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.name = self.library_name = name
+        self.name = self.torchvision_name = name
         self.channels: dict[str, int] = {}
         self.strides: dict[str, int] = {}
         self.site_channels: dict[int, int] = {}

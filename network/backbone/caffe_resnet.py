@@ -41,8 +41,8 @@ class CaffeResNetBackbone(ResNetBackbone):
             trained_stem_norm: whether weight and bias of the stem's BatchNorm are trained. Its running
                 statistics follow the data in either case.
         """
-        library_name = name.partition(INFIX)[0]
-        network = torchvision.models.get_model(library_name, weights=None)
+        torchvision_name = name.partition(INFIX)[0]
+        network = torchvision.models.get_model(torchvision_name, weights=None)
         for stage in STAGES[2:]:
             first = getattr(network, stage)[0]
             first.conv1.stride, first.conv2.stride = first.conv2.stride, first.conv1.stride
@@ -52,7 +52,7 @@ class CaffeResNetBackbone(ResNetBackbone):
                 nn.init.normal_(module.weight, std=WEIGHT_DEVIATION)
         network.bn1.requires_grad_(trained_stem_norm)
         super().__init__(name, network, output_stride, wt_layer, partial_dilation)
-        self.library_name = library_name
+        self.torchvision_name = torchvision_name
         self.input_spec = input_spec
 
     def fit_to_input(self, weights: dict[str, Tensor], made_for: InputSpec) -> dict[str, Tensor]:

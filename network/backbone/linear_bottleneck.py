@@ -42,14 +42,14 @@ class LinearBottleneckBackbone(SequentialBackbone):
         self,
         name: str,
         modules: nn.Sequential,
-        library_prefix: str,
+        torchvision_prefix: str,
         stages: Mapping[str, tuple[int, int]],
         activation: Callable[..., Tensor],
         output_stride: int,
         wt_layer: Sequence[int],
         partial_dilation: bool,
     ) -> None:
-        super().__init__(name, modules, library_prefix, stages)
+        super().__init__(name, modules, torchvision_prefix, stages)
         self.activation = activation
         self.limit_stride(output_stride, partial_dilation)
         sites = {site: self.channels[stage] for stage, site in SITE_OF_STAGE.items()}

@@ -13,14 +13,18 @@ class SequentialBackbone(Backbone):
     """A library's list of modules, cut into five stages; a stage has the channels of its last BatchNorm."""
 
     def __init__(
-        self, name: str, modules: nn.Sequential, library_prefix: str, stages: Mapping[str, tuple[int, int]]
+        self,
+        name: str,
+        modules: nn.Sequential,
+        torchvision_prefix: str,
+        stages: Mapping[str, tuple[int, int]],
     ) -> None:
-        """``modules`` are taken over; the library's names of them start with ``library_prefix``.
+        """``modules`` are taken over; the library's names of them start with ``torchvision_prefix``.
 
         ``stages``: stage -> [start, end) in ``modules``.
         """
         super().__init__(name)
-        self.library_prefix = library_prefix
+        self.torchvision_prefix = torchvision_prefix
         self.first_module = {stage: start for stage, (start, _) in stages.items()}
         for stage, (start, end) in stages.items():
             self.add_module(stage, nn.Sequential(*modules[start:end]))
@@ -31,4 +35,4 @@ class SequentialBackbone(Backbone):
         stage, index, rest = key.split(".", 2)
         if stage not in self.first_module:
             return key
-        return f"{self.library_prefix}.{self.first_module[stage] + int(index)}.{rest}"
+        return f"{self.torchvision_prefix}.{self.first_module[stage] + int(index)}.{rest}"

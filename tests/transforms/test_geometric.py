@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -52,6 +52,7 @@ def resize_then_crop(image: Image.Image, label: np.ndarray, window, ignore: int 
 SIZES = st.tuples(st.integers(5, 60), st.integers(5, 60))
 
 
+@settings(max_examples=60)
 @given(
     native=SIZES,
     crop=SIZES,
@@ -86,6 +87,7 @@ def test_crop_first_is_within_one_level_but_for_rare_pixels() -> None:
         assert (crop_label(label, window) == expected_label).all()
 
 
+@settings(max_examples=60)
 @given(
     native=SIZES,
     crop=SIZES,
@@ -105,6 +107,7 @@ def test_the_crop_contains_the_centroid(native, crop, scale, point, nopad, seed)
         assert window.top + window.size[0] <= window.scaled[0]
 
 
+@settings(max_examples=60)
 @given(
     native=SIZES,
     crop=SIZES,

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.files import write_json
 from utils.metrics import class_scores
-from utils.scores import DomainScore, class_table, domain_table, results, subset_means, write_json
+from utils.scores import DomainScore, class_table, domain_table, results, subset_means
 
 NAMES = ("road", "sky", "train")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from host_waits import NoHostWaits, forbid_reading
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_memory import MostBytes
 from PIL import Image
@@ -89,6 +89,7 @@ def test_the_published_setting_is_fourteen_forwards_of_these_sizes() -> None:
     overlap=st.floats(0, 0.9),
     mirrored=st.booleans(),
 )
+@settings(max_examples=200)
 def test_weights_sum_to_one_and_stay_inside_the_tile(
     length: int, scaled: int, tile: int, overlap: float, mirrored: bool
 ) -> None:
@@ -101,6 +102,7 @@ def test_weights_sum_to_one_and_stay_inside_the_tile(
 
 
 @given(length=st.integers(1, 3000), tile=st.integers(1, 1500), overlap=st.floats(0, 0.95))
+@settings(max_examples=200)
 def test_tiles_cover_everything(length: int, tile: int, overlap: float) -> None:
     starts = tile_starts(length, tile, overlap)
     assert starts[0] == 0
@@ -151,6 +153,7 @@ def test_equals_the_published_procedure_step_by_step(
 
 
 @given(width=st.integers(1, 70), height=st.integers(1, 70), crop=st.integers(1, 40), flip=st.booleans())
+@settings(max_examples=40)
 def test_tiles_do_not_change_a_pixelwise_network(width: int, height: int, crop: int, flip: bool) -> None:
     image = picture(width, height)
     whole = predict(pixelwise, image, Windows())

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from datasets import labels
-from datasets.labels import ClassSet, LabelCoding
+from datasets import codings, labels
+from datasets.codings import LabelCoding
+from datasets.labels import ClassSet
 from datasets.reading import PICTURE_SUFFIXES
 from datasets.split_lists import SPLIT_DATA
 from transforms.pipeline import EvaluationTransform
@@ -229,7 +230,7 @@ def _camvid(name: str, **splits: tuple[str, str]) -> DatasetSpec:
         name,
         "camvid",
         {split: Split((Layout(folder, f"{folder}annot"),), only) for split, (folder, only) in splits.items()},
-        labels.CAMVID,
+        codings.CAMVID,
         (labels.CAMVID_11,),
     )
 
@@ -241,7 +242,7 @@ def _nthu(city: str) -> DatasetSpec:
         f"nthu_{city.lower()}",
         "nthu",
         {"train": Split((Layout(f"{city}/Images/Train", None),)), "val": test, "test": test},
-        labels.CITYSCAPES_IDS,
+        codings.CITYSCAPES_IDS,
         (labels.SYNTHIA_13,),
         further_root_names=("NTHU_Datasets",),
     )
@@ -290,7 +291,7 @@ CATALOG: dict[str, DatasetSpec] = {
                 "test": _cityscapes_test(),
                 "train_extra": _CITYSCAPES_COARSE,
             },
-            labels.CITYSCAPES_IDS,
+            codings.CITYSCAPES_IDS,
             city_folds=2,
             nearby_frames=_CITYSCAPES_FRAMES,
             statistics=_CITYSCAPES_STATISTICS,
@@ -303,7 +304,7 @@ CATALOG: dict[str, DatasetSpec] = {
                 "val": _gtav("val", "valid", "val"),
                 "test": _gtav("test", "test"),
             },
-            labels.GTAV,
+            codings.GTAV,
             city_folds=2,
             statistics=_GTAV_STATISTICS,
         ),
@@ -311,25 +312,25 @@ CATALOG: dict[str, DatasetSpec] = {
             "synthia",
             "synthia",
             {split: _synthia(split) for split in ("train", "val")},
-            labels.SYNTHIA,
+            codings.SYNTHIA,
             _SYNTHIA_CLASS_SETS,
             statistics=_SYNTHIA_STATISTICS,
         ),
         DatasetSpec(
-            "bdd100k", "bdd100k", {split: _bdd100k(split) for split in ("train", "val")}, labels.TRAIN_IDS
+            "bdd100k", "bdd100k", {split: _bdd100k(split) for split in ("train", "val")}, codings.TRAIN_IDS
         ),
         DatasetSpec(
             "mapillary",
             "mapillary",
             {"train": _mapillary("training"), "val": _mapillary("validation")},
-            labels.MAPILLARY,
+            codings.MAPILLARY,
             evaluation={"robustnet": EvaluationTransform(height=1536, crop=1536)},
         ),
         DatasetSpec(
             "kitti",
             "kitti",
             _kitti(0),
-            labels.CITYSCAPES_IDS,
+            codings.CITYSCAPES_IDS,
             evaluation={"robustnet": EvaluationTransform(size=(376, 1242))},
             folds=(_kitti(1), _kitti(2)),
         ),
@@ -339,13 +340,13 @@ CATALOG: dict[str, DatasetSpec] = {
             "cityscapes_val2",
             "cityscapes",
             {"val": replace(_cityscapes("train"), evenly=500)},
-            labels.CITYSCAPES_IDS,
+            codings.CITYSCAPES_IDS,
         ),
         DatasetSpec(
             "gtav_10k",
             "gtav",
             {"train": _GTAV_9K, "val": _GTAV_1K},
-            labels.GTAV,
+            codings.GTAV,
             statistics=_GTAV_STATISTICS,
         ),
         _camvid("camvid", train=("train", ""), val=("val", ""), test=("test", "")),

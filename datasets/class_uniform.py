@@ -17,6 +17,7 @@ import numpy as np
 
 from datasets.labels import NUM_CLASSES
 from datasets.parallel import threaded_map
+from datasets.reading import READING
 from datasets.scan_cache import Arrays, cached_arrays, fingerprint
 from datasets.segmentation import Draw, SegmentationSet
 from utils.seeding import generator
@@ -90,7 +91,7 @@ def scan(
     if cache_dir is not None:
         coding = dataset.spec.coding
         labels = ((pair.name, pair.label) for pair in dataset.pairs)
-        key = fingerprint(labels, coding.name, coding.table.tolist(), tile)
+        key = fingerprint(labels, READING, coding.name, coding.table.tolist(), tile)
         cache = Path(cache_dir) / f"{dataset.spec.name}_{dataset.split}_tile{tile}_{key}.npz"
 
     def scan_one(index: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from datasets.labels import CITYSCAPES_IDS, IGNORE_LABEL, TRAIN_IDS, ClassSet
+from datasets.codings import CITYSCAPES_IDS, TRAIN_IDS
+from datasets.labels import IGNORE_LABEL, ClassSet
 from datasets.parallel import threaded_map
 from datasets.reading import read_label
 from utils.errors import UserError

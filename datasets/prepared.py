@@ -18,9 +18,10 @@ import numpy as np
 from PIL import Image
 
 from datasets.catalog import DatasetSpec
-from datasets.labels import LABEL_COLOURS, LABEL_ID_OF_TRAIN_ID, NUM_CLASSES, TRAIN_IDS, LabelCoding
+from datasets.codings import TRAIN_IDS, LabelCoding
+from datasets.labels import LABEL_COLOURS, LABEL_ID_OF_TRAIN_ID, NUM_CLASSES
 from datasets.pairing import Pair
-from datasets.reading import read_image, read_label
+from datasets.reading import READING, read_image, read_label
 from datasets.scan_cache import fingerprint
 from datasets.segmentation import SegmentationSet
 from transforms.geometric import resize_label
@@ -61,7 +62,7 @@ def folder_of(directory: Path, spec: DatasetSpec, split: str) -> Path:
 def copy_of(pair: Pair, folder: Path, settings: Settings, coding: LabelCoding) -> Pair:
     """The names of a pair's copies in ``folder``, whether or not they exist."""
     files = (("picture", pair.image), ("label", pair.label))
-    how = (dataclasses.asdict(settings), coding.name, coding.table.tolist())
+    how = (READING, dataclasses.asdict(settings), coding.name, coding.table.tolist())
     stamp = fingerprint(files, *how)
     return Pair(
         pair.name,

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from datasets.labels import IGNORE_LABEL, LabelCoding, LabelValueError, palette_coding
+from datasets.codings import Colour, LabelCoding, LabelValueError
+from datasets.labels import IGNORE_LABEL
 from datasets.png import decode_png
 from utils.errors import UserError
 
@@ -16,6 +17,13 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 # On files that are missing, cut short, not pictures or absurdly large, decoders raise nearly anything.
 UNREADABLE = Exception
+
+LOSSY = ("JPEG", "MPO", "JPEG2000")
+
+READING = 2
+"""Changes whenever :func:`read_label` makes something else of the same file: results kept from an earlier
+reading are not used then.
+"""
 
 ROWS_WORTH_STOPPING_AT = 0.85
 """Pillow can stop at a row; OpenCV cannot, but reads a whole PNG in this part of Pillow's time."""
@@ -90,17 +98,20 @@ def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np
     Raises :class:`UserError` naming the file when it cannot be read whole or holds values outside ``coding``.
     """
     try:
-        if coding.bits == 16:
-            return coding.decode(_first_channel(path))
-        with Image.open(path) as image:
+        with Image.open(_file(path)) as image:
+            if image.format in LOSSY:
+                raise LabelValueError(f"a {image.format} file, which keeps label values only nearly")
+            if image.mode == "P":
+                return coding.decode_palette(np.asarray(image), _palette(image))
+            if coding.bits == 16:
+                return coding.decode(_first_channel(path))
             if _is_plain(image):
                 return _plain_label(image, path, coding, rows or range(image.height))
-            if coding.coloured and image.mode == "P":
-                palette = np.array(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
-                coding = palette_coding(palette) or coding
-            elif image.mode == "RGBA":
-                image = image.convert("RGB")
-            return coding.decode(np.asarray(image))
+            if image.mode in ("RGB", "RGBA", "LA") and _is_deep(image):
+                raise LabelValueError(f"16 bits per channel where the {coding.name} coding has 8")
+            # What is transparent has its value all the same; of 1 bit, white is 255 as in all other depths.
+            plain = {"1": "L", "LA": "L", "RGBA": "RGB"}.get(image.mode, image.mode)
+            return coding.decode(np.asarray(image if image.mode == plain else image.convert(plain)))
     except LabelValueError as error:
         raise LabelValueError(f"{path}: {error}; correct the label or remove the pair") from error
     except UNREADABLE as error:
@@ -124,6 +135,17 @@ def _file(path: Path) -> Path:
     if path.exists() and not path.is_file():
         raise ValueError("not a file")
     return path
+
+
+def _palette(image: Image.Image) -> list[Colour]:
+    """The colours of a palette picture, by index."""
+    levels = image.getpalette("RGB") or []
+    return list(zip(levels[::3], levels[1::3], levels[2::3], strict=True))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether its channels have 16 bits in the file, of which Pillow keeps the upper 8."""
+    return any(";16" in str(tile[3]) for tile in image.tile)
 
 
 def _first_channel(path: Path) -> np.ndarray:

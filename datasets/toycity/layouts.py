@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.labels import CITYSCAPES_IDS, GTAV, LABEL_COLOURS, MAPILLARY, SYNTHIA, TRAIN_IDS, LabelCoding
+from datasets.codings import CITYSCAPES_IDS, GTAV, MAPILLARY, SYNTHIA, TRAIN_IDS, Colour, LabelCoding
 from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP, Code
-from datasets.toycity.mapillary_config import mapillary_config, mapillary_palette
+from datasets.toycity.mapillary_config import mapillary_config
 
 SPLITS = ("train", "val")
 
@@ -158,10 +158,8 @@ def write_pair(
         return
     label_path.parent.mkdir(parents=True, exist_ok=True)
     label = native_label(domain, raster)
-    if domain == "gtav":
-        label_path.write_bytes(_palette_png(label, LABEL_COLOURS))
-    elif domain == "mapillary":
-        label_path.write_bytes(_palette_png(label, mapillary_palette()))
+    if domain in ("gtav", "mapillary"):
+        label_path.write_bytes(_palette_png(label, LAYOUTS[domain].coding.palette))
     elif domain == "synthia":
         # Red is the class and green the instance; OpenCV orders channels blue, green, red.
         channels = [np.zeros_like(raster), raster // INSTANCE_STEP, label.astype(np.uint16)]
@@ -187,9 +185,9 @@ def _encoded(suffix: str, image: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def _palette_png(label: np.ndarray, palette: np.ndarray) -> bytes:
+def _palette_png(label: np.ndarray, palette: Sequence[Colour]) -> bytes:
     picture = Image.fromarray(label)
-    picture.putpalette(palette.astype(np.uint8).tobytes())
+    picture.putpalette([level for colour in palette for level in colour])
     stream = io.BytesIO()
     picture.save(stream, format="PNG", compress_level=_PNG_EFFORT)
     return stream.getvalue()

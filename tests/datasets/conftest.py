@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.labels import GTAV
+from datasets.codings import GTAV
 
 GtavWriter = Callable[..., Path]
 

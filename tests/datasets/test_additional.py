@@ -14,8 +14,8 @@ from programs import train_arguments
 import config
 import train
 from datasets.additional import Additional
+from datasets.codings import CITYSCAPES_IDS
 from datasets.domains import Domains
-from datasets.labels import CITYSCAPES_IDS
 from datasets.loaders import TrainingSampler
 from datasets.segmentation import Draw, SegmentationSet
 from datasets.training import TrainingLoaders

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import labels
+from datasets import codings
 from datasets.png import decode_png, pixel_chunks
 from datasets.reading import read_image, read_label
 from utils.errors import UserError
@@ -81,7 +81,7 @@ def test_a_broken_picture_is_an_error_and_nothing_else(
 ) -> None:
     picture.write_bytes(spoil(picture.read_bytes()))
     assert decode_png(picture, cv2.IMREAD_UNCHANGED) is None
-    for read in (read_image, lambda path: read_label(path, labels.SYNTHIA)):
+    for read in (read_image, lambda path: read_label(path, codings.SYNTHIA)):
         with pytest.raises(UserError, match=r"street\.png: this (picture|label) cannot be read"):
             read(picture)
     assert capfd.readouterr() == ("", "")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import labels
+from datasets import codings, labels
 from datasets.reading import read_image, read_label, read_size
 from utils.errors import UserError
 
@@ -65,7 +65,7 @@ def test_coloured_labels_are_right_where_asked_for(tmp_path: Path, rows: range |
     path = tmp_path / "label.png"
     train_ids = np.random.default_rng(0).integers(0, 19, (40, 30), dtype=np.uint8)
     Image.fromarray(labels.PALETTE[train_ids]).save(path)
-    label = read_label(path, labels.GTAV, rows)
+    label = read_label(path, codings.GTAV, rows)
     assert label.shape == (40, 30)
     assert np.array_equal(label[asked_for(rows)], train_ids[asked_for(rows)])
 
@@ -98,8 +98,8 @@ def test_broken_files_are_named(tmp_path: Path, content: bytes) -> None:
     for read in (
         read_image,
         read_size,
-        lambda p: read_label(p, labels.GTAV),
-        lambda p: read_label(p, labels.SYNTHIA),
+        lambda p: read_label(p, codings.GTAV),
+        lambda p: read_label(p, codings.SYNTHIA),
     ):
         with pytest.raises(UserError, match=r"broken\.png: this (picture|label) cannot be read"):
             read(path)
@@ -111,8 +111,8 @@ def test_truncated_and_missing_files_are_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     for read in (
         read_image,
-        lambda p: read_label(p, labels.TRAIN_IDS),
-        lambda p: read_label(p, labels.SYNTHIA),
+        lambda p: read_label(p, codings.TRAIN_IDS),
+        lambda p: read_label(p, codings.SYNTHIA),
     ):
         with pytest.raises(UserError, match=r"cut\.png"):
             read(path)
@@ -120,43 +120,16 @@ def test_truncated_and_missing_files_are_named(tmp_path: Path) -> None:
             read(tmp_path / "gone.png")
 
 
-def gtav_palette_png(path: Path, palette: np.ndarray, indices: np.ndarray) -> None:
-    image = Image.fromarray(indices)
-    image.putpalette(palette.tobytes())
-    image.save(path)
-
-
-def test_gtav_by_palette_index_colour_or_foreign_palette(tmp_path: Path) -> None:
-    path = tmp_path / "label.png"
-    ids = labels.GTAV.native_ids[TRAIN_IDS]
-    gtav_palette_png(path, labels.LABEL_COLOURS, ids)
-    assert (read_label(path, labels.GTAV) == TRAIN_IDS).all()
-    Image.fromarray(labels.PALETTE[TRAIN_IDS]).save(path)
-    assert (read_label(path, labels.GTAV) == TRAIN_IDS).all()
-    Image.fromarray(labels.PALETTE[TRAIN_IDS]).convert("RGBA").save(path)
-    assert (read_label(path, labels.GTAV) == TRAIN_IDS).all()
-    gtav_palette_png(path, labels.PALETTE[::-1].copy(), 18 - TRAIN_IDS)
-    assert (read_label(path, labels.GTAV) == TRAIN_IDS).all()
-    Image.fromarray(ids).save(path)
-    assert (read_label(path, labels.GTAV) == TRAIN_IDS).all()
-
-
-def test_palette_index_ignores_what_colours_cannot_tell(tmp_path: Path) -> None:
-    path = tmp_path / "label.png"
-    gtav_palette_png(path, labels.LABEL_COLOURS, np.array([[18, 34]], dtype=np.uint8))
-    assert read_label(path, labels.GTAV).tolist() == [[255, 255]]
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_synthia_class_is_the_red_channel(tmp_path: Path, dtype: type, channels: int) -> None:
     path = tmp_path / "label.png"
-    native = labels.SYNTHIA.native_ids[TRAIN_IDS].astype(dtype)
+    native = codings.SYNTHIA.native_ids[TRAIN_IDS].astype(dtype)
     if channels == 3:
         instance = np.full_like(native, 77)
         native = np.stack([instance, instance, native], axis=-1)  # OpenCV writes blue, green, red
     cv2.imwrite(str(path), native)
-    assert (read_label(path, labels.SYNTHIA) == TRAIN_IDS).all()
+    assert (read_label(path, codings.SYNTHIA) == TRAIN_IDS).all()
 
 
 def test_value_outside_the_coding_names_file_and_place(tmp_path: Path) -> None:
@@ -165,4 +138,4 @@ def test_value_outside_the_coding_names_file_and_place(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"label\.png: label value 40 at \(1, 1\) is not in the train id coding"
     ):
-        read_label(path, labels.TRAIN_IDS)
+        read_label(path, codings.TRAIN_IDS)

@@ -95,6 +95,10 @@ class DatasetSpec:
     """Other names that its folder under ``--data_root`` may have."""
     statistics: ChannelStatistics | None = None
     """Published ones; :mod:`datasets.statistics` measures those of other data sets."""
+    class_shares: tuple[float, ...] | None = None
+    """How often each train id occurs, on any scale, where :mod:`datasets.plausibility` should not compare its
+    labels with those of Cityscapes.
+    """
 
     @property
     def environment_variable(self) -> str:

@@ -16,9 +16,10 @@ from config import DATASET_ROOTS
 from datasets.catalog import CATALOG, DatasetSpec
 from datasets.domains import divided_spec
 from datasets.flags import add_division_arguments
-from datasets.labels import IGNORE_LABEL, TRAIN_ID_NAMES
+from datasets.labels import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
 from datasets.pairing import check_sizes, list_pairs
 from datasets.parallel import threaded_map
+from datasets.plausibility import unlikely_classes
 from datasets.reading import read_image, read_label
 from datasets.roots import resolve_root
 from utils.errors import Parser, run_program
@@ -67,7 +68,10 @@ def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, th
             f"labels of {described}",
             threads,
         )
-        print(class_table(np.stack(counts), dataset), flush=True)
+        counts = np.stack(counts)
+        print(class_table(counts, dataset), flush=True)
+        for line in unlikely_classes(dataset, split, counts.sum(0)[:NUM_CLASSES]):
+            print(line, flush=True)
 
 
 def class_table(counts: np.ndarray, dataset: DatasetSpec) -> str:

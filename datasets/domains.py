@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+import numpy as np
 import torch
 
 from datasets import toycity
@@ -18,6 +19,7 @@ from datasets.class_uniform import scan
 from datasets.labels import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
 from datasets.loaders import Loader, evaluation_loader
 from datasets.pairing import check_sizes, list_pairs
+from datasets.plausibility import unlikely_classes
 from datasets.roots import resolve_root
 from datasets.segmentation import SegmentationSet, Transform
 from datasets.split_lists import divided_by
@@ -60,6 +62,7 @@ class Domains:
         self.gtav_split: str | None = args.gtav_split
         self._specs: dict[str, DatasetSpec] = {}
         self._sizes: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        self._checked: set[tuple[str, str]] = set()
         if self.data_root and Path(self.data_root).resolve() == Path(toycity_root).resolve():
             absent = [name for name in toycity.DOMAINS if not (Path(self.data_root) / name).exists()]
             with distributed.main_process_first():
@@ -133,6 +136,9 @@ class Domains:
         classes = self.classes
         predict = averaged(predict, self.windows)
         matrix = evaluate(predict, loader, len(classes.train_ids), device, amp, title=name)
+        labelled = np.zeros(NUM_CLASSES, dtype=np.int64)
+        labelled[list(classes.train_ids)] = matrix.numpy().sum(1)
+        self.check_classes(name, loader.dataset.split, labelled)
         main, *subsets = self._class_sets(name, sources)
         scores = class_scores(
             matrix.numpy(),
@@ -171,9 +177,23 @@ class Domains:
 
     def check_labels(self, loaders: Iterable[Loader], args: argparse.Namespace) -> None:
         """Read every label of evaluation loaders once, so that a bad value is found before training."""
-        with distributed.main_process_first():
-            for loader in loaders:
-                scan(loader.dataset, args.class_uniform_tile, cache_folder(args))
+        for dataset in [loader.dataset for loader in loaders]:
+            with distributed.main_process_first():
+                centroids = scan(dataset, args.class_uniform_tile, cache_folder(args))
+            self.check_classes(dataset.spec.name, dataset.split, centroids.pixels)
+
+    def check_classes(self, name: str, split: str, pixels: np.ndarray) -> None:
+        """Say once of each split if its classes are unlikely; ``pixels`` counts them, int64 (19,).
+
+        Raises :class:`UserError` where no pixel has a class.
+        """
+        if (name, split) in self._checked:
+            return
+        self._checked.add((name, split))
+        lines = unlikely_classes(self.spec(name), split, pixels, self.classes.train_ids)
+        if distributed.is_main():
+            for line in lines:
+                print(line, flush=True)
 
 
 def divided_spec(name: str, cv: int, gtav_split: str | None) -> DatasetSpec:

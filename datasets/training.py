@@ -153,6 +153,7 @@ class TrainingLoaders:
             return self.data.open(source.spec.name, split, source.transform, args.seed)
 
         pictures, centroids = len(source), scan_first(source)
+        self.data.check_classes(source.spec.name, source.split, centroids.pixels)
         self._warn_of_missing_classes(source, centroids)
         additional = additional_pictures(
             source, centroids, args.maxSkip, args.coarse_boost_classes, open_split, scan_first

@@ -8,6 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from datasets.catalog import spec
+from datasets.codings import GTAV
+from datasets.pairing import list_pairs
+from datasets.reading import read_label
 from tests.faults.spoiling import SPOILT, Spoil
 from tests.faults.table import COPIES, RUN, Place, Row
 from tests.inference import street
@@ -54,6 +58,17 @@ def _with_value(value: int) -> Callable[[Image.Image], Image.Image]:
         return Image.fromarray(ids)
 
     return change
+
+
+def _without_a_class(split: str) -> Callable[[Place], None]:
+    """GTAV data all of whose labels of a split tell the road, 255, from everything else, 0."""
+
+    def make(place: Place) -> None:
+        for pair in list_pairs(spec("gtav"), split, place.dataset()):
+            road = read_label(pair.label, GTAV) == 0
+            Image.fromarray(np.where(road, 255, 0).astype(np.uint8)).save(pair.label)
+
+    return make
 
 
 def _as_mode(mode: str) -> Callable[[Image.Image], Image.Image]:
@@ -147,12 +162,23 @@ def _labels() -> Iterator[Row]:
         yield Row(LABELS, f"a value that {name} has not", "valid.py", flags, words, make)
     make = _relabelled(_with_value(300))
     yield Row(LABELS, "16-bit values above the coding", "valid.py", words=("300", "labels/valid"), make=make)
-    for mode, what in (("RGB", "colours that mean no class"), ("LA", "grey with alpha"), ("F", "fractions")):
+    for mode, what in (("RGB", "colours that mean no class"), ("F", "fractions")):
         make = _relabelled(_as_mode(mode))
         yield Row(LABELS, f"a label in {what}", "valid.py", words=("labels/valid",), make=make)
     make = _relabelled(_as_mode("RGB"), "cityscapes")
     flags = "--val_dataset cityscapes"
-    yield Row(LABELS, "a colour label where ids are", "valid.py", flags, ("colour picture", "gtFine"), make)
+    yield Row(LABELS, "a colour label where ids are", "valid.py", flags, ("(7, 7, 7)", "gtFine"), make)
+    words = ("no pixel of its labels has a class", "all are ignored")
+    for program, split in (("train.py", "train"), ("train.py", "val"), ("valid.py", "val")):
+        make = _without_a_class(split)
+        yield Row(LABELS, f"every {split} label is a mask of 0 and 255", program, words=words, make=make)
+    yield Row(
+        LABELS,
+        "every label is a mask of 0 and 255",
+        "datasets.check",
+        words=words,
+        make=_without_a_class("val"),
+    )
 
 
 ROWS = [*_pictures(), *_labels()]

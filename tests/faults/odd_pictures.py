@@ -103,7 +103,7 @@ def _video(suffix: str, *options: str) -> Callable[[Place], None]:
 
 def _among_notes(place: Place) -> None:
     save(street(*SIZE), place.root / "in" / "odd.png")
-    for name in ("notes.txt", "a.json", "b.heic"):
+    for name in ("notes.txt", "a.json"):
         (place.root / "in" / name).write_text("")
 
 

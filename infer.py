@@ -36,12 +36,20 @@ from network.flags import add_network_arguments
 from network.restore import load_network
 from network.segmentor import SegmentationNet
 from utils.distributed import single_device
-from utils.errors import Parser, UserError, run_program, say_error
+from utils.errors import Parser, UserError, printable, run_program, say_error
 from utils.evaluation import autocast
 from utils.family_flags import dataset_name
 from utils.files import check_inside
 from utils.flag_ranges import check_ranges
-from utils.pictures import Source, find_sources, read_ahead, source_pictures
+from utils.pictures import (
+    Source,
+    counted,
+    find_sources,
+    has_more_pictures,
+    read_ahead,
+    source_pictures,
+    what_is_left_out,
+)
 from utils.program_flags import add_averaging_arguments, add_device_arguments, add_process_arguments
 from utils.progress import progress_bar
 from utils.result_folder import ResultFolder
@@ -127,7 +135,10 @@ def find_work(args: argparse.Namespace) -> list[tuple[ResultFolder, list[Source]
     root, kinds = args.output / args.mod, tuple(dict.fromkeys(args.save))
     if args.input is not None:
         excluded = [args.output, root, *(root / kind for kind in KINDS)]
-        work = [(ResultFolder(root, kinds), find_sources(args.input, excluded))]
+        sources, others = find_sources(args.input, excluded)
+        if others:
+            print(printable(f"{args.input}: {what_is_left_out(others)}"), flush=True)
+        work = [(ResultFolder(root, kinds), sources)]
     else:
         work = [
             (ResultFolder(root / name, kinds), split_pictures(name, args, config.DATASET_ROOTS))
@@ -148,9 +159,15 @@ class Picture:
 
 
 def read_pictures(
-    sources: Sequence[Source], windows: Windows, is_finished: Callable[[PurePath], bool]
+    sources: Sequence[Source],
+    windows: Windows,
+    is_finished: Callable[[PurePath], bool],
+    with_more: list[Path],
 ) -> Iterator[Picture | UserError | None]:
-    """The pictures of all sources; in place of an unreadable one the error, of a finished one ``None``."""
+    """The pictures of all sources; in place of an unreadable one the error, of a finished one ``None``.
+
+    Files of which only the first picture is read are added to ``with_more``.
+    """
     for source in sources:
         try:
             for name, read in source_pictures(source, read_image):
@@ -158,6 +175,8 @@ def read_pictures(
                     yield None
                 else:
                     image = read()
+                    if not source.is_video and has_more_pictures(source.path):
+                        with_more.append(source.path)
                     yield Picture(name, image, scaled_pictures(image, windows))
         except UserError as error:
             yield error
@@ -279,13 +298,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exception(error)
 
     written = 0
+    with_more: list[Path] = []
     for folder, sources in work:
-        pictures = read_pictures(sources, windows, folder.has if args.resume else lambda name: False)
+        is_finished = folder.has if args.resume else lambda name: False
+        pictures = read_pictures(sources, windows, is_finished, with_more)
         total = None if any(source.is_video for source in sources) else len(sources)
         with progress_bar(read_ahead(pictures), total=total, unit="picture") as progress:
             written += segment(progress, predict_one, partial(write, folder, train_id_of_class), report)
     for failure in failures:
         say_error(failure)
+    if with_more:
+        print(printable(f"only the first picture is read of files that hold several, {counted(with_more)}"))
     kinds = ", ".join(dict.fromkeys(args.save))
     print(f"{args.output / args.mod}: {written} pictures written, {len(failures)} failed ({kinds})")
     return 1 if failures else 0

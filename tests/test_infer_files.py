@@ -6,14 +6,15 @@ import os
 from functools import partial
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
 from inference import Run, infer_in, results, save, street, write_checkpoint
 from PIL import Image
+from videos import H264, VARIABLE, cut, write_video
 
 import infer
+from utils import pictures
 from utils.errors import UserError
 
 
@@ -97,9 +98,7 @@ def test_resume_skips_what_is_finished_and_makes_the_rest(run: Run, tmp_path: Pa
 
 
 def test_video_becomes_numbered_frames(run: Run, tmp_path: Path) -> None:
-    frames = np.stack([np.asarray(street(64, 48, seed)) for seed in range(3)])
-    (tmp_path / "in").mkdir()
-    iio.imwrite(tmp_path / "in/drive.mp4", frames, fps=5)
+    write_video(tmp_path / "in/drive.mp4", 3, *H264)
     expected = {f"trainids/drive/00000{number}.png" for number in (1, 2, 3)}
     assert run("--save", "trainids", source=tmp_path / "in/drive.mp4") == 0
     assert results(tmp_path / "out") == expected
@@ -109,6 +108,98 @@ def test_video_becomes_numbered_frames(run: Run, tmp_path: Path) -> None:
     assert run("--save", "trainids", output=tmp_path / "both") == 0
     in_folder = {f"trainids/drive.mp4/00000{number}.png" for number in (1, 2, 3)}
     assert results(tmp_path / "both") == in_folder | {"trainids/drive/000001.png"}
+
+
+def test_a_video_of_variable_frame_rate_has_a_result_per_frame(run: Run, tmp_path: Path) -> None:
+    write_video(tmp_path / "in/drive.mp4", 9, *H264, *VARIABLE)
+    assert run("--save", "overlay", "color") == 0
+    assert results(tmp_path / "out/color/drive") == {f"{number:06d}.png" for number in range(1, 10)}
+    overlays, colours = (
+        [np.asarray(Image.open(tmp_path / f"out/{kind}/drive/{n:06d}.png"), int).mean() for n in range(1, 10)]
+        for kind in ("overlay", "color")
+    )
+    greys = [2 * overlay - colour for overlay, colour in zip(overlays, colours, strict=True)]
+    np.testing.assert_allclose(greys, 20 + 3 * np.arange(9), atol=1.5)
+
+
+def test_a_cut_video_is_named_with_its_last_frame_and_the_rest_is_made(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut(write_video(tmp_path / "in/drive.mp4", 20, *H264), 0.6)
+    save(street(), tmp_path / "in/z.png")
+    assert run("--save", "trainids") == 1
+    frames = len(results(tmp_path / "out/trainids/drive"))
+    assert 5 < frames < 19
+    assert (tmp_path / "out/trainids/z.png").is_file()
+    said = capsys.readouterr()
+    (error,) = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert f"in/drive.mp4: this video cannot be read after frame {frames} (" in error
+    assert f"{frames + 1} pictures written, 1 failed" in said.out
+
+
+def test_every_suffix_of_a_photograph_is_read(run: Run, tmp_path: Path) -> None:
+    formats = {
+        "jfif": "JPEG",
+        "jpe": "JPEG",
+        "jp2": "JPEG2000",
+        "J2K": "JPEG2000",
+        "qoi": "QOI",
+        "tga": "TGA",
+    }
+    if ".avif" in pictures.READABLE_SUFFIXES:  # Pillow has it from 11.3 on.
+        formats["avif"] = "AVIF"
+    for suffix, name in formats.items():
+        save(street(), tmp_path / f"in/{suffix}.{suffix}", format=name)
+    assert run("--save", "trainids") == 0
+    assert results(tmp_path / "out") == {f"trainids/{suffix}.png" for suffix in formats}
+
+
+def test_suffixes_that_are_no_photographs_are_not_tried() -> None:
+    others = {".pdf", ".eps", ".ps", ".ico", ".h5", ".fits", ".pfm", ".wmf", ".mpg", ".txt", ".json", ".npy"}
+    assert not others & set(pictures.READABLE_SUFFIXES)
+
+
+def test_files_that_are_left_out_are_named_in_one_line(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "pillow_heif", None)
+    without_heif = tuple(set(pictures.READABLE_SUFFIXES) - set(pictures.HEIF_SUFFIXES))
+    monkeypatch.setattr(pictures, "READABLE_SUFFIXES", without_heif)
+    save(street(), tmp_path / "in/a.png")
+    for name in ("b.heic", "deep/c.json", "new\nline.txt", ".hidden.txt", "d.ts", "e.pfm", "f", "g.txt"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_text("")
+    assert run("--save", "trainids") == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+    assert line == (
+        f"{tmp_path}/in: files with other suffixes are left out, 7 in all: b.heic, d.ts, deep/c.json, e.pfm, "
+        "f, ...; pip install pillow-heif to read HEIC pictures"
+    )
+    for source, words in (("in/b.heic", "cannot be read yet"), ("in/deep", "no picture .* 1 in all: c.json")):
+        with pytest.raises(UserError, match=words):
+            run(source=source)
+
+
+def test_heic_pictures_are_read_where_the_plugin_is_installed(run: Run, tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(street(64, 64)).save(tmp_path / "a.heic")
+    assert run("--save", "trainids", source="a.heic") == 0
+    assert Image.open(tmp_path / "out/trainids/a.png").size == (64, 64)
+
+
+def test_files_of_several_pictures_are_named(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    several = {"save_all": True, "append_images": [street(seed=1)]}
+    for name in ("a.gif", "b.tif", "c.webp", "d.png"):
+        save(street(), tmp_path / "in" / name, **several)
+    save(street(), tmp_path / "in/e.jpg", format="MPO", **several)
+    for name in ("f.gif", "g.tif"):
+        save(street(), tmp_path / "in" / name)
+    assert run("--save", "trainids") == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "only the first" in line]
+    names = ", ".join(f"{tmp_path}/in/{name}" for name in ("a.gif", "b.tif", "c.webp", "d.png"))
+    assert line == f"only the first picture is read of files that hold several, 4 in all: {names}"
 
 
 @pytest.mark.parametrize("output", ["in/out", "in"])

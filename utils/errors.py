@@ -16,14 +16,19 @@ LOST_PROCESS = ("gloo/transport", "NCCL", "ProcessGroup", "TCPStore", "Connectio
 """What PyTorch's errors say where an exchange between processes has failed."""
 
 
+def printable(text: str) -> str:
+    """``text`` with line breaks and other unprintable characters, which file names may hold, as escapes."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 class UserError(Exception):
     """A mistake the user can fix: one line that names the file or flag and says what to do.
 
-    Its text shows line breaks and other unprintable characters, which file names may hold, as escapes.
+    Its text is :func:`printable`.
     """
 
     def __str__(self) -> str:
-        return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], super().__str__())
+        return printable(super().__str__())
 
 
 class Parser(argparse.ArgumentParser):

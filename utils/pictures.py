@@ -4,23 +4,45 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TypeVar
 
-import imageio.v3 as iio
-import numpy as np
 from PIL import Image
 
 from utils.errors import UserError
+from utils.video import read_frames
 
-READABLE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".gif")
+try:
+    import pillow_heif
+except ImportError:
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
+
+# Of the formats that Pillow knows, those that hold photographs; others are icons, or need Ghostscript.
+PHOTO_FORMATS = (
+    *("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF"),
+    "WEBP",
+)
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+SHOWN = 5
+"""How many file names a message has at most."""
 
 T = TypeVar("T")
+
+
+def _photo_suffixes() -> tuple[str, ...]:
+    """The suffixes of pictures that the installed Pillow reads, but for fractions (.pfm)."""
+    suffixes = Image.registered_extensions().items()
+    return tuple(sorted(suffix for suffix, name in suffixes if name in PHOTO_FORMATS and suffix != ".pfm"))
+
+
+READABLE_SUFFIXES = _photo_suffixes()
 
 
 @dataclass(frozen=True)
@@ -36,8 +58,9 @@ class Source:
     is_video: bool
 
 
-def find_sources(path: Path, excluded: Collection[Path] = ()) -> list[Source]:
-    """The picture or video ``path``, or those in the folder ``path`` and its sub-folders, by suffix, sorted.
+def find_sources(path: Path, excluded: Collection[Path] = ()) -> tuple[list[Source], list[Path]]:
+    """The picture or video ``path``, or those in the folder ``path`` and its sub-folders, by suffix, sorted;
+    and the folder's other files.
 
     Hidden files and folders, and ``excluded`` folders, are left out. Symbolic links are followed, but no
     folder is read twice. Files whose results would have the same name (``a.jpg`` and ``a.png``) keep their
@@ -47,18 +70,42 @@ def find_sources(path: Path, excluded: Collection[Path] = ()) -> list[Source]:
         UserError: no such file or folder, a folder that cannot be listed, or one without a picture or video.
     """
     if path.is_file():
-        return [Source(path, PurePath(path.stem), _is_video(path))]
+        if needs := _missing_reader([path]):
+            raise UserError(f"--input {path}: cannot be read yet; {needs}")
+        return [Source(path, PurePath(path.stem), _is_video(path))], []
     if not path.is_dir():
         raise UserError(f"--input {path}: no such file or folder")
     visited = {os.path.realpath(folder) for folder in excluded} - {os.path.realpath(path)}
-    files = sorted(file.relative_to(path) for file in _walk(path, visited))
+    found = sorted(file.relative_to(path) for file in _walk(path, visited))
+    files = [file for file in found if file.suffix.lower() in READABLE_SUFFIXES + VIDEO_SUFFIXES]
+    others = [file for file in found if file.suffix.lower() not in READABLE_SUFFIXES + VIDEO_SUFFIXES]
     if not files:
+        beside = f"; {what_is_left_out(others)}" if others else ""
         suffixes = " ".join((*READABLE_SUFFIXES, *VIDEO_SUFFIXES))
-        raise UserError(f"--input {path}: no picture or video in this folder; looked for {suffixes}")
-    return [
+        raise UserError(f"--input {path}: no picture or video in this folder{beside}; looked for {suffixes}")
+    sources = [
         Source(path / file, name, _is_video(file))
         for file, name in zip(files, _result_names(files), strict=True)
     ]
+    return sources, others
+
+
+def what_is_left_out(files: Sequence[PurePath]) -> str:
+    """Names files that are no pictures or videos by their suffix, and what would read some of them."""
+    needs = _missing_reader(files)
+    return f"files with other suffixes are left out, {counted(files)}" + (f"; {needs}" if needs else "")
+
+
+def counted(files: Sequence[PurePath]) -> str:
+    """How many files these are, and the names of the first."""
+    names = ", ".join(map(str, files[:SHOWN]))
+    return f"{len(files)} in all: {names}{', ...' if len(files) > SHOWN else ''}"
+
+
+def _missing_reader(files: Iterable[PurePath]) -> str:
+    if pillow_heif is None and any(file.suffix.lower() in HEIF_SUFFIXES for file in files):
+        return "pip install pillow-heif to read HEIC pictures"
+    return ""
 
 
 def _is_video(path: PurePath) -> bool:
@@ -79,7 +126,7 @@ def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
             continue
         if entry.is_dir():
             yield from _walk(entry, visited)
-        elif entry.suffix.lower() in READABLE_SUFFIXES + VIDEO_SUFFIXES:
+        else:
             yield entry
 
 
@@ -107,24 +154,16 @@ def _key(path: PurePath) -> str:
     return path.as_posix().casefold()
 
 
-def read_frames(video: Path) -> Iterator[np.ndarray]:
-    """The frames of a video, uint8 H x W x 3, RGB.
+def has_more_pictures(path: Path) -> bool:
+    """Whether a picture file is an animation or has further pages, behind the first picture, which is read.
 
-    Raises:
-        UserError: the video cannot be decoded, or has no frame.
+    A second view of a camera's file (MPO) is none.
     """
-    count = 0
-    # An absolute path cannot be taken for an option or an address; a video may open no address of its own.
-    frames = iio.imiter(video.absolute(), plugin="FFMPEG", input_params=["-protocol_whitelist", "file"])
     try:
-        for frame in frames:
-            count += 1
-            yield frame
-    except (OSError, RuntimeError, ValueError, IndexError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{video}: this video cannot be read after frame {count} ({reason})") from error
-    if count == 0:
-        raise UserError(f"{video}: no frame could be decoded; is it a video?")
+        with Image.open(path) as image:
+            return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:  # The first picture could be read; behind it decoders raise nearly anything.
+        return False
 
 
 def source_pictures(

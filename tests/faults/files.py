@@ -15,12 +15,23 @@ from datasets.reading import read_label
 from tests.faults.spoiling import SPOILT, Spoil
 from tests.faults.table import COPIES, RUN, Place, Row
 from tests.inference import street
+from tests.videos import H264, cut, write_video
 
 PICTURES, LABELS = "broken pictures", "broken labels"
 # Program -> what it leaves of the others' pictures and labels.
 _READERS = {"valid.py": (), "datasets.check": (), "datasets.importance": (), "datasets.prepare": COPIES}
 _LABEL_READERS = {"valid.py": (), "datasets.check": (), "datasets.prepare": COPIES}
 _ODD_IDS = {"gtav": 77, "cityscapes": 77, "synthia": 77, "bdd100k": 77, "mapillary": 177}
+
+_ENCODED = {"mp4": H264, "mkv": H264, "avi": ("-c:v", "mpeg4", "-g", "10", "-q:v", "2")}
+_VIDEO_SPOILT: dict[str, Spoil] = {
+    "empty": SPOILT["empty"],
+    "zeros": SPOILT["zeros"],
+    "only its first 60 bytes": SPOILT["only its first 60 bytes"],
+    "a pipe": SPOILT["a pipe"],
+    "cut in half": SPOILT["cut in half"],
+    "without its last part": lambda path: cut(path, 0.9) and None,
+}
 
 
 def _spoilt_input(spoil: Spoil) -> Callable[[Place], None]:
@@ -73,6 +84,13 @@ def _without_a_class(split: str) -> Callable[[Place], None]:
 
 def _as_mode(mode: str) -> Callable[[Image.Image], Image.Image]:
     return lambda label: Image.new("F", label.size, 7.5).convert(mode)
+
+
+def _spoilt_video(suffix: str, options: tuple[str, ...], spoil: Spoil) -> Callable[[Place], None]:
+    def make(place: Place) -> None:
+        spoil(write_video(place.root / "in" / f"drive.{suffix}", 12, *options))
+
+    return make
 
 
 def _gone(path: Path) -> None:
@@ -132,6 +150,16 @@ def _pictures() -> Iterator[Row]:
         words=("drive.mp4",),
         make=lambda place: (place.root / "in" / "drive.mp4").write_text("no video") and None,
     )
+    for suffix, options in _ENCODED.items():
+        for what, spoil in _VIDEO_SPOILT.items():
+            yield Row(
+                PICTURES,
+                f"a video (.{suffix}) is {what}",
+                "infer.py",
+                words=(f"drive.{suffix}: ", *mend),
+                make=_spoilt_video(suffix, options, spoil),
+                leaves=("trainids/drive/",),
+            )
     for what in ("empty", "cut in half"):
         make = _spoilt_pair("image", SPOILT[what])
         yield Row(PICTURES, f"a val picture is {what}", "scripts.compare", words=("images/valid",), make=make)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.faults.table import Place, Row
 from tests.inference import save, street
+from tests.videos import H264, VARIABLE, write_video
 
 LEGAL = "legal though odd"
 SIZE = (48, 32)
@@ -92,6 +93,20 @@ def _trained(place: Place) -> None:
     assert (place.out / "default" / "tiny" / "last.pth").is_file()
 
 
+def _frames(place: Place) -> None:
+    assert place.written() == {f"trainids/drive/{number:06d}.png" for number in range(1, 10)}
+
+
+def _video(suffix: str, *options: str) -> Callable[[Place], None]:
+    return lambda place: write_video(place.root / "in" / f"drive.{suffix}", 9, *H264, *options) and None
+
+
+def _among_notes(place: Place) -> None:
+    save(street(*SIZE), place.root / "in" / "odd.png")
+    for name in ("notes.txt", "a.json"):
+        (place.root / "in" / name).write_text("")
+
+
 def _rows() -> Iterator[Row]:
     grey = np.random.default_rng(0).integers(0, 2**16, SIZE[::-1], dtype=np.uint16)
     colour = np.random.default_rng(0).integers(0, 2**16, (*SIZE[::-1], 3), dtype=np.uint16)
@@ -105,6 +120,10 @@ def _rows() -> Iterator[Row]:
         "CMYK": _in_mode("CMYK", "jpg"),
         "a progressive JPEG": _in_mode("RGB", "jpg", progressive=True),
         "GIF": _in_mode("RGB", "gif"),
+        "JPEG 2000": _in_mode("RGB", "jp2"),
+        "JFIF": _in_mode("RGB", "jfif"),
+        "QOI": _in_mode("RGB", "qoi"),
+        "TGA": _in_mode("RGB", "tga"),
         "WebP": _in_mode("RGB", "webp", lossless=True),
         "a suffix in capitals": _in_mode("RGB", "PNG"),
         "a JPEG that is called PNG": _in_mode("RGB", "png", format="JPEG"),
@@ -125,6 +144,13 @@ def _rows() -> Iterator[Row]:
         make, right = _of_size(*size)
         what = f"{size[0]} x {size[1]} pixels {flags}".strip()
         yield Row(LEGAL, what, "infer.py", flags, make=make, right=right)
+    for suffix in ("mp4", "mkv", "mov"):
+        make = _video(suffix, *VARIABLE)
+        yield Row(LEGAL, f"a video (.{suffix}) of variable frame rate", "infer.py", make=make, right=_frames)
+    make = _video("mkv", "-live", "1")
+    yield Row(LEGAL, "a video without stated duration", "infer.py", make=make, right=_frames)
+    right = _of_size(*SIZE)[1]
+    yield Row(LEGAL, "a picture among other files", "infer.py", make=_among_notes, right=right)
     yield Row(LEGAL, "a pair of 1 x 1 pixels", "valid.py", make=_resized_pair(1, 1), right=_scored)
     make = _resized_pair(1, 1)
     yield Row(LEGAL, "pairs of 1 x 1 pixels", "train.py", make=make, right=_trained)

@@ -188,6 +188,8 @@ def _roots() -> Iterator[Row]:
     yield Row(ROOTS, "an unknown data set", "valid.py", "--val_dataset atlantis", ("atlantis", "gtav"))
     yield Row(ROOTS, "no such input", "infer.py", "--input {root}/nowhere", ("--input", "nowhere"))
     yield Row(ROOTS, "an empty input folder", "infer.py", "", ("in: no picture or video", ".png"), _nothing)
+    words = ("in: no picture or video", "1 in all: notes.txt")
+    yield Row(ROOTS, "an input folder without a picture", "infer.py", "", words, _text_input)
     words = ("notes.txt", "cannot be read")
     yield Row(ROOTS, "the input is a text file", "infer.py", "--input {in}/notes.txt", words, _text_input)
     for program, flag in (

@@ -18,8 +18,12 @@ from utils.errors import UserError
 
 pytestmark = pytest.mark.reliability
 
-# Asked for where they are used: ``--backbone timm:NAME`` and ``--output`` say that they are missing.
-OPTIONAL = {"network/backbone/timm.py": {"timm"}, "scripts/benchmark/curves.py": {"matplotlib"}}
+# Asked for where they are used: ``--backbone timm:NAME``, ``--output`` and HEIC pictures say what is missing.
+OPTIONAL = {
+    "network/backbone/timm.py": {"timm"},
+    "scripts/benchmark/curves.py": {"matplotlib"},
+    "utils/pictures.py": {"pillow_heif"},
+}
 # Records what Python itself does with sockets, from whichever library.
 WATCH = """
 import sys

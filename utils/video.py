@@ -1,0 +1,114 @@
+"""The frames of a video, decoded by ffmpeg: every one once, and an error where the file is cut or damaged."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+import imageio_ffmpeg
+import numpy as np
+
+from utils.errors import UserError
+
+# What ffmpeg says where data is missing, though its exit code is 0: at the file's end, and in its middle.
+# Much else that it calls an error is harmless: in a trimmed video the first frames' references are gone.
+_CUT = re.compile(r"File ended prematurely|partial file")
+_GAP = re.compile(r"EBML number|exceeds containing master element|error y=\d+ x=\d+")
+_UNKNOWN_LENGTH = 2**31 - 1
+"""This or more is stated by AVI files whose header was written before their length was known."""
+
+
+def read_frames(video: Path) -> Iterator[np.ndarray]:
+    """The frames of a video in order, each once whatever its time stamp, uint8 H x W x 3, RGB, upright.
+
+    All have the size of the first.
+
+    Raises:
+        UserError: after the frames that can be read: the video is cut or damaged, or none can be.
+    """
+    count = 0
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            _command(video), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
+        ) as process,
+    ):
+        try:
+            while (frame := _next_frame(process.stdout)) is not None:
+                count += 1
+                yield frame
+            code = process.wait()
+        finally:
+            process.kill()  # It would wait for ever for a caller who wants no more frames.
+        said.seek(0)
+        text = said.read().decode(errors="replace")
+    if fault := _fault(video, count, code, text):
+        raise UserError(f"{video}: {fault}; replace or remove it")
+
+
+def _command(video: Path) -> list[str]:
+    """ffmpeg, writing the frames of ``video`` to its standard output as PPM pictures, up to an error."""
+    try:
+        exe, version = imageio_ffmpeg.get_ffmpeg_exe(), _version(imageio_ffmpeg.get_ffmpeg_exe())
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        raise UserError(
+            f"{video}: ffmpeg, which reads videos, cannot be started ({error}); "
+            "pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE"
+        ) from error
+    # The newer option came with 5.1, and the older one went with 8.
+    every_frame = "-vsync" if re.match(r"n?([0-4]\.|5\.0)", version) else "-fps_mode"
+    return [
+        *(exe, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "error", "-xerror"),
+        # An absolute path cannot be taken for an option or address; a video may open no address of its own.
+        *("-protocol_whitelist", "file", "-i", str(video.absolute())),
+        *(every_frame, "passthrough", "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"),
+    ]
+
+
+@lru_cache
+def _version(exe: str) -> str:
+    """Of the ffmpeg that imageio-ffmpeg finds, which is ``exe``."""
+    return imageio_ffmpeg.get_ffmpeg_version()
+
+
+def _next_frame(stream: IO[bytes]) -> np.ndarray | None:
+    """The next picture of a stream of PPM pictures (P6, width and height, 255, pixels), None at its end."""
+    if not stream.readline():
+        return None
+    width, height = map(int, stream.readline().split() or (0, 0))
+    stream.readline()
+    pixels = stream.read(3 * width * height)
+    if len(pixels) < max(1, 3 * width * height):
+        return None  # ffmpeg was stopped while it wrote.
+    return np.frombuffer(pixels, dtype=np.uint8).reshape(height, width, 3)
+
+
+def _fault(video: Path, count: int, code: int, said: str) -> str | None:
+    """What is wrong with a video of which ``count`` frames came, after which ffmpeg ended with ``code``."""
+    lines = [re.sub(r"^(\[[^]]*\] )+", "", line) for line in said.splitlines()]
+    cut = next(filter(_CUT.search, lines), None) or _missing_end(video)
+    if code or cut:
+        reason = lines[0] if code and lines else cut or f"ffmpeg ended with {code}"
+        return f"this video cannot be read {f'after frame {count}' if count else 'at all'} ({reason})"
+    if count == 0:
+        return "no frame could be decoded; is it a video?"
+    if gap := next(filter(_GAP.search, lines), None):
+        return f"parts of this video cannot be read, {count} frames can ({gap})"
+    return None
+
+
+def _missing_end(video: Path) -> str | None:
+    """Says so if an AVI file is shorter than it states; ffmpeg is silent where the cut is between frames."""
+    with video.open("rb") as file:
+        header = file.read(12)
+    if header[:4] != b"RIFF" or header[8:] != b"AVI ":
+        return None
+    stated, size = int.from_bytes(header[4:8], "little") + 8, video.stat().st_size
+    if size < stated < _UNKNOWN_LENGTH:
+        return f"it has {size} of its {stated} bytes"
+    return None

@@ -126,7 +126,7 @@ class Run:
             file = self.folder.weights(name)
             if self.folder.holds(path) and file.exists():
                 try:
-                    if load_checkpoint(file)["iteration"] == best["iteration"]:
+                    if load_checkpoint(file).get("iteration") == best["iteration"]:
                         saved.append(name)
                 except DamagedCheckpoint as damage:
                     lost.append(f"warning: {damage}; weights of the evaluations to come take its place")

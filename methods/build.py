@@ -14,7 +14,7 @@ from methods import METHODS, Method
 from network import SegmentationNet, load_imagenet_weights
 from network.restore import load_start, parts_of
 from utils import distributed
-from utils.checkpoint import load_checkpoint
+from utils.checkpoint import check_parts, load_checkpoint
 from utils.errors import UserError
 
 
@@ -64,6 +64,7 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
     content = load_checkpoint(path)
     if "names" not in next(iter(content.get("optimizer", {}).get("param_groups", [])), ()):
         raise UserError(f"{path}: holds no run to start from, weights alone or an older one; use --snapshot")
+    check_parts(content, {"method": str, "iteration": int}, path)
     beside = load_start(method, path)
     state, groups = content["optimizer"]["state"], content["optimizer"]["param_groups"]
     known = {

@@ -25,7 +25,8 @@ from network.restore import load_network
 from utils.checkpoint import NETWORK_PREFIX, load_checkpoint, network_state, save_checkpoint
 from utils.errors import Parser, UserError
 from utils.files import atomic_write
-from utils.legacy import DISTRIBUTED_PREFIX, to_family
+from utils.legacy import to_family
+from utils.tensor_file import DISTRIBUTED_PREFIX
 
 # Head -> the family's names of the networks that have it: RobustNet's, and those that DIIA trains rightly.
 FAMILY_HEADS = {

@@ -61,7 +61,7 @@ def starting_weights(content: Any, path: Path | str, wt_layer: Sequence[int]) ->
     if entries is None:
         raise UserError(
             f"{path}: not an UrbanDG checkpoint, nor one of RobustNet, AdaptSegNet, MaxSquare, SNR, DA-SAC "
-            "or their kin; train one with train.py"
+            "or their kin; train one with train.py (weights of a backbone alone: --backbone_weights)"
         )
     network = from_family(entries, wt_layer)
     return {f"{NETWORK_PREFIX}{key}": value for key, value in network.items()} | projections(entries)

@@ -16,8 +16,8 @@ from network.sites import NO_SITES
 from utils import distributed
 from utils.checkpoint import NETWORK_PREFIX
 from utils.errors import UserError
-from utils.legacy import DISTRIBUTED_PREFIX
 from utils.legacy_deeplabv2 import CLASSIFIER_KEY, from_deeplabv2, to_deeplabv2
+from utils.tensor_file import DISTRIBUTED_PREFIX
 
 RELEASED_BRANCHES = 2
 

@@ -22,7 +22,8 @@ commit            the code's commit
 selection         the rule by which these weights were chosen (``utils.selection``)
 ================= ======================================================================================
 
-The file ends with a digest of itself (``utils.sealed``).
+The file ends with a digest of itself (``utils.sealed``). One that somebody saved again with ``torch.save``,
+without its optimiser or in half precision, has none and is taken all the same.
 
 A file imported from the RobustNet family holds format, network, model and arguments: weights alone.
 
@@ -35,16 +36,19 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from utils import distributed
 from utils.errors import UserError
 from utils.files import atomic_write
-from utils.sealed import is_whole, seal
+from utils.sealed import is_unsealed, is_whole, seal
+from utils.tensor_file import damaged_member, what_else
 
 FORMAT = "urbandg-1"
 NETWORK_PREFIX = "network."
@@ -105,13 +109,17 @@ def keep(path: Path, name: Path) -> None:
 
 
 def read_file(path: Path | str) -> Any:
-    """What a checkpoint file of ours or of the family holds, on the CPU.
+    """What a checkpoint file of ours or of another system holds, on the CPU.
+
+    A line is printed of one of ours without a seal: somebody saved it again.
 
     Raises:
         UserError: no such file, not a checkpoint, damaged, without the parts of one of ours, or holding code
             (which is never executed).
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file in it")
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; check --snapshot or --resume")
     try:
@@ -120,6 +128,7 @@ def read_file(path: Path | str) -> Any:
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
+        _refuse_what_else(path)
         raise DamagedCheckpoint(
             f"{path}: damaged, or not a checkpoint of tensors and plain values; refused to run code from it"
         ) from None
@@ -127,12 +136,19 @@ def read_file(path: Path | str) -> Any:
         reason = f"{type(error).__name__} {error}".split("\n")[0].partition(". ")[0]
         if was_written_so(path):
             raise UserError(f"{path}: whole, but could not be read ({reason}); start again") from None
+        _refuse_what_else(path)
         raise DamagedCheckpoint(f"{path}: damaged or not a checkpoint ({reason}); use another file") from None
-    if is_own(content):
-        if not was_written_so(path):
+    own = is_own(content)
+    if not (own and was_written_so(path)):
+        with _reading(path):
+            damaged = (own and not is_unsealed(path)) or damaged_member(path) is not None
+        if damaged:
             raise DamagedCheckpoint(
                 f"{path}: damaged, its bytes are not those that were written; use another file"
             )
+        if own and distributed.is_main():
+            print(f"{path}: has no seal, as it was saved again by something other than UrbanDG", flush=True)
+    if own:
         check_parts(content, {"network": Mapping, "model": Mapping}, path)
         wrong = [name for name, value in content["model"].items() if not isinstance(value, torch.Tensor)]
         if wrong:
@@ -146,10 +162,26 @@ def was_written_so(path: Path) -> bool:
     Raises:
         UserError: it cannot be read, which says nothing of its bytes: a disk or network may fail for a while.
     """
-    try:
+    with _reading(path):
         return is_whole(path)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); start again when it can") from None
+
+
+def _refuse_what_else(path: Path) -> None:
+    """Raise a UserError if the file is known to be something else than one of tensors."""
+    with _reading(path):
+        if path.stat().st_size == 0:
+            raise DamagedCheckpoint(f"{path}: damaged, it is empty; use another file")
+        kind = what_else(path)
+    if kind is not None:
+        raise DamagedCheckpoint(f"{path}: not a checkpoint but {kind}") from None
 
 
 def check_parts(content: Mapping[str, Any], parts: Mapping[str, type], path: Path | str) -> None:
@@ -158,7 +190,7 @@ def check_parts(content: Mapping[str, Any], parts: Mapping[str, type], path: Pat
     if not wrong and "iteration" in parts and content["iteration"] < 0:
         wrong = ["iteration"]
     if wrong:
-        raise UserError(f"{path}: damaged, its {wrong[0]} is missing or no such thing; use another file")
+        raise UserError(f"{path}: its {wrong[0]} is missing or no such thing; use a file that has it")
 
 
 def is_own(content: Any) -> bool:

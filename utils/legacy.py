@@ -17,9 +17,9 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 from torch import Tensor
 
-Value = TypeVar("Value")
+from utils.tensor_file import DISTRIBUTED_PREFIX, state_of
 
-DISTRIBUTED_PREFIX = "module."
+Value = TypeVar("Value")
 
 # Family prefix, our prefix. The last ones are DIIA's, whose first head is a coarse one.
 HEAD_PREFIXES = (
@@ -88,20 +88,6 @@ class _CommandParser(argparse.ArgumentParser):
         raise ValueError(message)
 
 
-def state_of(content: object) -> Mapping[str, Tensor] | None:
-    """The state dict in the ``content`` of a file, ``state_dict``, ``model`` or itself; ``None`` if there is
-    none.
-    """
-    if not isinstance(content, Mapping):
-        return None
-    state = content.get("state_dict", content.get("model", content))
-    if not isinstance(state, Mapping):
-        return None
-    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
-        return None
-    return state
-
-
 def renamed(key: str, prefixes: Iterable[tuple[str, str]]) -> str:
     """``key`` with the first of ``prefixes``, (before, after), that fits replaced; as it is if none does."""
     before, after = next((pair for pair in prefixes if key.startswith(pair[0])), ("", ""))
@@ -109,8 +95,8 @@ def renamed(key: str, prefixes: Iterable[tuple[str, str]]) -> str:
 
 
 def family_entries(content: object) -> dict[str, Tensor] | None:
-    """The network's entries in the ``content`` of a family file, without ``module.``; ``None`` of another."""
-    bare = {key.removeprefix(DISTRIBUTED_PREFIX): value for key, value in (state_of(content) or {}).items()}
+    """The network's entries in the ``content`` of a family file, by bare names; ``None`` of another."""
+    bare = state_of(content) or {}
     return bare if CLASSIFIER_KEY in bare else None
 
 

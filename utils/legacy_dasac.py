@@ -7,7 +7,8 @@ from typing import NamedTuple, TypeVar
 
 from torch import Tensor
 
-from utils.legacy import DISTRIBUTED_PREFIX, renamed, state_of
+from utils.legacy import renamed
+from utils.tensor_file import state_of
 
 Value = TypeVar("Value")
 
@@ -93,7 +94,7 @@ def dasac_weights(content: object) -> DasacWeights | None:
 
     A bare state dict of one of its networks is such a file, too.
     """
-    bare = {key.removeprefix(DISTRIBUTED_PREFIX): value for key, value in (state_of(content) or {}).items()}
+    bare = state_of(content) or {}
     student, teacher = {}, {}
     for key, value in bare.items():
         if key.startswith(TEACHER_PREFIX):

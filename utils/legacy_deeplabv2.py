@@ -8,7 +8,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from utils.legacy import DISTRIBUTED_PREFIX, renamed, state_of
+from utils.legacy import renamed
+from utils.tensor_file import state_of
 
 Value = TypeVar("Value")
 
@@ -27,10 +28,7 @@ PREFIXES = (
 
 def deeplabv2_entries(content: object) -> dict[str, Tensor] | None:
     """The network's entries in the ``content`` of a file of these, bare; ``None`` if it is none."""
-    bare = {
-        key.removeprefix(DISTRIBUTED_PREFIX).removeprefix(CAFFE_PREFIX): value
-        for key, value in (state_of(content) or {}).items()
-    }
+    bare = {key.removeprefix(CAFFE_PREFIX): value for key, value in (state_of(content) or {}).items()}
     if CLASSIFIER_KEY not in bare:
         return None
     # Files older than torch 0.4.1 do not count batches.

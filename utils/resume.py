@@ -6,9 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from utils.checkpoint import PARTS_OF_A_RUN, DamagedCheckpoint, check_parts, load_checkpoint
 from utils.distributed import gather_objects
 from utils.errors import UserError
+
+# A run's own are float32: it would not go on where it was.
+HALF = (torch.float16, torch.bfloat16)
 
 
 def first_whole(candidates: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]]:
@@ -52,6 +57,8 @@ def refuse_another(
     if "optimizer" not in checkpoint:
         raise UserError(f"{path}: holds weights alone, no run to go on with; use --snapshot")
     check_parts(checkpoint, PARTS_OF_A_RUN, path)
+    if any(value.dtype in HALF for value in checkpoint.get("model", {}).values()):
+        raise UserError(f"{path}: holds weights in half precision, no run to go on with; use --snapshot")
     now, then = {**sizes, **arguments}, {**checkpoint["sizes_of_step"], **checkpoint["arguments"]}
     # A setting that the checkpoint does not know came after it, with a default that changes nothing.
     names = [name for name in now.keys() & then.keys() if name not in free and now[name] != then[name]]

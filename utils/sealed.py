@@ -13,6 +13,8 @@ _MARK = b"urbandg blake2b "
 _DIGEST_BYTES = 32
 _COMMENT_BYTES = len(_MARK) + 2 * _DIGEST_BYTES
 _CHUNK = 1 << 22
+# How a zip archive starts, and the record that ends it, with how long that is without a comment.
+_ARCHIVE, _END, _END_BYTES = b"PK", b"PK\x05\x06", 22
 
 
 def seal(path: Path) -> None:
@@ -35,6 +37,20 @@ def is_whole(path: Path) -> bool:
         file.seek(size)
         comment = file.read()
     return comment == _MARK + _digest(path, size).encode()
+
+
+def is_unsealed(path: Path) -> bool:
+    """Whether the file never had a seal: no zip archive, or one that ends without room for a comment.
+
+    A sealed one that was cut short still says, or has lost, how long its comment is.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_ARCHIVE)) != _ARCHIVE:
+            return True
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - _END_BYTES))
+        end = file.read()
+    return end.startswith(_END) and end.endswith(bytes(2))
 
 
 def _digest(path: Path, size: int) -> str:

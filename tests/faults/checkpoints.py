@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pickle
@@ -120,6 +121,8 @@ _FILES: dict[str, dict[str, Make]] = {
         "empty": _bytes(b""),
         "a web page": _bytes(b"<!DOCTYPE html><html><body>Google Drive - quota exceeded</body></html>"),
         "a text": _bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        "a safetensors file": _bytes(b"\2" + bytes(7) + b"{}"),
+        "a compressed file": _bytes(gzip.compress(b"weights")),
         "a folder": _folder,
         "another archive": _zip,
         "numpy's arrays": _npz,
@@ -153,6 +156,17 @@ _FILES: dict[str, dict[str, Make]] = {
     },
 }
 
+# What the line says of a file, beside its name.
+_WORDS = {
+    "empty": ("is empty",),
+    "a web page": ("a web page", "download it again"),
+    "a text": ("git lfs pull",),
+    "a safetensors file": ("safetensors.torch.load_file",),
+    "a compressed file": ("unpack it",),
+    "another archive": ("unpack it",),
+    "a folder": ("is a folder",),
+}
+
 
 def _any_file() -> Iterator[Row]:
     for category, files in _FILES.items():
@@ -164,7 +178,7 @@ def _any_file() -> Iterator[Row]:
                     f"the checkpoint: {what}",
                     program,
                     flags,
-                    ("stranger.pth",),
+                    ("stranger.pth", *_WORDS.get(what, ())),
                     _placed(make),
                     slow=program != "valid.py",
                 )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from network import create_network
 from network.conversion import main as convert
 from network.restore import load_network, load_start
+from utils.checkpoint import save_checkpoint
 from utils.errors import UserError
 from utils.legacy import to_family
 
@@ -113,3 +114,20 @@ def test_diia_takes_from_robustnet_what_fits(tmp_path: Path) -> None:
     taken = {key for key in ours.keys() & weights.keys() if torch.equal(ours[key], weights[key])}
     left = {key for key in weights if key not in taken}
     assert left == {"head.decoder.0.weight"} | {key for key in weights if "low_level_projection" in key}
+
+
+def test_a_smaller_copy_of_a_checkpoint_predicts_the_same(theirs: Contrasting, tmp_path: Path) -> None:
+    """Saved again in half precision and without all that is not the network."""
+    model = {f"network.{key}": value for key, value in theirs.network.state_dict().items()}
+    path = tmp_path / "slim.pth"
+    save_checkpoint(path, {"network": theirs.network.config, "model": model, "optimizer": {}})
+    content = torch.load(path, weights_only=True)
+    del content["optimizer"]
+    content["model"] = {key: value.half() for key, value in content["model"].items()}
+    torch.save(content, path)
+    network, _ = load_network(path)
+    picture = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = theirs.network.eval().predict(picture)
+        torch.testing.assert_close(network.predict(picture), expected, rtol=0.02, atol=0.02)
+    assert all(value.dtype == torch.float32 for value in network.parameters())

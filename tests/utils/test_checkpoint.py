@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from utils.checkpoint import load_checkpoint, load_state, network_state, read_file, save_checkpoint
+from utils.checkpoint import (
+    DamagedCheckpoint,
+    load_checkpoint,
+    load_state,
+    network_state,
+    read_file,
+    save_checkpoint,
+)
 from utils.errors import UserError
 
 
@@ -145,3 +152,42 @@ def test_every_key_must_fit_unless_partial(capsys: pytest.CaptureFixture[str]) -
     assert "took 1 of 2" in capsys.readouterr().out
     with pytest.raises(UserError, match="misshapen"):
         load_state(module, {"weight": torch.ones(3, 3), "bias": torch.ones(2)}, "here.pth")
+
+
+def saved_again(path: Path, content: dict) -> dict:
+    """A checkpoint of ours as its owner makes it smaller; returns its content."""
+    save_checkpoint(path, content)
+    smaller = torch.load(path, weights_only=True)
+    torch.save(smaller, path)
+    return smaller
+
+
+def test_a_file_that_was_saved_again_is_taken_and_said_so(
+    tmp_path: Path, content: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "slim.pth"
+    saved_again(path, content)
+    assert torch.equal(network_state(load_checkpoint(path))["weight"], torch.arange(4.0))
+    assert capsys.readouterr().out.splitlines() == [
+        f"{path}: has no seal, as it was saved again by something other than UrbanDG"
+    ]
+
+
+def test_a_changed_weight_in_a_file_without_seal_is_damage(tmp_path: Path, content: dict) -> None:
+    path = tmp_path / "slim.pth"
+    saved_again(path, content)
+    whole = path.read_bytes()
+    weight = torch.arange(4.0).numpy().tobytes()
+    assert whole.count(weight) == 1
+    path.write_bytes(whole.replace(weight, torch.tensor([0.0, 1.0, 2.0, 4.0]).numpy().tobytes()))
+    with pytest.raises(DamagedCheckpoint, match=r"slim\.pth: damaged, its bytes"):
+        load_checkpoint(path)
+
+
+def test_half_precision_and_double_are_converted(tmp_path: Path) -> None:
+    module = nn.Linear(3, 2)
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        state = {"weight": torch.ones(2, 3, dtype=dtype), "bias": torch.ones(2, dtype=dtype)}
+        load_state(module, state, "half.pth")
+        assert module.weight.dtype == torch.float32
+        assert module(torch.ones(3)).tolist() == [4.0, 4.0]

@@ -139,3 +139,16 @@ def test_what_is_a_family_file():
     assert family_entries(entries) == entries
     for other in ({}, [weight], {"weight": weight}, {"state_dict": 3}, {"final2.0.weight": 1}):
         assert family_entries(other) is None
+
+
+@pytest.mark.parametrize("before", ["_orig_mod.", "module.module.", "module._orig_mod.", "_orig_mod.module."])
+@pytest.mark.parametrize("lightning", [False, True])
+def test_what_wraps_a_network_is_taken_out_of_its_names(before: str, lightning: bool):
+    weight = torch.ones(1)
+    names = ("final2.0.weight", "layer0.0.weight")
+    state = {f"{'model.' * lightning}{before}{name}": weight for name in names}
+    content: dict = {"state_dict": state}
+    if lightning:
+        state["loss.weight"] = weight
+        content["pytorch-lightning_version"] = "2.5.0"
+    assert family_entries(content) == dict.fromkeys(names, weight)

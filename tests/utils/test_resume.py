@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 import pytest
+import torch
 
 from utils.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from utils.errors import UserError
@@ -96,5 +97,7 @@ def test_another_run_is_refused() -> None:
         check(checkpoint, sizes={**SIZES, "source pictures per step": 8})
     with pytest.raises(UserError, match=r"weights alone"):
         check({"model": {}})
+    with pytest.raises(UserError, match=r"half precision"):
+        check({**checkpoint, "model": {"network.weight": torch.ones(1).half()}})
     with pytest.raises(UserError, match=r"its sizes_of_step is missing"):
         check({name: value for name, value in checkpoint.items() if name != "sizes_of_step"})

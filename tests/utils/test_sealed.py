@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from utils.sealed import is_whole, seal
+from utils.sealed import is_unsealed, is_whole, seal
 
 pytestmark = pytest.mark.reliability
 
@@ -15,6 +15,7 @@ def sealed(tmp_path: Path) -> Path:
     path = tmp_path / "weights.pth"
     torch.save({"weight": torch.arange(3)}, path)
     assert not is_whole(path)
+    assert is_unsealed(path)
     seal(path)
     return path
 
@@ -32,5 +33,8 @@ def test_every_changed_byte_and_every_cut_is_seen(sealed: Path) -> None:
     for length in range(0, len(content), 7):
         sealed.write_bytes(content[:length])
         assert not is_whole(sealed), length
+    for length in range(2, len(content)):
+        sealed.write_bytes(content[:length])
+        assert not is_unsealed(sealed), length
     sealed.write_bytes(content + b"more")
     assert not is_whole(sealed)

@@ -1,0 +1,86 @@
+"""Files of tensors that anybody may have written: what they are instead, damage, wrapped state dicts."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+DISTRIBUTED_PREFIX = "module."
+COMPILED_PREFIX = "_orig_mod."
+# Lightning keeps the network as an attribute of a module, as a rule under this name, and says that it wrote.
+LIGHTNING_KEY, LIGHTNING_PREFIX = "pytorch-lightning_version", "model."
+_HEAD_BYTES = 512
+
+
+def what_else(path: Path) -> str | None:
+    """What a file is that torch did not write, and what to do; ``None`` if nothing is known of it."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS in place of the file; fetch the file with git lfs pull"
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
+        return "a web page in place of the file; download it again"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        return "a safetensors file; load it with safetensors.torch.load_file and write it with torch.save"
+    if head.startswith(b"\x1f\x8b") or tarfile.is_tarfile(path):
+        return "a compressed file or tar archive; unpack it and name the file in it"
+    if head.startswith(b"PK") and zipfile.is_zipfile(path) and not _is_torch_archive(path):
+        return "a zip archive that torch did not write; unpack it and name the file in it"
+    return None
+
+
+def _is_torch_archive(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return True
+
+
+def damaged_member(path: Path) -> str | None:
+    """The first part of a zip archive whose checksum is wrong, which torch does not look at; or ``None``."""
+    if not zipfile.is_zipfile(path):
+        return None  # torch's old format has no checksums.
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+        return str(error) or type(error).__name__
+
+
+def state_of(content: object) -> dict[str, Tensor] | None:
+    """The state dict in the ``content`` of a file; ``None`` if there is none.
+
+    It is ``state_dict``, ``model`` or the content itself. What DataParallel, ``torch.compile`` and Lightning
+    put into the names is taken out.
+    """
+    if not isinstance(content, Mapping):
+        return None
+    state = content.get("state_dict", content.get("model", content))
+    if not isinstance(state, Mapping):
+        return None
+    if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
+        return None
+    bare = {bare_key(key): value for key, value in state.items()}
+    if LIGHTNING_KEY in content:
+        # What is beside the network is of the training: a loss, a score.
+        network = {
+            bare_key(key.removeprefix(LIGHTNING_PREFIX)): value
+            for key, value in bare.items()
+            if key.startswith(LIGHTNING_PREFIX)
+        }
+        bare = network or bare
+    return bare
+
+
+def bare_key(key: str) -> str:
+    """The name of an entry without what DataParallel and ``torch.compile``, in any order, put into it."""
+    key = key.replace(COMPILED_PREFIX, "")
+    while key.startswith(DISTRIBUTED_PREFIX):
+        key = key.removeprefix(DISTRIBUTED_PREFIX)
+    return key

@@ -68,6 +68,30 @@ def test_lossless_copies_make_the_same_samples_and_centroids(root: Path, tmp_pat
     assert np.array_equal(scan(first, 32).points, scan(second, 32).points)
 
 
+def smaller(path: Path) -> None:
+    """What programs that make files smaller do: only the colours in use, each with another index."""
+    with Image.open(path) as label:
+        colours = np.asarray(label.convert("RGB"))
+    used, indices = np.unique(colours.reshape(-1, 3), axis=0, return_inverse=True)
+    image = Image.fromarray(indices.reshape(colours.shape[:2]).astype(np.uint8))
+    image.putpalette(used.tobytes())
+    image.save(path)
+
+
+def test_labels_that_were_made_smaller_mean_the_same_before_and_after(root: Path, tmp_path: Path) -> None:
+    first = original(root)
+    train_ids = [first.read_label(index) for index in range(len(first))]
+    for pair in first.pairs:
+        smaller(pair.label)
+    run(root, tmp_path)
+    copies = prepared(original(root), tmp_path)
+    for opened in (original(root), copies):
+        assert all(np.array_equal(opened.read_label(i), train_ids[i]) for i in range(len(first)))
+    for pair in copies.pairs:
+        smaller(pair.label)
+    assert all(np.array_equal(copies.read_label(i), train_ids[i]) for i in range(len(first)))
+
+
 def test_jpeg_copies_are_close_and_their_labels_exact(root: Path, tmp_path: Path) -> None:
     for pair in original(root).pairs:
         smooth = Image.fromarray(np.asarray(Image.open(pair.image).resize((6, 4)))).resize((60, 40))

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 import torchvision
 from torch import Tensor
 
+from network.backbone import BACKBONES
 from network.backbone.base import Backbone
 from network.backbone.timm import TimmBackbone
 from network.input_spec import CAFFE, IMAGENET
 from network.segmentor import SegmentationNet
+from network.sites import NO_SITES
+from utils.checkpoint import read_file
 from utils.distributed import main_process_first
 from utils.errors import UserError
 from utils.legacy_deeplabv2 import CAFFE_PREFIX
+from utils.tensor_file import state_of
 
 # The backbones whose weights torchvision does not have -> the file the RobustNet family uses.
 FILE_ONLY = {
     "resnet101_3x3stem": "resnet101-imagenet.pth of github.com/CSAILVision/semantic-segmentation-pytorch"
 }
+
+# What a file may hold beside the backbone: the classifier of the library's networks, and that of DeepLabV2.
+CLASSIFIERS = ("fc.", "classifier.", "layer5.")
 
 
 def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) -> None:
@@ -29,7 +39,8 @@ def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) ->
     Without ``file`` they are torchvision's ``IMAGENET1K_V1`` (what the RobustNet family trained from),
     downloaded once. A stem's normalisation with affine parameters starts from those of the BatchNorm that
     it replaces, as in the family; other layers of sites keep their initial values. Everything else of the
-    backbone must be there.
+    backbone must be there, and nothing but a classifier beside it: a file of a deeper network holds all names
+    of a shallower one.
 
     Args:
         network: a new network.
@@ -56,6 +67,11 @@ def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) ->
             f"{origin}: {len(missing)} of {len(backbone.state_dict())} entries of {backbone.name} are "
             f"absent or of another shape (first: {missing[0]}); pass --backbone_weights a file of this one"
         )
+    if not isinstance(backbone, TimmBackbone) and (further := _further_entries(backbone, source)):
+        raise UserError(
+            f"{origin}: {len(further)} of its entries are not of {backbone.name} (first: {further[0]}); it "
+            "is of another network, so pass --backbone_weights a file of this one"
+        )
     backbone.load_state_dict(state, strict=False)
 
 
@@ -71,16 +87,23 @@ def _weights(backbone: Backbone, file: Path | None) -> dict[str, Tensor]:
     return backbone.fit_to_input(weights, made_for)
 
 
+def _further_entries(backbone: Backbone, source: Mapping[str, Tensor]) -> list[str]:
+    """The entries of ``source``, a file, that a network like ``backbone`` without sites does not have."""
+    with torch.device("meta"):
+        plain = BACKBONES[backbone.name](backbone.name, backbone.strides["layer4"], NO_SITES, False)
+    known = {plain.imagenet_key(key) for key in plain.state_dict()}
+    return [key for key in source if key not in known and not key.startswith(CLASSIFIERS)]
+
+
 def _read(file: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError):
-        raise UserError(
-            f"--backbone_weights {file}: not a file of weights saved by torch, or damaged"
-        ) from None
-    if not isinstance(content, dict):
+        content = read_file(file)
+    except UserError as error:
+        raise UserError(f"--backbone_weights {error}") from None
+    state = state_of(content)
+    if not state:
         raise UserError(f"--backbone_weights {file}: holds no state dict (names and tensors)")
-    return content
+    return state
 
 
 def _download(backbone: Backbone) -> dict[str, Tensor]:
@@ -90,15 +113,28 @@ def _download(backbone: Backbone) -> dict[str, Tensor]:
             f"FILE ({FILE_ONLY[backbone.name]}) or --no_pretrained"
         )
     url = torchvision.models.get_model_weights(backbone.torchvision_name)["IMAGENET1K_V1"].url
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    folder, name = Path(torch.hub.get_dir()) / "checkpoints", url.rsplit("/", 1)[-1]
     try:
         with main_process_first():
+            _check_cached(folder / name)
             return torch.hub.load_state_dict_from_url(
                 url, str(folder), map_location="cpu", check_hash=True, weights_only=True
             )
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        name = url.rsplit("/", 1)[-1]
         raise UserError(
             f"could not get the ImageNet weights {url} ({error}); put {name} at {folder / name}, or pass "
             "--backbone_weights FILE, or --no_pretrained"
         ) from None
+
+
+def _check_cached(file: Path) -> None:
+    """Raise a UserError if ``file`` is there with other bytes than its name says; torch looks at no digest
+    but that of a file it has just downloaded.
+    """
+    digest = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    if digest is None or not file.is_file():
+        return
+    with file.open("rb") as opened:
+        found = hashlib.sha256(opened.read()).hexdigest()
+    if not found.startswith(digest[1]):
+        raise UserError(f"{file}: is damaged, or another file; delete it, and it is downloaded again")

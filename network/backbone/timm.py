@@ -105,7 +105,7 @@ class TimmBackbone(Backbone):
         overlay = {"file": str(file)} if file else None
         try:
             model = self.create(pretrained=True, pretrained_cfg_overlay=overlay)
-            absent = self.absent_in(file) if file else []
+            absent, further = self.differences(file) if file else ([], [])
         except Exception as error:  # timm and its hub client raise errors of many kinds.
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(
@@ -115,10 +115,17 @@ class TimmBackbone(Backbone):
         if absent:
             count = f"{len(absent)} entries of {self.name} are absent"
             raise UserError(f"--backbone_weights {file}: {count} (first: {absent[0]})")
+        if further:
+            count = f"{len(further)} of its entries are not of {self.name}"
+            raise UserError(
+                f"--backbone_weights {file}: {count} (first: {further[0]}); pass a file of this one"
+            )
         return {f"model.{key}": value for key, value in model.state_dict().items()}
 
-    def absent_in(self, file: Path) -> list[str]:
-        """Entries of the whole model but its classifier that ``file`` lacks; timm says nothing of them."""
+    def differences(self, file: Path) -> tuple[list[str], list[str]]:
+        """Entries of the whole model that ``file`` lacks, and entries of the file that the model lacks, each
+        without the classifier's. timm says nothing of them.
+        """
         timm = import_timm()
         with torch.device("meta"):
             model = timm.create_model(self.name.removeprefix(PREFIX))
@@ -126,8 +133,9 @@ class TimmBackbone(Backbone):
         classifiers = tuple(
             f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier)
         )
-        present = timm.models.load_state_dict(str(file))
-        return [key for key in model.state_dict() if key not in present and not key.startswith(classifiers)]
+        present, expected = timm.models.load_state_dict(str(file)), model.state_dict()
+        absent = [key for key in expected if key not in present and not key.startswith(classifiers)]
+        return absent, [key for key in present if key not in expected and not key.startswith(classifiers)]
 
     def forward(self, x: Tensor, until: str = "layer4") -> dict[str, Tensor]:
         features = self.model(x)

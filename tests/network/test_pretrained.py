@@ -152,6 +152,52 @@ def test_another_networks_file_is_refused(library_file: Path):
         load_imagenet_weights(create_network("mobilenet_v2"), library_file)
 
 
+@pytest.mark.parametrize(("name", "deeper"), [("resnet18", "resnet34"), ("resnet50", "resnet101")])
+def test_a_deeper_networks_file_is_refused(name: str, deeper: str, tmp_path: Path):
+    """It has every entry of the shallower one, and more blocks."""
+    state = torchvision.models.get_model(deeper, weights=None).state_dict()
+    torch.save(state, tmp_path / "deeper.pth")
+    first = "layer1.2.conv1.weight" if name == "resnet18" else "layer3.6.conv1.weight"
+    with pytest.raises(
+        UserError, match=rf"deeper.pth: \d+ of its entries are not of {name} \(first: {first}"
+    ):
+        load_imagenet_weights(create_network(name), tmp_path / "deeper.pth")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "module.module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("wrapper", ["", "state_dict", "model"])
+def test_wrapped_files_are_unwrapped(library_file: Path, prefix: str, wrapper: str):
+    source = torch.load(library_file, weights_only=True)
+    wrapped = {prefix + key: value for key, value in source.items()}
+    torch.save({wrapper: wrapped, "epoch": 90} if wrapper else wrapped, library_file)
+    network = create_network("resnet18")
+    load_imagenet_weights(network, library_file)
+    assert torch.equal(network.backbone.layer4[1].conv2.weight, source["layer4.1.conv2.weight"])
+
+
+@pytest.mark.parametrize("content", [b"<!DOCTYPE html><html>Not Found</html>", b"PK\x03\x04 cut off"])
+def test_a_cached_file_that_is_not_what_its_name_says_is_told_from_an_absent_one(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    place = tmp_path / "checkpoints" / "resnet18-f37072fd.pth"
+    place.parent.mkdir()
+    place.write_bytes(content)
+    with pytest.raises(UserError, match=rf"{place}: is damaged, or another file; delete it"):
+        load_imagenet_weights(create_network("resnet18"))
+
+
+def test_a_whole_file_of_another_network_in_the_cache_is_refused(
+    library_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    place = tmp_path / "checkpoints" / "resnet18-f37072fd.pth"
+    place.parent.mkdir()
+    library_file.rename(place)
+    with pytest.raises(UserError, match="delete it"):
+        load_imagenet_weights(create_network("resnet18"))
+
+
 def test_a_missing_entry_is_refused(library_file: Path):
     source = torch.load(library_file, weights_only=True)
     del source["layer3.1.conv1.weight"]

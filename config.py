@@ -1,7 +1,7 @@
 """Where your data is, and the command line of training.
 
-Edit ``DATASET_ROOTS`` once and forget about it, or set the environment variable of a data set, or pass
-``--data_root``; the later wins over the earlier.
+Edit ``DATASET_ROOTS`` once and forget about it, or set the environment variable of a data set, which wins
+over it. With ``--data_root`` neither counts: every data set is in there.
 """
 
 from __future__ import annotations

@@ -88,6 +88,7 @@ class Run:
             notices += self.restore(checkpoint, resume_file)
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
         folder.open(vars(args), resume_file, checkpoint)
+        notices += self.domains.folder_lines
         if checkpoint is None:
             notices += [*family_notices(args), *config.method_notices(args, self.architecture["snr_stages"])]
             size = as_size(args.crop_size)

@@ -74,7 +74,10 @@ def open_data(args: argparse.Namespace, num_classes: int) -> tuple[Domains, dict
     """The data that networks of ``num_classes`` are scored on: labels in their classes."""
     windows = Windows("pooling", scales=tuple(args.scales), flip=args.flip)
     domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes, windows)
-    return domains, {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
+    loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
+    if distributed.is_main():
+        print(*domains.folder_lines, sep="\n", flush=True)
+    return domains, loaders
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -59,7 +59,9 @@ def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, th
     if pictures:
         threaded_map(lambda pair: read_image(pair.image).size, pairs, "pictures", threads)
     described = f"{dataset.name} {split}"
-    print(f"{described}: {len(pairs)} {'pairs' if labelled else 'pictures without labels'} in {root}")
+    print(
+        f"{described}: {len(pairs)} {'pairs' if labelled else 'pictures without labels'} in {root.absolute()}"
+    )
     print("  sizes: " + ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes.most_common(5)), flush=True)
     if labelled:
         counts = threaded_map(

@@ -60,6 +60,8 @@ class Domains:
         # A training run divides what it trains on; what it never sees keeps its official val pictures.
         self.divided: list[str] = vars(args).get("dataset") or vars(args).get("val_dataset") or []
         self.gtav_split: str | None = args.gtav_split
+        self.folders: dict[str, Path] = {}
+        """Where each data set was read from that has been opened, by its name."""
         self._specs: dict[str, DatasetSpec] = {}
         self._sizes: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self._checked: set[tuple[str, str]] = set()
@@ -81,6 +83,11 @@ class Domains:
             f"{division}{classes}"
         )
 
+    @property
+    def folder_lines(self) -> list[str]:
+        """A line for each data set that has been opened: where it was read from."""
+        return [f"{name}: read from {folder}" for name, folder in self.folders.items()]
+
     def spec(self, name: str) -> DatasetSpec:
         """The data set called ``name``, divided into splits as the flags say."""
         if name not in self._specs:
@@ -97,7 +104,8 @@ class Domains:
             UserError: naming the setting, folder or file that is wrong.
         """
         dataset = self.spec(name)
-        root = self._root(dataset)
+        root = resolve_root(dataset, self.data_root, self.configured)
+        self.folders[name] = root.absolute()
         opened = SegmentationSet(dataset, split, root, transform, seed, labelled, self.classes)
         if labelled and (name, split) not in self._sizes:
             self._sizes[name, split] = check_sizes(opened.pairs)
@@ -106,9 +114,6 @@ class Domains:
         if keeps_size and self.batch_size > 1 and len(set(sizes)) > 1:
             raise UserError(f"--bs_mult_val {self.batch_size}: the pictures of {name} differ in size; use 1")
         return opened
-
-    def _root(self, dataset: DatasetSpec) -> Path:
-        return resolve_root(dataset, self.data_root, self.configured)
 
     def evaluation_loader(self, name: str, split: str = "val") -> Loader:
         """This process's share of a split, at the size the protocol scores it at."""
@@ -173,6 +178,7 @@ class Domains:
         if self.cv:
             how["cv"] = self.cv
         how["num_classes"] = len(self.classes.train_ids)
+        how["folders"] = {name: str(folder) for name, folder in self.folders.items()}
         return results(scores, self.classes.class_names, self.protocol, checkpoint, **how, **extra)
 
     def check_labels(self, loaders: Iterable[Loader], args: argparse.Namespace) -> None:
@@ -213,6 +219,7 @@ def split_pictures(name: str, args: argparse.Namespace, configured: Mapping[str,
     dataset = divided_spec(name, args.cv, args.gtav_split)
     root = resolve_root(dataset, args.data_root, configured)
     pairs = list_pairs(dataset, args.split, root, labelled=False)
+    print(f"{name} {args.split}: {len(pairs)} pictures, read from {root.absolute()}", flush=True)
     return [Source(pair.image, PurePath(pair.name), is_video=False) for pair in pairs]
 
 

@@ -149,6 +149,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.without_effect and distributed.is_main():
         print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
     pictures = open_pictures(args)
+    if distributed.is_main():
+        print(f"{args.dataset}: read from {pictures.root.absolute()}", flush=True)
     if args.predictions is None:
         counts, classes = count_with_network(args, pictures, device)
     else:

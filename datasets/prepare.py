@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         size = sum(path.stat().st_size for copy in copies for path in (copy.image, copy.label))
         done = f"{len(copies)} pictures and labels in {options.output}, {size / 1e9:.2f} GB"
-        print(f"{spec.name} {options.split}: {done}", flush=True)
+        print(f"{spec.name} {options.split}: {done}, read from {root.absolute()}", flush=True)
     return 0
 
 

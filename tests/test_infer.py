@@ -170,7 +170,7 @@ def test_a_submission_to_the_cityscapes_server(run: Run, tmp_path: Path, toycity
     ("words", "message"),
     [
         (("nowhere",), "unknown data set 'nowhere'"),
-        (("kitti",), "kitti: .* has no folder kitti; pass --data_root"),
+        (("kitti",), "kitti: .* has no folder kitti; put the data"),
         (("bdd100k", "--split", "test"), "bdd100k has no split 'test'"),
         (("bdd100k", "--cv", "1"), "--cv 1: bdd100k has only its official division"),
     ],

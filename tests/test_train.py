@@ -46,6 +46,9 @@ def test_results_say_how_they_were_made(isw_run: Path) -> None:
     assert results["selection"] == "best source val"
     assert results["commit"]
     assert list(results["domains"]) == ["gtav", "cityscapes", "synthia"]
+    log = (isw_run / "log.txt").read_text()
+    assert all(f"{name}: read from {folder}" in log for name, folder in results["folders"].items())
+    assert list(results["folders"]) == ["gtav", "cityscapes", "synthia"]
     synthia = results["domains"]["synthia"]
     assert synthia["images"] == 3
     assert set(synthia) >= {"miou", "miou16", "miou13", "iou", "precision", "recall", "pixel_accuracy"}

@@ -41,6 +41,8 @@ def test_scores_of_all_layouts(
     results = json.loads(output.read_text())
     assert results["checkpoint"] == str(snapshot)
     assert list(results["domains"]) == names
+    assert results["folders"] == {name: str(toycity / name) for name in names}
+    assert f"synthia: read from {toycity / 'synthia'}" in printed
     for scores in results["domains"].values():
         assert scores["images"] == 3
         present = [value for value in scores["iou"].values() if value is not None]

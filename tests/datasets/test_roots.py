@@ -23,7 +23,6 @@ def test_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GTAV_DIR", str(in_variable))
     assert resolve_root(spec("gtav"), str(tmp_path / "all"), configured) == in_root
     assert resolve_root(spec("gtav"), None, configured) == in_variable
-    assert resolve_root(spec("gtav"), str(tmp_path), configured) == in_variable
     monkeypatch.delenv("GTAV_DIR")
     assert resolve_root(spec("gtav"), None, configured) == in_config
 
@@ -39,8 +38,6 @@ def test_errors_name_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("GTAV_DIR", raising=False)
     with pytest.raises(UserError, match=r"--data_root DIR.*GTAV_DIR.*config\.py"):
         resolve_root(spec("gtav"), None, {"gtav": ""})
-    with pytest.raises(UserError, match=rf"{tmp_path} has no folder gtav.*GTAV_DIR"):
-        resolve_root(spec("gtav"), str(tmp_path), {})
     with pytest.raises(UserError, match="--data_root /nowhere: no such folder"):
         resolve_root(spec("gtav"), "/nowhere", {})
     with pytest.raises(UserError, match=r'DATASET_ROOTS\["gtav"\] of config\.py is /nowhere'):
@@ -48,6 +45,28 @@ def test_errors_name_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("GTAV_DIR", "/nowhere")
     with pytest.raises(UserError, match="environment variable GTAV_DIR is /nowhere: no such folder"):
         resolve_root(spec("gtav"), None, {})
+
+
+def test_nothing_is_read_from_elsewhere_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere, new = folder(tmp_path / "old"), folder(tmp_path / "new")
+    monkeypatch.delenv("GTAV_DIR", raising=False)
+    error = rf"^gtav: --data_root {new} has no folder gtav; put the data or a link to it there, .* GTAV_DIR"
+    with pytest.raises(UserError, match=error):
+        resolve_root(spec("gtav"), str(new), {})
+    unused = f"is {elsewhere}, which is not used because --data_root is given"
+    with pytest.raises(UserError, match=rf'DATASET_ROOTS\["gtav"\] of config.py {unused}'):
+        resolve_root(spec("gtav"), str(new), {"gtav": str(elsewhere)})
+    monkeypatch.setenv("GTAV_DIR", str(elsewhere))
+    with pytest.raises(UserError, match=f"environment variable GTAV_DIR {unused}"):
+        resolve_root(spec("gtav"), str(new), {})
+    (new / "gtav").symlink_to(elsewhere)
+    assert resolve_root(spec("gtav"), str(new), {}) == new / "gtav"
+
+
+def test_the_own_folder_of_a_data_set_is_recognised(tmp_path: Path) -> None:
+    folder(tmp_path / "gtav" / "images" / "train")
+    with pytest.raises(UserError, match="itself; give the folder that it is in"):
+        resolve_root(spec("gtav"), str(tmp_path / "gtav"), {})
 
 
 def test_the_four_cities_share_a_folder_of_either_name(

@@ -175,7 +175,7 @@ def _roots() -> Iterator[Row]:
         yield Row(ROOTS, "an empty folder", program, "", words, _nothing)
         words = ("data/file", "no such folder")
         yield Row(ROOTS, "a file", program, "--data_root {data}/file", words, _file_for_folder)
-    words = ("has no folder gtav", "--data_root")
+    words = ("has no folder gtav", "give the folder that it is in")
     yield Row(ROOTS, "the data set itself for its parent", "valid.py", "--data_root {data}/gtav", words)
     flags, words = "--val_dataset cityscapes", ("has no folder cityscapes", "--data_root")
     yield Row(ROOTS, "a file for a data set", "valid.py", flags, words, _file_for_folder)

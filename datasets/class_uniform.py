@@ -8,7 +8,8 @@ right and lower edge included.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,8 +122,9 @@ def epoch_draws(
 ) -> list[Draw]:
     """One epoch's list of draws, as long as there are pictures: a pure function of (seed, epoch).
 
-    Each of ``train_ids`` that has centroids gives int(length * fraction / their number) draws around them,
-    the rest are whole random pictures; both are drawn without replacement until they run out. Without
+    Each of ``train_ids`` that has centroids gives int(length * fraction / their number) draws around them
+    (where that is 0, some of the classes give one, others in each epoch), the rest are whole random pictures;
+    both are drawn without replacement until they run out. Without
     centroids every picture comes once. (The published list is shorter where classes are missing.) Up to epoch
     ``max_cu_epoch`` the ``additional`` pictures are drawn too, after it only the ``pictures`` of the split
     and their ``centroids``; the length is the same.
@@ -135,16 +137,30 @@ def epoch_draws(
             pictures, centroids = length, additional.centroids
     chosen: list[tuple[int, tuple[int, int] | None]] = []
     if centroids is not None:
-        per_class = int(length * fraction / len(train_ids))
+        counts = _draws_per_class(length * fraction, centroids, train_ids, rng)
         for train_id in train_ids:
             points = centroids.of_class(train_id)
-            for picture, x, y in points[_cycle(len(points), per_class, rng)].tolist():
+            for picture, x, y in points[_cycle(len(points), counts[train_id], rng)].tolist():
                 chosen.append((picture, (x, y)))
     whole = [(int(picture), None) for picture in _cycle(pictures, length - len(chosen), rng)]
     return [
         Draw(picture, epoch, position, centroid)
         for position, (picture, centroid) in enumerate([*whole, *chosen])
     ]
+
+
+def _draws_per_class(
+    wanted: float, centroids: TileCentroids, train_ids: Sequence[int], rng: np.random.Generator
+) -> Mapping[int, int]:
+    """How many of ``wanted`` draws each class gives: all the same number, or, where there are more classes
+    than draws, one for as many of the classes found as make ``wanted`` in the mean over the epochs.
+    """
+    per_class = int(wanted / len(train_ids))
+    if per_class or not wanted:
+        return dict.fromkeys(train_ids, per_class)
+    present = [train_id for train_id in train_ids if len(centroids.of_class(train_id))]
+    chosen = _cycle(len(present), int(wanted + rng.random()), rng)
+    return Counter(present[index] for index in chosen)
 
 
 def _cycle(available: int, wanted: int, rng: np.random.Generator) -> np.ndarray:

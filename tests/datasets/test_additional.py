@@ -158,7 +158,7 @@ def test_frames_join_the_split_until_an_epoch(
         .replace("_leftImg8bit.", "_gtFine_labelIds.")
     )
     label.unlink()
-    more = ("--maxSkip", "2", "--max_cu_epoch", "1", "--class_uniform_pct", "0.5")
+    more = ("--maxSkip", "2", "--max_cu_epoch", "1", "--class_uniform_pct", "0")
     loaders = training(data, tmp_path, *more)
     source = source_of(loaders)
     assert len(source) == 11

@@ -171,3 +171,18 @@ def test_classes_that_the_network_does_not_tell_apart_are_not_drawn_by() -> None
     draws = epoch_draws(40, 0, centroids=centroids, fraction=0.5, train_ids=[0, 9])
     by_class = Counter(draw.centroid for draw in draws)
     assert (by_class[(5, 5)], by_class[(6, 6)], by_class[(7, 7)]) == (0, 10, 10)
+
+
+def test_fewer_draws_than_classes_are_shared_out_over_the_epochs() -> None:
+    centroids = centroids_of({3: 30, 5: 40, 9: 1})
+    epochs = [epoch_draws(5, epoch, 7, centroids, 0.5) for epoch in range(400)]
+    assert epochs[3] == epoch_draws(5, 3, 7, centroids, 0.5)
+    assert {len(draws) for draws in epochs} == {5}
+    classes = Counter(draw.centroid[1] for draws in epochs for draw in draws if draw.centroid)
+    # 2.5 of 5 draws: two or three an epoch, which of the three classes by chance.
+    assert {sum(draw.centroid is not None for draw in draws) for draws in epochs} == {2, 3}
+    assert sum(classes.values()) / 2000 == pytest.approx(0.5, abs=0.03)
+    assert all(count == pytest.approx(1000 / 3, rel=0.1) for count in classes.values())
+    whole = epoch_draws(37, 0, 7, centroids, fraction=0)
+    assert all(draw.centroid is None for draw in whole)
+    assert any(draw.centroid for draw in epoch_draws(37, 0, 7, centroids_of({4: 1}), 0.5))

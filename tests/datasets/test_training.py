@@ -41,7 +41,7 @@ def test_batches_by_domain_and_position(toycity: Path, tmp_path: Path) -> None:
 
 @pytest.mark.reliability("Training: an epoch shorter than a batch takes pictures of the next ones")
 def test_an_epoch_shorter_than_a_batch(toycity: Path, tmp_path: Path) -> None:
-    loaders = loaders_of(arguments(toycity, tmp_path, "--bs_mult", "8"))
+    loaders = loaders_of(arguments(toycity, tmp_path, "--bs_mult", "8", "--class_uniform_pct", "0"))
     assert loaders.steps_per_epoch == 1
     ((batch),) = loaders.batches(0)
     names = batch["source"]["name"]
@@ -94,9 +94,9 @@ def test_processes_share_the_statistics_pictures(
 
 
 @pytest.mark.parametrize("num_classes", [16, 13])
-def test_fewer_classes_are_sampled_class_by_class(toycity: Path, tmp_path: Path, num_classes: int) -> None:
+def test_labels_are_in_the_classes_of_the_network(toycity: Path, tmp_path: Path, num_classes: int) -> None:
     def labels_of(num_classes: int) -> torch.Tensor:
-        args = arguments(toycity, tmp_path, "--class_uniform_pct", "1", "--maxSkip", "0")
+        args = arguments(toycity, tmp_path, "--class_uniform_pct", "0")
         batches = loaders_of(args, num_classes).batches(0)
         return torch.cat([batch["source"]["label"] for batch in batches])
 
@@ -104,6 +104,12 @@ def test_fewer_classes_are_sampled_class_by_class(toycity: Path, tmp_path: Path,
     table = torch.from_numpy(class_set_of(num_classes).class_of_train_id).long()
     assert labels.unique().tolist() == table[train_ids].unique().tolist()
     assert torch.equal(labels, table[train_ids])
+
+
+def test_fewer_pictures_than_classes_are_sampled_class_by_class(toycity: Path, tmp_path: Path) -> None:
+    for num_classes in (19, 16, 13):
+        loaders = loaders_of(arguments(toycity, tmp_path, "--class_uniform_pct", "1"), num_classes)
+        assert all(draw.centroid for (draw,) in loaders.sampler.items_of_epoch(0))
 
 
 def test_only_classes_of_the_network_are_missed(

@@ -91,6 +91,8 @@ class DatasetSpec:
     """The division that is used; 0 is the official one."""
     nearby_frames: tuple[Layout, ...] = ()
     """Where labelled frames of its training sequences are that belong to no split."""
+    lists_flag: str | None = None
+    """The flag for lists of one's own in place of the published ones, where there is one."""
     further_root_names: tuple[str, ...] = ()
     """Other names that its folder under ``--data_root`` may have."""
     statistics: ChannelStatistics | None = None
@@ -209,8 +211,11 @@ def _gtav(split: str, *folders: str, without: str = "") -> Split:
 
 
 def _synthia(split: str) -> Split:
-    flat = _flat("synthia", split, "RGB", "GT/LABELS", 7)
-    return Split((Layout(f"RGB/{split}", f"GT/LABELS/{split}"), flat))
+    # The vendor's archive makes the folder in the middle.
+    places = ("", "RAND_CITYSCAPES/")
+    divided = (Layout(f"{place}RGB/{split}", f"{place}GT/LABELS/{split}") for place in places)
+    flat = (_flat("synthia", split, f"{place}RGB", f"{place}GT/LABELS", 7) for place in places)
+    return Split((*divided, *flat))
 
 
 def _bdd100k(split: str) -> Split:
@@ -265,8 +270,13 @@ KITTI_VAL_FRAMES: tuple[tuple[int, ...], ...] = (
 
 def _kitti(fold: int) -> dict[str, Split]:
     layouts = (Layout("training/image_2", "training/semantic"),)
-    val = "(" + "|".join(f"{frame:06d}" for frame in KITTI_VAL_FRAMES[fold]) + ")_"
-    return {"train": Split(layouts, without=val), "val": Split(layouts, only=val)}
+    # The multi-view extension lies in the same folder: other frames of the same scenes, without labels.
+    labelled = r"_10$"
+    val = "(" + "|".join(f"{frame:06d}" for frame in KITTI_VAL_FRAMES[fold]) + ")" + labelled
+    return {
+        "train": Split(layouts, only=r"\d{6}" + labelled, without=val),
+        "val": Split(layouts, only=val),
+    }
 
 
 # The part of GTAV that DA-SAC trains on: its first 10,000 pictures, whichever official split they are in. Of
@@ -310,6 +320,7 @@ CATALOG: dict[str, DatasetSpec] = {
             },
             codings.GTAV,
             city_folds=2,
+            lists_flag="--gtav_split",
             statistics=_GTAV_STATISTICS,
         ),
         DatasetSpec(

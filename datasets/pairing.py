@@ -48,7 +48,7 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
     layout = _find_layout(spec, files, Path(root), labelled)
     folder = Path(root) / layout.pictures
     if layout.listed:
-        pictures = sorted(_listed_pictures(folder, layout, files, split))
+        pictures = sorted(_listed_pictures(folder, layout, files, spec, split))
     else:
         pictures = sorted(_pictures(folder, layout, files))
     if files.evenly is not None:
@@ -167,7 +167,9 @@ def _holds_pictures(folder: Path, layout: Layout) -> bool:
     )
 
 
-def _listed_pictures(folder: Path, layout: Layout, files: Split, split: str) -> Iterator[tuple[str, str]]:
+def _listed_pictures(
+    folder: Path, layout: Layout, files: Split, spec: DatasetSpec, split: str
+) -> Iterator[tuple[str, str]]:
     """(name, path below ``folder``) of every picture of the layout's list.
 
     Raises :class:`UserError` with the number of absent ones and the first of them.
@@ -178,7 +180,8 @@ def _listed_pictures(folder: Path, layout: Layout, files: Split, split: str) -> 
     if absent:
         raise UserError(
             f"{folder}: {len(absent)} of the {len(listed)} pictures listed in {layout.listed} are absent, "
-            f"the first is {absent[0]}{layout.picture_suffixes[0]}"
+            f"the first is {absent[0]}{layout.picture_suffixes[0]}; "
+            + (f"pass {spec.lists_flag} with lists of what is here" if spec.lists_flag else "add them")
         )
     return ((name, present[name]) for name in listed)
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from datasets.catalog import CATALOG, KITTI_VAL_FRAMES, evaluation_transform, spec
 from datasets.pairing import _takes, list_pairs
+from datasets.split_lists import SPLIT_DATA
 from utils.errors import UserError
 
 
@@ -70,6 +71,7 @@ def make_pair(picture: Path, label: Path) -> None:
         ("gtav", "val", "images/valid/a/0.png", "labels/valid/a/0.png"),
         ("gtav", "val", "images/val/0.png", "labels/val/0.png"),
         ("synthia", "train", "RGB/train/0.png", "GT/LABELS/train/0.png"),
+        ("synthia", "val", "RAND_CITYSCAPES/RGB/val/0.png", "RAND_CITYSCAPES/GT/LABELS/val/0.png"),
         ("bdd100k", "val", "images/val/0.jpg", "labels/val/0_train_id.png"),
         ("bdd100k", "val", "images/10k/val/0.jpg", "labels/sem_seg/masks/val/0.png"),
         ("mapillary", "val", "validation/images/0.jpg", "validation/labels/0.png"),
@@ -100,9 +102,20 @@ def test_cityscapes_test_has_pictures_alone(tmp_path: Path, outer: str) -> None:
         list_pairs(spec("cityscapes"), "test", tmp_path)
 
 
+def test_synthia_one_folder_deeper(tmp_path: Path) -> None:
+    ids = (SPLIT_DATA / "synthia_val.txt").read_text().split()
+    for folder in ("RGB", "GT/LABELS"):
+        (tmp_path / "RAND_CITYSCAPES" / folder).mkdir(parents=True)
+        for each in ids:
+            (tmp_path / "RAND_CITYSCAPES" / folder / f"{each}.png").touch()
+    assert [pair.name for pair in list_pairs(spec("synthia"), "val", tmp_path)] == ids
+
+
 def test_kitti_division(tmp_path: Path) -> None:
     for frame in range(200):
         make_pair(*(tmp_path / "training" / kind / f"{frame:06d}_10.png" for kind in ("image_2", "semantic")))
+        # Of the multi-view extension, without labels.
+        (tmp_path / "training" / "image_2" / f"{frame:06d}_11.png").touch()
     train, val = (list_pairs(spec("kitti"), split, tmp_path) for split in ("train", "val"))
     assert (len(train), len(val)) == (179, 21)
     assert [int(pair.name[:6]) for pair in val] == list(KITTI_VAL_FRAMES[0])

@@ -65,11 +65,20 @@ def test_a_flat_archive_is_divided_by_the_published_lists(tmp_path: Path) -> Non
     assert [pair.name for pair in pairs] == ids
     assert pairs[0].image == root / "RGB" / "0000000.png"
     assert pairs[0].label == root / "GT" / "LABELS" / "0000000.png"
-    with pytest.raises(UserError, match=r"RGB: 6579 of the 6580 pictures listed .* first is 0000002\.png$"):
+    with pytest.raises(
+        UserError, match=r"RGB: 6579 of the 6580 pictures listed .* first is 0000002\.png; add them$"
+    ):
         list_pairs(spec("synthia"), "train", root)
     (root / "GT/LABELS/0000003.png").unlink()
     with pytest.raises(UserError, match=r"RGB/0000003\.png has no label"):
         list_pairs(spec("synthia"), "val", root)
+
+
+def test_missing_pictures_of_gtav_are_told_the_flag_for_own_lists(tmp_path: Path) -> None:
+    root = write_flat(tmp_path, "gtav", published("gtav", "val")[:-2])
+    error = r"images: 2 of the 6382 pictures listed .*; pass --gtav_split with lists of what is here$"
+    with pytest.raises(UserError, match=error):
+        list_pairs(spec("gtav"), "val", root)
 
 
 def test_folders_of_splits_win_over_the_lists(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from utils.evaluation import autocast
 from utils.family_flags import dataset_name
 from utils.files import check_inside
 from utils.flag_ranges import check_ranges
+from utils.memory import enough_memory
 from utils.pictures import (
     Source,
     counted,
@@ -282,12 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def predict_one(picture: Picture) -> Prediction:
         size = (picture.image.height, picture.image.width)
-        try:
+        with enough_memory(str(picture.name), LESS_MEMORY):
             return predict_picture(predict, picture.scaled, size, windows, device, "confidence" in args.save)
-        except (RuntimeError, MemoryError) as error:  # PyTorch's own out-of-memory errors are RuntimeErrors.
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
-                raise
-            raise UserError(f"{picture.name}: too large for the memory; {LESS_MEMORY}") from error
 
     failures: list[str] = []
 

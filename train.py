@@ -34,6 +34,7 @@ from utils.checkpoint import DamagedCheckpoint, load_checkpoint, load_state, sav
 from utils.errors import UserError, run_program
 from utils.evaluation import autocast, to_device
 from utils.family_flags import family_notices
+from utils.memory import enough_memory
 from utils.meter import Meter
 from utils.preemption import Stopped, StopRequest, leave_word, stopping_at_once
 from utils.progress import progress_bar
@@ -42,6 +43,11 @@ from utils.run_folder import RunFolder
 from utils.scores import DomainScore, commit, domain_table
 from utils.selection import LAST, Selection
 from utils.visualize import crop_pictures
+
+LESS_MEMORY = (
+    "lower --bs_mult and raise --accumulate as much, or use --amp bf16, and go on with --resume auto; or "
+    "start again with a smaller --crop_size"
+)
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -97,6 +103,8 @@ class Run:
             folder.log(line)
         if checkpoint is not None:
             folder.log(f"resumed {resume_file} at iteration {self.iteration}")
+            if self.iteration > self.last_iteration:
+                folder.log(f"--iter_stop {args.iter_stop}: the run is past it; it is scored where it is")
 
     @property
     def last_iteration(self) -> int:
@@ -345,7 +353,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     network = create_network(**{**method.architecture, **stated})
     args.wt_layer = network.config["wt_layer"]
     exp = args.exp or f"{args.method}-{network.config['backbone']}"
-    with RunFolder(args.ckpt, args.date, exp, args.tb_path) as folder:
+    with RunFolder(args.ckpt, args.date, exp, args.tb_path) as folder, enough_memory(exp, LESS_MEMORY):
         try:
             with StopRequest() as stop:
                 with stopping_at_once("before the first step; start again"):

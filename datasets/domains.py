@@ -27,6 +27,7 @@ from transforms.pipeline import EvaluationTransform
 from utils import distributed
 from utils.errors import UserError
 from utils.evaluation import evaluate
+from utils.memory import enough_memory
 from utils.metrics import class_scores
 from utils.pictures import Source
 from utils.scores import DomainScore, results, subset_means
@@ -140,7 +141,8 @@ class Domains:
         """
         classes = self.classes
         predict = averaged(predict, self.windows)
-        matrix = evaluate(predict, loader, len(classes.train_ids), device, amp, title=name)
+        with enough_memory(name, self._less_memory):
+            matrix = evaluate(predict, loader, len(classes.train_ids), device, amp, title=name)
         labelled = np.zeros(NUM_CLASSES, dtype=np.int64)
         labelled[list(classes.train_ids)] = matrix.numpy().sum(1)
         self.check_classes(name, loader.dataset.split, labelled)
@@ -153,6 +155,14 @@ class Domains:
         )
         means = subset_means(scores, {len(each.train_ids): classes.classes_of(each) for each in subsets})
         return DomainScore(scores, int(matrix.pictures), means)
+
+    @property
+    def _less_memory(self) -> str:
+        """How scoring gets by with less of it."""
+        smaller = [f"--scales {' '.join(map(str, self.windows.scales))}"] * (max(self.windows.scales) > 1)
+        fewer = [f"--bs_mult_val {self.batch_size}"] * (self.batch_size > 1)
+        lower = ["--evaluation_height", *smaller, *fewer]
+        return f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
 
     def _class_sets(self, name: str, sources: Sequence[str]) -> list[ClassSet]:
         """What a network is scored on: the domain's classes, and smaller sets with a mean of their own."""

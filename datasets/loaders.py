@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from datasets.segmentation import Draw
 from utils.errors import UserError
+from utils.machine import own_words
 from utils.seeding import generator
 
 # Last key of the generator for an epoch's order, beside the one of its list.
@@ -96,12 +96,7 @@ class Loader(DataLoader):
         try:
             yield from super().__iter__()
         except UserError as error:
-            # PyTorch passes a worker's error on as the text of its traceback: the error's own line is the
-            # last one, behind the name of its class.
-            if not error.args[0].startswith("Caught "):
-                raise
-            last_line = error.args[0].strip().rpartition("\n")[2]
-            raise UserError(re.sub(r"^[\w.]+Error: ", "", last_line)) from None
+            raise UserError(own_words(error.args[0])) from None
 
 
 def training_loader(dataset: Dataset, sampler: TrainingSampler, workers: int = 4) -> Loader:
@@ -142,8 +137,9 @@ def begin_worker(worker: int) -> None:
     a scheduler may send it to every process there is.
     """
     limit_threads()
-    os.setpgid(0, 0)
-    if hasattr(signal, "sigwaitinfo"):  # Not on macOS.
+    if hasattr(os, "setpgid"):  # Not on Windows.
+        os.setpgid(0, 0)
+    if hasattr(signal, "sigwaitinfo"):  # Nor on macOS.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_when_asked, args=(os.getppid(),), daemon=True).start()
 

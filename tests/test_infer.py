@@ -113,7 +113,10 @@ def test_a_picture_too_large_for_the_memory_is_reported(
     monkeypatch.setattr(infer, "predict_picture", limited)
     assert run("--save", "trainids") == 1
     assert results(tmp_path / "out") == {"trainids/small.png"}
-    assert "large: too large for the memory; use --inference_mode sliding" in capsys.readouterr().err
+    assert (
+        "large: not enough memory (CUDA out of memory); use --inference_mode sliding"
+        in capsys.readouterr().err
+    )
 
 
 def test_pictures_of_data_sets_without_their_labels(

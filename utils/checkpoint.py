@@ -91,7 +91,7 @@ def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None =
         with atomic_write(path, FREE_SPACE) as temporary:
             torch.save({"format": FORMAT, **content}, temporary)
             seal(temporary)
-            with temporary.open("rb") as written:
+            with temporary.open("r+b") as written:
                 os.fsync(written.fileno())
             if previous is not None and path.exists():
                 keep(path, previous)

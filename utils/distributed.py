@@ -6,6 +6,7 @@ Every function does the obvious thing in a single process, so callers never ask 
 from __future__ import annotations
 
 import datetime
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -51,12 +52,12 @@ def setup(local_rank: int | None = None) -> torch.device:
     used where the variable is absent. NCCL on GPUs, gloo otherwise.
 
     Raises:
-        UserError: the launcher started more processes on this machine than it has GPUs, or would start them
-            again after a failure in a way that lets them wait for each other for ever.
+        UserError: the launcher's variables are not whole, it started more processes on this machine than it
+            has GPUs, or would start them again after a failure in a way that lets them wait for each other
+            for ever.
     """
-    local = int(os.environ.get("LOCAL_RANK", local_rank if local_rank is not None else 0))
+    processes, local = launched(local_rank or 0)
     gpus = torch.cuda.device_count()
-    processes = int(os.environ.get("WORLD_SIZE", 1))
     if gpus and local >= gpus:
         raise UserError(f"--nproc_per_node: process {local} has no GPU, {gpus} visible; start at most {gpus}")
     device = torch.device("cuda", local) if gpus else torch.device("cpu")
@@ -72,6 +73,37 @@ def setup(local_rank: int | None = None) -> torch.device:
             device_id=device if device.type == "cuda" else None,
         )
     return device
+
+
+def launched(local_rank: int = 0) -> tuple[int, int]:
+    """How many processes the launcher started, and this one's number on its machine: ``LOCAL_RANK``, or
+    ``local_rank`` where the variable is absent.
+
+    Raises:
+        UserError: the launcher's variables are not whole, as where a job's script has set some of them.
+    """
+    remedy = "start with torchrun or the scripts in scripts/, or unset WORLD_SIZE, RANK and LOCAL_RANK"
+
+    def number(name: str, default: int | None, end: float = math.inf) -> int:
+        word = os.environ.get(name, default)
+        if word is None:
+            raise UserError(f"{name}: is not set, though WORLD_SIZE is {processes}; {remedy}")
+        try:
+            value = int(word)
+        except ValueError:
+            raise UserError(f"{name}={word}: is not a number; {remedy}") from None
+        if not 0 <= value < end:
+            raise UserError(f"{name}={word}: must be 0 or more, and less than {end}; {remedy}")
+        return value
+
+    processes = number("WORLD_SIZE", 1)
+    local = number("LOCAL_RANK", local_rank)
+    if processes > 1:
+        number("RANK", None, end=processes)
+        number("MASTER_PORT", None, end=65536)
+        if not os.environ.get("MASTER_ADDR"):
+            raise UserError(f"MASTER_ADDR: is not set, though WORLD_SIZE is {processes}; {remedy}")
+    return processes, local
 
 
 def single_device() -> torch.device:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from utils.machine import explained
+
 # What would break the line, command the terminal, or not be printable at all (bytes of a file name).
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-LOST_PROCESS = ("gloo/transport", "NCCL", "ProcessGroup", "TCPStore", "Connection closed by peer")
-"""What PyTorch's errors say where an exchange between processes has failed."""
 
 
 def printable(text: str) -> str:
@@ -50,32 +50,39 @@ def run_program(
     """Run ``main`` and leave the process with its exit code.
 
     A :class:`UserError` becomes one line on stderr and exit code 1, and so does what the operating system
-    refuses, and an exchange with a process that is there no more; ``--debug`` among the arguments shows the
-    traceback instead. Ctrl-C ends with the shell's own code for it, 130.
+    refuses, and what the machine is to blame for (``utils.machine``); ``--debug`` among the arguments shows
+    the traceback instead. Ctrl-C ends with the shell's own code for it, 130.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may hold what the terminal's encoding does not.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main(arguments) or 0
-    except (UserError, OSError) as error:
-        if "--debug" in words or (isinstance(error, OSError) and error.strerror is None):
+    except Exception as error:
+        line = None if "--debug" in words else _line_of(error)
+        if line is None:
             raise
-        if isinstance(error, OSError):
-            error = _refusal(error)
-        say_error(str(error))
-        code = 1
-    except RuntimeError as error:
-        if "--debug" in words or not any(sign in str(error) for sign in LOST_PROCESS):
-            raise
-        reason = str(error).strip().splitlines()[0]
-        say_error(
-            "another process of this run was lost; look at its message, then start again with "
-            f"--resume auto ({reason})"
-        )
+        say_error(line)
         code = 1
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         code = 130
     sys.exit(code)
+
+
+def _line_of(error: Exception) -> str | None:
+    """What to say of an error in place of its traceback; None where only that helps."""
+    if not isinstance(error, UserError):
+        line = explained(error)
+        if line is not None:
+            error = UserError(line)
+        elif isinstance(error, OSError) and error.strerror is not None:
+            error = _refusal(error)
+        else:
+            return None
+    return str(error)
 
 
 def _refusal(error: OSError) -> UserError:

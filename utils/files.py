@@ -63,7 +63,8 @@ def atomic_write(path: Path, remedy: str = "free space or choose another place")
             umask = os.umask(0)
             os.umask(umask)
             temporary.chmod(0o666 & ~umask)
-            with temporary.open("rb") as written:
+            # Windows flushes only what is open for writing.
+            with temporary.open("r+b") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
         finally:

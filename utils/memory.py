@@ -1,15 +1,33 @@
-"""What the C library does with memory that is no longer used."""
+"""When there is not enough memory, and what the C library does with what is no longer used."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from utils.errors import UserError
+from utils.machine import OUT_OF_MEMORY, reason, shows
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
 CHOICES = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
 """Variables by which glibc's users say when memory is given back."""
+
+
+@contextmanager
+def enough_memory(what: str, remedy: str) -> Iterator[None]:
+    """In the block, a want of memory, on a GPU or the CPU, is a UserError that says of ``what``, and the
+    ``remedy``.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # PyTorch's own are RuntimeErrors.
+        if not shows(error, OUT_OF_MEMORY):
+            raise
+        raise UserError(f"{what}: not enough memory ({reason(error)}); {remedy}") from error
 
 
 def keep_freed_memory() -> bool:

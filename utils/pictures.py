@@ -18,7 +18,7 @@ from utils.video import read_frames
 
 try:
     import pillow_heif
-except ImportError:
+except Exception:  # Absent; or broken, which may be anything, and need not matter.
     pillow_heif = None
 else:
     pillow_heif.register_heif_opener()

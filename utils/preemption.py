@@ -16,8 +16,10 @@ import torch.distributed as dist
 from utils.distributed import is_distributed, is_main
 from utils.progress import progress_bar
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-"""SIGTERM from torchrun, kill and most schedulers; SIGUSR1 from SLURM's ``--signal=USR1@120``."""
+SIGNALS = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""SIGTERM from torchrun, kill and most schedulers; SIGUSR1, which Windows has not, from SLURM's
+``--signal=USR1@120``.
+"""
 
 
 STOPPED_FILE = "STOPPED_FILE"

@@ -14,6 +14,7 @@ from network.backbone.base import Backbone
 from network.input_spec import InputSpec
 from network.sites import STAGES
 from utils.errors import UserError
+from utils.optional import optional_library
 
 PREFIX = "timm:"
 _PROBE = (96, 128)
@@ -146,10 +147,6 @@ def import_timm() -> ModuleType:
     """The timm library.
 
     Raises:
-        UserError: it is not installed.
+        UserError: it is not installed, or broken.
     """
-    try:
-        import timm
-    except ImportError:
-        raise UserError("--backbone timm:...: needs the timm library; pip install timm") from None
-    return timm
+    return optional_library("timm", "--backbone timm:...")

@@ -24,8 +24,9 @@ from scripts.benchmark.ranges import check_least
 from scripts.benchmark.step import batches, iteration, training_step
 from scripts.benchmark.timing import one_core, seconds
 from utils.distributed import single_device
-from utils.errors import Parser, UserError, run_program
+from utils.errors import Parser, run_program
 from utils.files import atomic_write, check_writable
+from utils.optional import optional_library
 from utils.scores import commit, text_table
 
 Curve = list[tuple[float, float]]
@@ -93,12 +94,8 @@ def curves(args: argparse.Namespace, device: torch.device, root: Path) -> dict[s
 
 def draw(found: dict[str, Curve], title: str, path: Path) -> None:
     """One small diagram per curve."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise UserError("--output: pictures need matplotlib; install it, or leave the flag out") from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    optional_library("matplotlib", "--output").use("Agg")
+    pyplot = optional_library("matplotlib.pyplot", "--output")
 
     figure, axes = pyplot.subplots(1, len(found), figsize=(3.4 * len(found), 3), layout="constrained")
     for axis, (name, curve) in zip(axes, found.items(), strict=True):

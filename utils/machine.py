@@ -1,0 +1,158 @@
+"""What libraries say where the machine or its set-up is at fault, and what a user is told instead."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_LONGEST_REASON = 160
+
+
+class Fault(NamedTuple):
+    """A fault that has no exception of its own.
+
+    Attributes:
+        signs: one of these is in an error's class (with its module) or text.
+        line: what to tell; ``{reason}`` stands for the error's own words.
+    """
+
+    signs: tuple[str, ...]
+    line: str
+
+
+OUT_OF_MEMORY = Fault(
+    (
+        "MemoryError",  # PyTorch's OutOfMemoryError and numpy's own, too.
+        "CUDA out of memory",
+        "CUDA error: out of memory",
+        "'out of memory'",
+        "DefaultCPUAllocator: can't allocate memory",
+        "DefaultCPUAllocator: not enough memory",
+        "Cannot allocate memory",
+        "STATUS_ALLOC_FAILED",
+    ),
+    "not enough memory ({reason}); lower the sizes of batches and pictures or --num_workers, or free memory",
+)
+
+LOST_PROCESS = Fault(
+    ("gloo/transport", "NCCL", "ProcessGroup", "TCPStore", "Connection closed by peer"),
+    "another process of this run was lost; look at its message, then start again with --resume auto "
+    "({reason})",
+)
+
+# The first that fits counts: some signs are part of other errors' texts.
+FAULTS = (
+    Fault(
+        ("Too many open files", "received 0 items of ancdata"),
+        "too many open files ({reason}); raise the limit with ulimit -n 65536, or lower --num_workers",
+    ),
+    Fault(
+        (
+            "unable to allocate shared memory",
+            "unable to open shared memory object",
+            "unable to write to file </torch_",
+            "Bus error",
+            "/dev/shm/nccl",
+        ),
+        "the shared memory between processes is full ({reason}); enlarge /dev/shm (docker run "
+        "--shm-size=8g), or use --num_workers 0",
+    ),
+    Fault(
+        ("killed by signal", "exited unexpectedly"),
+        "a process of the loader was lost, most likely for want of memory ({reason}); lower --num_workers "
+        "or give the job more memory; with --num_workers 0 another cause shows itself",
+    ),
+    Fault(
+        ("can't start new thread", "Resource temporarily unavailable"),
+        "no further process or thread may be started ({reason}); raise the limit (ulimit -u, docker run "
+        "--pids-limit), or lower --num_workers",
+    ),
+    OUT_OF_MEMORY,
+    Fault(
+        ("torch._inductor.", "torch._dynamo.", "Failed to find C compiler", "working triton installation"),
+        "--compile: the network cannot be compiled here ({reason}); install a C++ compiler (g++), and for a "
+        "GPU Triton too, or drop --compile",
+    ),
+    Fault(
+        (
+            "NVIDIA driver",
+            "CUDA driver version is insufficient",
+            "forward compatibility was attempted",
+            "no kernel image is available",
+            "no CUDA-capable device",
+            "CUDA unknown error",
+            "CUDNN_STATUS_NOT_INITIALIZED",
+        ),
+        "PyTorch cannot use this GPU ({reason}); look at nvidia-smi, then update the driver or install a "
+        "PyTorch for this GPU and driver; CUDA_VISIBLE_DEVICES= runs on the CPU",
+    ),
+    Fault(
+        ("busy or unavailable", "Duplicate GPU detected"),
+        "the GPU is another process's ({reason}); choose free ones with CUDA_VISIBLE_DEVICES, and start "
+        "several processes with torchrun or scripts/launch.sh",
+    ),
+    Fault(
+        ("EADDRINUSE", "address already in use"),
+        "MASTER_PORT: another program uses this port ({reason}); choose another one, or start with torchrun "
+        "--standalone",
+    ),
+    Fault(
+        ("waiting for clients", "client socket has failed", "client socket has timed out"),
+        "MASTER_ADDR and MASTER_PORT: the processes do not meet there ({reason}); start as many as "
+        "WORLD_SIZE says, and name a machine and a port that all can reach",
+    ),
+    LOST_PROCESS,
+    Fault(
+        ("CUDA error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS"),
+        "the GPU failed ({reason}); start again, a training with --resume auto; if that does not help, look "
+        "at nvidia-smi, and at --debug with CUDA_LAUNCH_BLOCKING=1",
+    ),
+    Fault(("Broken pipe",), "nobody reads this program's output any more ({reason}); write it to a file"),
+    Fault(
+        ("getpwuid", "No username set"),
+        "this user has no name here ({reason}); set the variable USER, in docker run with -e USER=me",
+    ),
+)
+
+
+def explained(error: BaseException) -> str | None:
+    """What to tell a user of an error that the machine is to blame for; None for any other."""
+    return next((fault.line.format(reason=reason(error)) for fault in FAULTS if shows(error, fault)), None)
+
+
+def shows(error: BaseException, fault: Fault) -> bool:
+    """Whether ``error``, or one that it was raised from, has a sign of ``fault``."""
+    return any(
+        sign in f"{type(each).__module__}.{type(each).__qualname__}: {_text(each)}"
+        for each in _with_causes(error)
+        for sign in fault.signs
+    )
+
+
+def reason(error: BaseException) -> str:
+    """An error's own words, in one line that is not too long."""
+    first, *_ = own_words(_text(error)).strip().splitlines() or [type(error).__name__]
+    return textwrap.shorten(first, _LONGEST_REASON, placeholder=" ...")
+
+
+def own_words(text: str) -> str:
+    """An error's own words in its ``text``: all of it, but of an error that PyTorch passes on from another
+    process or thread, as the text of a traceback, the last line without the name of the class.
+    """
+    if not text.startswith("Caught "):
+        return text
+    return re.sub(r"^[\w.]+Error: ", "", text.strip().rpartition("\n")[2])
+
+
+def _text(error: BaseException) -> str:
+    # The name of a file may hold any sign.
+    strerror = getattr(error, "strerror", None)
+    return strerror if isinstance(strerror, str) else str(error)
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

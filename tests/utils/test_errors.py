@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -168,3 +169,12 @@ def test_the_name_of_a_file_is_no_sign(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_errors_pass_where_memory_is_watched() -> None:
     with pytest.raises(RuntimeError, match="illegal memory access"), enough_memory("a", "b"):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, encoding="ascii", write_through=True))
+    with pytest.raises(SystemExit) as ended:
+        run_program(lambda arguments: print("städte: 3 pairs"), [])
+    assert ended.value.code == 0
+    assert content.getvalue() == b"st\\xe4dte: 3 pairs\n"

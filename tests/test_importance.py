@@ -166,7 +166,7 @@ def test_flags_of_training_have_no_effect(
     ("words", "message"),
     [
         (("--dataset", "nowhere"), "unknown data set 'nowhere'"),
-        (("--dataset", "gtav"), "gtav: .*pass --data_root"),
+        (("--dataset", "gtav"), "gtav: .*has no folder gtav"),
         (("--split", "dusk"), "cityscapes has no split 'dusk'"),
         (("--split", "test"), "leftImg8bit/test: no such folder"),
         (("--split", "val"), "leftImg8bit/val: no such folder"),

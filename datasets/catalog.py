@@ -91,6 +91,8 @@ class DatasetSpec:
     """The division that is used; 0 is the official one."""
     nearby_frames: tuple[Layout, ...] = ()
     """Where labelled frames of its training sequences are that belong to no split."""
+    skips_unlabelled: bool = False
+    """Whether pictures without a label are left out (``--skip_unlabelled``) instead of being an error."""
     lists_flag: str | None = None
     """The flag for lists of one's own in place of the published ones, where there is one."""
     further_root_names: tuple[str, ...] = ()
@@ -321,6 +323,7 @@ CATALOG: dict[str, DatasetSpec] = {
             codings.GTAV,
             city_folds=2,
             lists_flag="--gtav_split",
+            further_root_names=("gta", "gta5"),
             statistics=_GTAV_STATISTICS,
         ),
         DatasetSpec(

@@ -15,9 +15,9 @@ import numpy as np
 from config import DATASET_ROOTS
 from datasets.catalog import CATALOG, DatasetSpec
 from datasets.domains import divided_spec
-from datasets.flags import add_division_arguments
+from datasets.flags import add_division_arguments, add_skip_argument
 from datasets.labels import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
-from datasets.pairing import check_sizes, list_pairs
+from datasets.pairing import check_sizes, left_out, list_pairs
 from datasets.parallel import threaded_map
 from datasets.plausibility import unlikely_classes
 from datasets.reading import read_image, read_label
@@ -37,13 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--split", nargs="+", default=["train", "val"], choices=["train", "val", "test", "train_extra"]
     )
     add_division_arguments(parser)
+    add_skip_argument(parser)
     parser.add_argument("--pictures", action="store_true", help="also decode every picture (slow)")
     parser.add_argument("--threads", type=int, help="default: one per core")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
     check_ranges(options)
     for name in options.dataset:
-        dataset = divided_spec(name, options.cv, options.gtav_split)
+        dataset = divided_spec(name, options.cv, options.gtav_split, options.skip_unlabelled)
         root = resolve_root(dataset, options.data_root, DATASET_ROOTS)
         # Sub-domains need not have every split; those asked for by default are checked where they exist.
         present = [split for split in options.split if split in dataset.splits]
@@ -62,6 +63,8 @@ def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, th
     print(
         f"{described}: {len(pairs)} {'pairs' if labelled else 'pictures without labels'} in {root.absolute()}"
     )
+    if labelled and (line := left_out(dataset, split, root, pairs)):
+        print(f"  {line}")
     print("  sizes: " + ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes.most_common(5)), flush=True)
     if labelled:
         counts = threaded_map(

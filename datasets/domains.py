@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -18,7 +19,7 @@ from datasets.catalog import DatasetSpec, evaluation_transform, spec
 from datasets.class_uniform import scan
 from datasets.labels import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
 from datasets.loaders import Loader, evaluation_loader
-from datasets.pairing import check_sizes, list_pairs
+from datasets.pairing import check_sizes, left_out, list_pairs
 from datasets.plausibility import unlikely_classes
 from datasets.roots import resolve_root
 from datasets.segmentation import SegmentationSet, Transform
@@ -61,6 +62,8 @@ class Domains:
         # A training run divides what it trains on; what it never sees keeps its official val pictures.
         self.divided: list[str] = vars(args).get("dataset") or vars(args).get("val_dataset") or []
         self.gtav_split: str | None = args.gtav_split
+        self.skip_unlabelled: bool = args.skip_unlabelled
+        self._left_out: dict[tuple[str, str], str | None] = {}
         self.folders: dict[str, Path] = {}
         """Where each data set was read from that has been opened, by its name."""
         self._specs: dict[str, DatasetSpec] = {}
@@ -86,14 +89,17 @@ class Domains:
 
     @property
     def folder_lines(self) -> list[str]:
-        """A line for each data set that has been opened: where it was read from."""
-        return [f"{name}: read from {folder}" for name, folder in self.folders.items()]
+        """A line for each data set that has been opened: where it was read from; and for each split of which
+        pictures were left out.
+        """
+        read = [f"{name}: read from {folder}" for name, folder in self.folders.items()]
+        return [*read, *filter(None, self._left_out.values())]
 
     def spec(self, name: str) -> DatasetSpec:
         """The data set called ``name``, divided into splits as the flags say."""
         if name not in self._specs:
             cv = self.cv if name in self.divided else 0
-            self._specs[name] = divided_spec(name, cv, self.gtav_split)
+            self._specs[name] = divided_spec(name, cv, self.gtav_split, self.skip_unlabelled)
         return self._specs[name]
 
     def open(
@@ -110,6 +116,7 @@ class Domains:
         opened = SegmentationSet(dataset, split, root, transform, seed, labelled, self.classes)
         if labelled and (name, split) not in self._sizes:
             self._sizes[name, split] = check_sizes(opened.pairs)
+            self._left_out[name, split] = left_out(dataset, split, root, opened.pairs)
         sizes = self._sizes.get((name, split), [])
         keeps_size = isinstance(transform, EvaluationTransform) and not (transform.crop or transform.size)
         if keeps_size and self.batch_size > 1 and len(set(sizes)) > 1:
@@ -212,9 +219,11 @@ class Domains:
                 print(line, flush=True)
 
 
-def divided_spec(name: str, cv: int, gtav_split: str | None) -> DatasetSpec:
-    """The data set called ``name``, divided into splits as ``--cv`` and ``--gtav_split`` say."""
-    dataset = spec(name)
+def divided_spec(name: str, cv: int, gtav_split: str | None, skip_unlabelled: bool = False) -> DatasetSpec:
+    """The data set called ``name``, divided into splits as ``--cv`` and ``--gtav_split`` say, with or without
+    the pictures that have no label.
+    """
+    dataset = replace(spec(name), skips_unlabelled=True) if skip_unlabelled else spec(name)
     if gtav_split and dataset.name == "gtav":
         dataset = divided_by(dataset, Path(gtav_split))
     return dataset.cross_validation(cv)

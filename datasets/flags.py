@@ -15,6 +15,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
     group.add_argument("--data_root", help="folder that holds every data set in a folder of its name")
     add_division_arguments(group)
+    add_skip_argument(group)
     group.add_argument(
         "--num_workers", type=int, default=None, help="loader processes (default: up to 8, by cores)"
     )
@@ -95,10 +96,20 @@ def add_division_arguments(group: argparse._ActionsContainer) -> None:
     )
 
 
+def add_skip_argument(group: argparse._ActionsContainer) -> None:
+    """What becomes of pictures without a label, in programs that read labels."""
+    group.add_argument(
+        "--skip_unlabelled",
+        action="store_true",
+        help="leave out pictures that have no label file, and say how many (default: that is an error)",
+    )
+
+
 def division_flags(args: argparse.Namespace) -> list[str]:
     """Where data is and how it is divided, as it was given: the words for another program."""
     given = {name: vars(args)[name] for name in ("data_root", "cv", "gtav_split") if vars(args)[name]}
-    return [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    return [*words, "--skip_unlabelled"] if args.skip_unlabelled else words
 
 
 def check_boosted_classes(args: argparse.Namespace) -> None:

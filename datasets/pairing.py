@@ -29,8 +29,10 @@ class Pair(NamedTuple):
 def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True) -> list[Pair]:
     """All pairs of one split, or of train and val together ("trainval"), sorted by name.
 
-    A label without a picture is left out; ``labelled=False`` does not look at labels at all (``label`` is
-    None). Raises :class:`UserError` naming the folder that is missing or empty, the picture without a label,
+    A label without a picture is left out, and a picture without a label too where ``spec`` says so.
+    ``labelled=False`` does not look at labels at all (``label`` is None).
+
+    Raises :class:`UserError` naming the folder that is missing or empty, the picture without a label,
     or the split that has none at all.
     """
     if split == "trainval":
@@ -65,11 +67,25 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
     pairs = [
         Pair(name, folder / path, label_folder / (name + layout.label_suffix)) for name, path in pictures
     ]
-    missing = [pair for pair in pairs if pair.name + layout.label_suffix not in labels]
-    if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(f"{missing[0].image} has no label: {missing[0].label} does not exist{more}")
-    return pairs
+    complete = [pair for pair in pairs if pair.name + layout.label_suffix in labels]
+    if complete == pairs or (complete and spec.skips_unlabelled):
+        return complete
+    found = set(complete)
+    missing = [pair for pair in pairs if pair not in found]
+    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    remedy = "; pass --skip_unlabelled to leave such pictures out" if complete else ""
+    raise UserError(f"{missing[0].image} has no label: {missing[0].label} does not exist{more}{remedy}")
+
+
+def left_out(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[Pair]) -> str | None:
+    """A line about the pictures that :func:`list_pairs` left out of ``pairs`` for want of a label, if any."""
+    if not spec.skips_unlabelled:
+        return None
+    taken = {pair.image for pair in pairs}
+    others = [pair.image for pair in list_pairs(spec, split, root, labelled=False) if pair.image not in taken]
+    if not others:
+        return None
+    return f"{spec.name} {split}: {len(others)} pictures without a label are left out, first {others[0]}"
 
 
 def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:

@@ -18,8 +18,8 @@ from pathlib import Path
 from config import DATASET_ROOTS
 from datasets.catalog import CATALOG, DatasetSpec
 from datasets.domains import divided_spec
-from datasets.flags import add_division_arguments
-from datasets.pairing import Pair, check_sizes, list_pairs
+from datasets.flags import add_division_arguments, add_skip_argument
+from datasets.pairing import Pair, check_sizes, left_out, list_pairs
 from datasets.parallel import in_processes
 from datasets.prepared import SETTINGS_FILE, Settings, copy_of, folder_of, read_settings, write_copy
 from datasets.roots import resolve_root
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="which pictures (default train)",
     )
     add_division_arguments(parser)
+    add_skip_argument(parser)
     parser.add_argument(
         "--quality",
         type=int,
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_options(options)
     settings = Settings(options.quality, options.height)
     for name in options.dataset:
-        spec = divided_spec(name, options.cv, options.gtav_split)
+        spec = divided_spec(name, options.cv, options.gtav_split, options.skip_unlabelled)
         root = resolve_root(spec, options.data_root, DATASET_ROOTS)
         copies = prepare(
             spec, options.split, root, options.output, settings, options.processes, options.overwrite
@@ -109,6 +110,8 @@ def prepare(
     folder = folder_of(output, spec, split)
     check_writable(folder / SETTINGS_FILE, "--output")
     pairs = list_pairs(spec, split, root)
+    if line := left_out(spec, split, root, pairs):
+        print(line, flush=True)
     check_sizes(pairs)
     if read_settings(folder) is None and any(folder.glob("[!.]*")):
         raise UserError(f"--output {output}: {folder} holds other files; name another folder")

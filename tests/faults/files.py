@@ -177,7 +177,13 @@ def _labels() -> Iterator[Row]:
             yield Row(LABELS, f"a {split} label is {what}", "train.py", words=(folder, "remove"), make=make)
     for program, leaves in {"train.py": (), **_LABEL_READERS}.items():
         make = _spoilt_pair("label", _gone)
-        yield Row(LABELS, "a label is missing", program, words=("has no label", "labels/valid"), make=make)
+        yield Row(
+            LABELS,
+            "a label is missing",
+            program,
+            words=("has no label", "labels/valid", "--skip_unlabelled"),
+            make=make,
+        )
         make = _relabelled(lambda label: label.crop((0, 0, 20, 30)))
         words = ("is 128x64 but its label", "20x30", "remove the pair")
         yield Row(LABELS, "a label of another size", program, words=words, make=make)

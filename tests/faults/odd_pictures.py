@@ -89,6 +89,24 @@ def _scored(place: Place) -> None:
     assert content["domains"]["gtav"]["images"] == 3
 
 
+def _label_missing(split: str) -> Callable[[Place], None]:
+    return lambda place: place.pair(split).label.unlink()
+
+
+def _scored_without_one(place: Place) -> None:
+    content = json.loads((place.out / "scores.json").read_text())
+    assert content["domains"]["gtav"]["images"] == 2
+
+
+def _trained_without_one(place: Place) -> None:
+    log = (place.out / "default" / "tiny" / "log.txt").read_text()
+    assert "gtav train: 1 pictures without a label are left out, first " in log
+
+
+def _prepared_without_one(place: Place) -> None:
+    assert len([*(place.out / "copies" / "gtav" / "val" / "labels").rglob("*.png")]) == 2
+
+
 def _trained(place: Place) -> None:
     assert (place.out / "default" / "tiny" / "last.pth").is_file()
 
@@ -151,6 +169,13 @@ def _rows() -> Iterator[Row]:
     yield Row(LEGAL, "a video without stated duration", "infer.py", make=make, right=_frames)
     right = _of_size(*SIZE)[1]
     yield Row(LEGAL, "a picture among other files", "infer.py", make=_among_notes, right=right)
+    for program, split, right in (
+        ("train.py", "train", _trained_without_one),
+        ("valid.py", "val", _scored_without_one),
+        ("datasets.prepare", "val", _prepared_without_one),
+    ):
+        what, make = f"a {split} label is missing, --skip_unlabelled", _label_missing(split)
+        yield Row(LEGAL, what, program, "--skip_unlabelled", make=make, right=right)
     yield Row(LEGAL, "a pair of 1 x 1 pixels", "valid.py", make=_resized_pair(1, 1), right=_scored)
     make = _resized_pair(1, 1)
     yield Row(LEGAL, "pairs of 1 x 1 pixels", "train.py", make=make, right=_trained)

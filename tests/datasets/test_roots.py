@@ -50,7 +50,7 @@ def test_errors_name_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_nothing_is_read_from_elsewhere_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere, new = folder(tmp_path / "old"), folder(tmp_path / "new")
     monkeypatch.delenv("GTAV_DIR", raising=False)
-    error = rf"^gtav: --data_root {new} has no folder gtav; put the data or a link to it there, .* GTAV_DIR"
+    error = rf"^gtav: --data_root {new} has no folder gtav or gta or gta5; put the data or a link .* GTAV_DIR"
     with pytest.raises(UserError, match=error):
         resolve_root(spec("gtav"), str(new), {})
     unused = f"is {elsewhere}, which is not used because --data_root is given"

@@ -11,6 +11,7 @@ import numpy as np
 
 from datasets.catalog import DatasetSpec, Layout
 from datasets.class_uniform import TileCentroids
+from datasets.labels import TRAIN_ID_NAMES
 from datasets.pairing import Pair, check_sizes
 from datasets.segmentation import SegmentationSet
 from utils import distributed
@@ -63,6 +64,11 @@ def additional_pictures(
     if classes and has_coarse:
         coarse = open_split("train_extra")
         found = scan(coarse).points
+        absent = [TRAIN_ID_NAMES[train_id] for train_id in classes if train_id not in found[:, 0]]
+        if absent and distributed.is_main():
+            print(
+                f"--coarse_boost_classes: no coarse pixel of {', '.join(absent)} to draw around", flush=True
+            )
         points.append(_shifted(found[np.isin(found[:, 0], classes)], len(source)))
         source.boost = coarse.pairs
     if len(points) == 1:

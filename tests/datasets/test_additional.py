@@ -107,10 +107,13 @@ def test_coarse_pictures_reach_batches(data: Path, tmp_path: Path, monkeypatch: 
     assert (batch["source"]["label"] == BUS).flatten(1).any(1).all()
 
 
-def test_other_classes_of_coarse_pictures_are_left_out(data: Path, tmp_path: Path) -> None:
+def test_other_classes_of_coarse_pictures_are_left_out(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     loaders = training(data, tmp_path, "--coarse_boost_classes", "14", "16")
     additional = additional_of(loaders)
     assert (additional.centroids.points[:, 1] < 6).all()
+    assert "no coarse pixel of truck, train to draw around" in capsys.readouterr().out
 
 
 def test_what_cannot_be_boosted(data: Path, tmp_path: Path) -> None:

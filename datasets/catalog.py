@@ -37,6 +37,8 @@ class Layout:
     picture_suffixes: tuple[str, ...] = PICTURE_SUFFIXES
     label_suffix: str = ".png"
     listed: Path | None = None
+    coding: LabelCoding | None = None
+    """Of its labels, where that is not the data set's."""
     digits: int = 0
     """Length of the file names that a ``listed`` file of plain numbers means."""
 
@@ -240,9 +242,25 @@ def _camvid(name: str, **splits: tuple[str, str]) -> DatasetSpec:
     return DatasetSpec(
         name,
         "camvid",
-        {split: Split((Layout(folder, f"{folder}annot"),), only) for split, (folder, only) in splits.items()},
+        {split: Split(_camvid_layouts(folder), only) for split, (folder, only) in splits.items()},
         codings.CAMVID,
         (labels.CAMVID_11,),
+    )
+
+
+def _camvid_layouts(split: str) -> tuple[Layout, ...]:
+    """SegNet's form, in which the 11 classes come; and as Cambridge and others ship all 32."""
+    listed, coding = SPLIT_DATA / f"camvid_{split}.txt", codings.CAMVID_32
+    return (
+        Layout(split, f"{split}annot"),
+        Layout(split, f"{split}_labels", label_suffix="_L.png", coding=coding),
+        *(
+            Layout(pictures, folder, label_suffix=suffix, listed=listed, coding=coding)
+            for pictures, folder, suffix in (
+                ("701_StillsRaw_full", "LabeledApproved_full", "_L.png"),
+                ("images", "labels", "_P.png"),
+            )
+        ),
     )
 
 

@@ -17,7 +17,7 @@ from datasets.catalog import CATALOG, DatasetSpec
 from datasets.domains import divided_spec
 from datasets.flags import add_division_arguments, add_skip_argument
 from datasets.labels import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
-from datasets.pairing import check_sizes, left_out, list_pairs
+from datasets.pairing import as_found, check_sizes, left_out, list_pairs
 from datasets.parallel import threaded_map
 from datasets.plausibility import unlikely_classes
 from datasets.reading import read_image, read_label
@@ -56,6 +56,8 @@ def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, th
     """Check one split and print what it holds; ``pictures`` says whether every picture is decoded."""
     labelled = dataset.split(split).labelled
     pairs = list_pairs(dataset, split, root, labelled)
+    if labelled:
+        dataset = as_found(dataset, split, root)
     sizes = Counter(check_sizes(pairs))
     if pictures:
         threaded_map(lambda pair: read_image(pair.image).size, pairs, "pictures", threads)

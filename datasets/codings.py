@@ -247,3 +247,69 @@ CAMVID = LabelCoding(
     {10: (0,), 2: (1,), 5: (2,), 0: (3,), 1: (4,), 8: (5,), 7: (6,), 4: (7,), 13: (8,), 11: (9,), 18: (10,)},
     (11,),
 )
+# As Cambridge ships CamVid: 32 classes by colour, numbered in the order of their names. They are grouped in the
+# way that is usual for the 11 classes of SegNet (Badrinarayanan et al., 2017); CamVid itself groups nothing.
+CAMVID_32 = LabelCoding(
+    "camvid 32",
+    {
+        10: (21,),  # Sky
+        2: (
+            4,
+            1,
+            3,
+            28,
+            31,
+        ),  # Building, Archway, Bridge, Tunnel, Wall
+        5: (
+            8,
+            23,
+        ),  # Column_Pole, TrafficCone
+        0: (
+            17,
+            10,
+            11,
+        ),  # Road, LaneMkgsDriv, LaneMkgsNonDriv
+        1: (
+            19,
+            15,
+            18,
+        ),  # Sidewalk, ParkingBlock, RoadShoulder
+        8: (
+            26,
+            29,
+        ),  # Tree, VegetationMisc
+        7: (
+            20,
+            12,
+            24,
+        ),  # SignSymbol, Misc_Text, TrafficLight
+        4: (9,),  # Fence
+        13: (
+            5,
+            22,
+            27,
+            25,
+            14,
+        ),  # Car, SUVPickupTruck, Truck_Bus, Train, OtherMoving
+        11: (
+            16,
+            7,
+            6,
+            0,
+        ),  # Pedestrian, Child, CartLuggagePram, Animal
+        18: (
+            2,
+            13,
+        ),  # Bicyclist, MotorcycleScooter
+    },
+    (30,),
+    8,
+    (
+        *[(64, 128, 64), (192, 0, 128), (0, 128, 192), (0, 128, 64), (128, 0, 0), (64, 0, 128)],
+        *[(64, 0, 192), (192, 128, 64), (192, 192, 128), (64, 64, 128), (128, 0, 192), (192, 0, 64)],
+        *[(128, 128, 64), (192, 0, 192), (128, 64, 64), (64, 192, 128), (64, 64, 0), (128, 64, 128)],
+        *[(128, 128, 192), (0, 0, 192), (192, 128, 128), (128, 128, 128), (64, 128, 192), (0, 0, 64)],
+        *[(0, 64, 64), (192, 64, 128), (128, 128, 0), (192, 128, 192), (64, 0, 64), (192, 192, 0)],
+        *[(0, 0, 0), (64, 192, 0)],
+    ),
+)

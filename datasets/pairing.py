@@ -77,6 +77,13 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
     raise UserError(f"{missing[0].image} has no label: {missing[0].label} does not exist{more}{remedy}")
 
 
+def as_found(spec: DatasetSpec, split: str, root: Path) -> DatasetSpec:
+    """``spec`` with the coding of the labels that ``root`` holds of a split: layouts may have their own."""
+    files = spec.split("train" if split == "trainval" else split)
+    coding = _find_layout(spec, files, Path(root), labelled=True).coding
+    return replace(spec, coding=coding) if coding else spec
+
+
 def left_out(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[Pair]) -> str | None:
     """A line about the pictures that :func:`list_pairs` left out of ``pairs`` for want of a label, if any."""
     if not spec.skips_unlabelled:

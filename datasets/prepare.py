@@ -19,7 +19,7 @@ from config import DATASET_ROOTS
 from datasets.catalog import CATALOG, DatasetSpec
 from datasets.domains import divided_spec
 from datasets.flags import add_division_arguments, add_skip_argument
-from datasets.pairing import Pair, check_sizes, left_out, list_pairs
+from datasets.pairing import Pair, as_found, check_sizes, left_out, list_pairs
 from datasets.parallel import in_processes
 from datasets.prepared import SETTINGS_FILE, Settings, copy_of, folder_of, read_settings, write_copy
 from datasets.roots import resolve_root
@@ -109,7 +109,7 @@ def prepare(
     """
     folder = folder_of(output, spec, split)
     check_writable(folder / SETTINGS_FILE, "--output")
-    pairs = list_pairs(spec, split, root)
+    pairs, spec = list_pairs(spec, split, root), as_found(spec, split, root)
     if line := left_out(spec, split, root, pairs):
         print(line, flush=True)
     check_sizes(pairs)

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from datasets.catalog import DatasetSpec
 from datasets.labels import CITYSCAPES_19, ClassSet
-from datasets.pairing import Pair, list_pairs
+from datasets.pairing import Pair, as_found, list_pairs
 from datasets.reading import read_image, read_label, read_size
 from utils.errors import UserError
 from utils.seeding import generator
@@ -81,7 +81,7 @@ class SegmentationSet(Dataset):
         labelled: bool = True,
         classes: ClassSet = CITYSCAPES_19,
     ) -> None:
-        self.spec = spec
+        self.spec = as_found(spec, split, Path(root)) if labelled else spec
         self.classes = classes
         self.split = split
         self.root = Path(root)

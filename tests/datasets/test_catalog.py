@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets import check, prepare
 from datasets.catalog import CATALOG, KITTI_VAL_FRAMES, evaluation_transform, spec
+from datasets.codings import CAMVID_32
 from datasets.pairing import _takes, list_pairs
+from datasets.prepared import prepared
+from datasets.segmentation import SegmentationSet
 from datasets.split_lists import SPLIT_DATA
+from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
 
 
@@ -89,6 +94,57 @@ def test_native_layouts(tmp_path: Path, name: str, split: str, picture: str, lab
     make_pair(tmp_path / picture, tmp_path / label)
     (pair,) = list_pairs(spec(name), split, tmp_path)
     assert (pair.image, pair.label) == (tmp_path / picture, tmp_path / label)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "labels", "by_index"),
+    [
+        ("701_StillsRaw_full/{}.png", "LabeledApproved_full/{}_L.png", False),
+        ("{split}/{}.png", "{split}_labels/{}_L.png", False),
+        ("images/{}.png", "labels/{}_P.png", True),
+    ],
+)
+def test_camvid_as_cambridge_and_others_ship_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pictures: str, labels: str, by_index: bool
+) -> None:
+    """All 32 colours, or their numbers; flat archives are divided by the published lists."""
+    native = np.resize(np.arange(32, dtype=np.uint8), (8, 16))
+    colours = np.array(CAMVID_32.palette, dtype=np.uint8)[native]
+    root = tmp_path / "camvid"
+    for split in ("train", "val", "test"):
+        for name in (SPLIT_DATA / f"camvid_{split}.txt").read_text().split():
+            picture, label = (root / each.format(name, split=split) for each in (pictures, labels))
+            make_pair(picture, label)
+            Image.fromarray(native if by_index else colours).save(label)
+            Image.fromarray(colours).save(picture)
+    counts = {"train": 367, "val": 101, "test": 233}
+    for split, count in counts.items():
+        opened = SegmentationSet(spec("camvid"), split, root, EvaluationTransform())
+        assert len(opened) == count
+        assert np.array_equal(opened[0]["label"].numpy(), CAMVID_32.table[native])
+    dusk = SegmentationSet(spec("camvid_dusk"), "train", root, EvaluationTransform())
+    assert {pair.name[:6] for pair in dusk.pairs} == {"0001TP"}
+    check.main(["--dataset", "camvid", "--data_root", str(tmp_path), "--split", "val"])
+    assert "camvid val: 101 pairs" in capsys.readouterr().out
+    prepare.main(
+        ["--dataset", "camvid", "--split", "val", "--data_root", str(tmp_path)]
+        + ["--output", str(tmp_path / "copies"), "--processes", "1"]
+    )
+    copies = prepared(
+        SegmentationSet(spec("camvid"), "val", root, EvaluationTransform()), tmp_path / "copies"
+    )
+    assert np.array_equal(copies.read_label(0), CAMVID_32.table[native])
+
+
+def test_the_lists_of_camvid_are_those_of_its_other_form(shared: Path) -> None:
+    for split in ("train", "val", "test"):
+        listed = (SPLIT_DATA / f"camvid_{split}.txt").read_text().split()
+        there = {path.stem for path in (shared / "data" / "CamVid" / split).iterdir()}
+        assert there <= set(listed)
+        # Of the test part the copy has one sequence.
+        assert {name for name in listed if name not in there} == {
+            name for name in listed if split == "test" and name.startswith("0001TP")
+        }
 
 
 @pytest.mark.parametrize("outer", ["", "leftImg8bit_trainvaltest/"])

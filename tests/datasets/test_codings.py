@@ -26,6 +26,10 @@ MAPILLARY = (
     "55 13 61 14 54 15 58 16 57 17 52 18"
 )
 CAMVID = "0 10 1 2 2 5 3 0 4 1 5 8 6 7 7 4 8 13 9 11 10 18"
+CAMVID_32 = (
+    "0 11 1 2 2 18 3 2 4 2 5 13 6 11 7 11 8 5 9 4 10 0 11 0 12 7 13 18 14 13 15 1 16 11 17 0 18 1 19 1 "
+    "20 7 21 10 22 13 23 5 24 7 25 13 26 8 27 13 28 2 29 8 31 2"
+)
 TRAIN_IDS = " ".join(f"{t} {t}" for t in range(NUM_CLASSES))
 
 CODINGS = [
@@ -34,6 +38,7 @@ CODINGS = [
     (codings.SYNTHIA, SYNTHIA, [*range(23)]),
     (codings.MAPILLARY, MAPILLARY, [*range(66)]),
     (codings.CAMVID, CAMVID, [*range(12)]),
+    (codings.CAMVID_32, CAMVID_32, [*range(32)]),
     (codings.TRAIN_IDS, TRAIN_IDS, [*range(NUM_CLASSES), 255]),
 ]
 

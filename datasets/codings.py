@@ -247,8 +247,8 @@ CAMVID = LabelCoding(
     {10: (0,), 2: (1,), 5: (2,), 0: (3,), 1: (4,), 8: (5,), 7: (6,), 4: (7,), 13: (8,), 11: (9,), 18: (10,)},
     (11,),
 )
-# As Cambridge ships CamVid: 32 classes by colour, numbered in the order of their names. They are grouped in the
-# way that is usual for the 11 classes of SegNet (Badrinarayanan et al., 2017); CamVid itself groups nothing.
+# As Cambridge ships CamVid: 32 classes by colour, numbered in the order of their names. They are grouped as
+# is usual for the 11 classes of SegNet (Badrinarayanan et al., 2017); CamVid itself groups nothing.
 CAMVID_32 = LabelCoding(
     "camvid 32",
     {

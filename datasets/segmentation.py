@@ -81,13 +81,13 @@ class SegmentationSet(Dataset):
         labelled: bool = True,
         classes: ClassSet = CITYSCAPES_19,
     ) -> None:
-        self.spec = as_found(spec, split, Path(root)) if labelled else spec
         self.classes = classes
         self.split = split
         self.root = Path(root)
         self.transform = transform
         self.seed = seed
         self.pairs = list_pairs(spec, split, self.root, labelled)
+        self.spec = as_found(spec, split, self.root) if labelled else spec
         self.constants: dict[str, torch.Tensor] = {}
         """What every sample of this data set has, beside what ``transform`` returns."""
         self.boost: list[Pair] = []

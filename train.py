@@ -20,7 +20,7 @@ from PIL import Image
 
 import config
 from datasets.domains import Domains
-from datasets.training import TrainingLoaders, sizes_of_step
+from datasets.training import TrainingLoaders, print_notices, sizes_of_step
 from methods import METHODS, Progress, method_named
 from methods.build import build_method, take_over
 from methods.inspection import covariance_pictures
@@ -94,14 +94,19 @@ class Run:
             notices += self.restore(checkpoint, resume_file)
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
         folder.open(vars(args), resume_file, checkpoint)
-        notices += self.domains.folder_lines
         if checkpoint is None:
-            notices += [*family_notices(args), *config.method_notices(args, self.architecture["snr_stages"])]
+            notices += [
+                *self.domains.folder_lines,
+                *family_notices(args),
+                *config.method_notices(args, self.architecture["snr_stages"]),
+            ]
             size = as_size(args.crop_size)
             notices.append(f"{args.method}, {describe(self.architecture, *size)}")
         for line in notices:
             folder.log(line)
         if checkpoint is not None:
+            # The log of a resumed run is that of an uninterrupted one.
+            print_notices(self.domains.folder_lines)
             folder.log(f"resumed {resume_file} at iteration {self.iteration}")
             if self.iteration > self.last_iteration:
                 folder.log(f"--iter_stop {args.iter_stop}: the run is past it; it is scored where it is")

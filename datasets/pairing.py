@@ -78,10 +78,20 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
 
 
 def as_found(spec: DatasetSpec, split: str, root: Path) -> DatasetSpec:
-    """``spec`` with the coding of the labels that ``root`` holds of a split: layouts may have their own."""
-    files = spec.split("train" if split == "trainval" else split)
-    coding = _find_layout(spec, files, Path(root), labelled=True).coding
-    return replace(spec, coding=coding) if coding else spec
+    """``spec`` with the coding of the labels that ``root`` holds of a split: layouts may have their own.
+
+    Raises :class:`UserError` where train and val of "trainval" are stored in different codings.
+    """
+    parts = ("train", "val") if split == "trainval" else (split,)
+    layouts = [_find_layout(spec, spec.split(part), Path(root), labelled=True) for part in parts]
+    codings = {(layout.coding or spec.coding).name: layout.coding or spec.coding for layout in layouts}
+    if len(codings) > 1:
+        raise UserError(
+            f"{root}: the labels of {' and '.join(parts)} of {spec.name} are stored in different codings "
+            f"({' and '.join(codings)}); keep one form of the data set there"
+        )
+    (coding,) = codings.values()
+    return spec if coding == spec.coding else replace(spec, coding=coding)
 
 
 def left_out(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[Pair]) -> str | None:
@@ -155,7 +165,7 @@ def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) ->
     present = [layout for layout in folders if (root / layout.pictures).is_dir()]
     present += [layout for layout in flat if _holds_pictures(root / layout.pictures, layout)]
     if not present:
-        places = " or ".join(str(root / layout.pictures) for layout in folders)
+        places = " or ".join(dict.fromkeys(str(root / layout.pictures) for layout in folders))
         missing = [f"{places}: no such folder; it should hold the pictures"] if folders else []
         missing += [
             f"{root / layout.pictures}: holds no pictures itself, outside of folders" for layout in flat

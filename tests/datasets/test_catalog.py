@@ -12,7 +12,7 @@ from PIL import Image
 from datasets import check, prepare
 from datasets.catalog import CATALOG, KITTI_VAL_FRAMES, evaluation_transform, spec
 from datasets.codings import CAMVID_32
-from datasets.pairing import _takes, list_pairs
+from datasets.pairing import _takes, as_found, list_pairs
 from datasets.prepared import prepared
 from datasets.segmentation import SegmentationSet
 from datasets.split_lists import SPLIT_DATA
@@ -134,6 +134,15 @@ def test_camvid_as_cambridge_and_others_ship_it(
         SegmentationSet(spec("camvid"), "val", root, EvaluationTransform()), tmp_path / "copies"
     )
     assert np.array_equal(copies.read_label(0), CAMVID_32.table[native])
+
+
+def test_camvid_in_two_forms_is_not_trained_on_as_one(tmp_path: Path) -> None:
+    make_pair(tmp_path / "train/a.png", tmp_path / "train_labels/a_L.png")
+    make_pair(tmp_path / "val/b.png", tmp_path / "valannot/b.png")
+    assert as_found(spec("camvid"), "train", tmp_path).coding == CAMVID_32
+    assert as_found(spec("camvid"), "val", tmp_path) == spec("camvid")
+    with pytest.raises(UserError, match=r"train and val of camvid .* \(camvid 32 and camvid\)"):
+        as_found(spec("camvid"), "trainval", tmp_path)
 
 
 def test_the_lists_of_camvid_are_those_of_its_other_form(shared: Path) -> None:

@@ -67,14 +67,17 @@ class LabelCoding:
         object.__setattr__(self, "native_ids", native_ids)
         object.__setattr__(self, "colours", colours)
 
-    def decode(self, raw: np.ndarray) -> np.ndarray:
+    def decode(self, raw: np.ndarray, whole: bool = True) -> np.ndarray:
         """Train ids, uint8 H x W, of native ids (integers, H x W) or of colours (uint8 RGB, H x W x 3).
+
+        ``whole``: ``raw`` is all of a picture. Then colours that are all grey, and would mean something else
+        as values, are refused; a part of a picture may well be all black.
 
         Raises :class:`LabelValueError` naming the first value outside the coding and its place. In signed
         types -1 stands for 255 (Cityscapes' licence plate).
         """
         if raw.ndim == 3:
-            return self._decode_colours(raw)
+            return self._decode_colours(raw, whole)
         narrow = raw.astype(np.uint8, copy=False)
         train_ids = cv2.LUT(np.ascontiguousarray(narrow), self.table)
         unknown = train_ids == UNKNOWN
@@ -134,7 +137,7 @@ class LabelCoding:
             "are the label values, save them as a grey picture"
         )
 
-    def _decode_colours(self, raw: np.ndarray) -> np.ndarray:
+    def _decode_colours(self, raw: np.ndarray, whole: bool) -> np.ndarray:
         if not self.colours or raw.shape[2] != 3:
             raise LabelValueError(
                 f"a colour picture of {raw.shape[2]} channels where the {self.name} coding has one number "
@@ -146,11 +149,26 @@ class LabelCoding:
         begins[:1] = True
         np.not_equal(colours[1:], colours[:-1], out=begins[1:])
         starts = np.flatnonzero(begins)
-        of_run = colour_table(self)[colours[starts] & 0xFFFFFF]
+        found = colours[starts] & 0xFFFFFF
+        of_run = colour_table(self)[found]
+        if whole:
+            self._refuse_grey(found, of_run)
         train_ids = np.repeat(of_run, np.diff(starts, append=colours.size)).reshape(raw.shape[:2])
         if (of_run == UNKNOWN).any():
             self._refuse(train_ids == UNKNOWN, raw)
         return train_ids
+
+    def _refuse_grey(self, found: np.ndarray, train_ids: np.ndarray) -> None:
+        """Refuse a picture of black and grey alone, ``found``, that means something else as values."""
+        values = found & 0xFF
+        if (found == values * 0x010101).all():
+            by_value = self.table[values]
+            both = not (by_value == UNKNOWN).any() and not (train_ids == UNKNOWN).any()
+            if both and (by_value != train_ids).any():
+                raise LabelValueError(
+                    f"its greys can be read as values and as colours of the {self.name} coding, which "
+                    "differ; save the label values as a grey picture"
+                )
 
     def _refuse(self, unknown: np.ndarray, raw: np.ndarray) -> None:
         if not unknown.any():

@@ -18,7 +18,7 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 # On files that are missing, cut short, not pictures or absurdly large, decoders raise nearly anything.
 UNREADABLE = Exception
 
-LOSSY = ("JPEG", "MPO", "JPEG2000")
+LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")
 
 READING = 2
 """Changes whenever :func:`read_label` makes something else of the same file: results kept from an earlier
@@ -126,7 +126,7 @@ def _plain_label(image: Image.Image, path: Path, coding: LabelCoding, rows: rang
     else:
         colours = pixels[rows.start : rows.stop]
     label = np.full((image.height, image.width), IGNORE_LABEL, dtype=np.uint8)
-    label[rows.start : rows.stop] = coding.decode(colours)
+    label[rows.start : rows.stop] = coding.decode(colours, whole=len(rows) == image.height)
     return label
 
 

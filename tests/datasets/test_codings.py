@@ -282,6 +282,27 @@ def test_a_palette_with_two_meanings_is_refused(tmp_path: Path) -> None:
         read_label(path, codings.TRAIN_IDS)
 
 
+@pytest.mark.parametrize(
+    ("coding", "grey", "expected"),
+    [
+        (codings.CITYSCAPES_IDS, 0, IGNORE_LABEL),
+        (codings.CITYSCAPES_IDS, 70, 2),
+        (codings.GTAV, 0, IGNORE_LABEL),
+    ],
+)
+def test_grey_colours_with_one_meaning_are_read(coding: LabelCoding, grey: int, expected: int) -> None:
+    assert (coding.decode(np.full((2, 3, 3), grey, dtype=np.uint8)) == expected).all()
+
+
+@pytest.mark.parametrize(("coding", "grey"), [(codings.TRAIN_IDS, 0), (codings.CITYSCAPES_IDS, 20)])
+def test_grey_colours_with_two_meanings_are_refused(coding: LabelCoding, grey: int) -> None:
+    with pytest.raises(LabelValueError, match="its greys can be read as values and as colours"):
+        coding.decode(np.full((2, 3, 3), grey, dtype=np.uint8))
+    # The rows of a crop may be all black in a picture that has colours elsewhere.
+    part = coding.decode(np.full((2, 3, 3), grey, dtype=np.uint8), whole=False)
+    assert (part == IGNORE_LABEL).all()
+
+
 def test_one_bit_is_black_or_white(tmp_path: Path) -> None:
     path = tmp_path / "label.png"
     Image.fromarray(np.array([[False, True]])).save(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,13 @@ def test_train_ids_where_label_ids_are_expected(toycity: Path, tmp_path: Path, c
 def test_labels_without_any_class_are_refused(name: str, advice: str) -> None:
     with pytest.raises(UserError, match=f"{name} train: no pixel of its labels has a class.*{advice}"):
         unlikely_classes(spec(name), "train", np.zeros(NUM_CLASSES))
+
+
+def test_a_data_set_may_have_shares_of_its_own() -> None:
+    shares = tuple(float(train_id in (15, 18)) for train_id in range(NUM_CLASSES))
+    known = replace(spec("cityscapes"), class_shares=shares)
+    assert unlikely_classes(known, "val", np.array(shares)) == []
+    assert len(unlikely_classes(known, "val", np.array(STREET_SHARES))) == 1
 
 
 def test_another_cause_is_not_guessed() -> None:

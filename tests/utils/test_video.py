@@ -110,6 +110,25 @@ def test_a_hole_that_is_read_across_is_named(name: str, tmp_path: Path) -> None:
     assert f"{len(came)} frames can" in error or f"after frame {len(came)} (" in error
 
 
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.2])
+def test_pictures_that_are_gone_without_a_word_are_missed(share: float, tmp_path: Path) -> None:
+    """ffmpeg passes over zeros among JPEG pictures and says nothing."""
+    path = write_video(tmp_path / "jpeg.avi", 90, *WHOLE["jpeg.avi"])
+    content = bytearray(path.read_bytes())
+    first, last = (int(len(content) * place) for place in (0.4, 0.4 + share))
+    content[first:last] = bytes(last - first)
+    path.write_bytes(content)
+    came, error = readable(path)
+    assert len(came) < 90
+    assert f"parts of this video cannot be read, {len(came)} frames can (its index lists 90)" in error
+
+
+def test_repeated_pictures_of_an_avi_file_are_not_missed(tmp_path: Path) -> None:
+    """Where frames come at uneven times, such files hold entries without bytes."""
+    path = write_video(tmp_path / "uneven.avi", 9, *VARIABLE, "-c:v", "mjpeg")
+    assert numbers(read_frames(path)) == list(range(9))
+
+
 def test_what_holds_no_frame_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     assert "text.mp4: this video cannot be read at all (" in readable(tmp_path / "text.mp4")[1]

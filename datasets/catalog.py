@@ -228,6 +228,12 @@ def _bdd100k(split: str) -> Split:
             Layout(f"images/{split}", f"labels/{split}", (".jpg",), "_train_id.png"),
             Layout(f"seg/images/{split}", f"seg/labels/{split}", (".jpg",), "_train_id.png"),
             Layout(f"images/10k/{split}", f"labels/sem_seg/masks/{split}", (".jpg",)),
+            Layout(
+                f"segmentation/{split}/raw_images",
+                f"segmentation/{split}/class_id",
+                (".jpg",),
+                coding=codings.BDD100K_IDS,
+            ),
         )
     )
 

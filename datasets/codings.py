@@ -259,66 +259,38 @@ MAPILLARY = LabelCoding(
     8,
     _MAPILLARY_PALETTE,
 )
+# BDD100K's first release: "class_id" holds all 41 classes of its label table, from 0, unlabelled, to 40.
+BDD100K_IDS = LabelCoding(
+    "bdd100k id",
+    {
+        **{0: (7,), 1: (8,), 2: (10,), 3: (15,), 4: (11,), 5: (20,), 6: (25,), 7: (26,), 8: (29,), 9: (28,)},
+        **{10: (30,), 11: (31,), 12: (32,), 13: (35,), 14: (40,), 15: (34,), 16: (39,), 17: (37,), 18: (33,)},
+    },
+    (*range(7), 9, *range(12, 15), *range(16, 20), *range(21, 25), 27, 36, 38, 255),
+)
 CAMVID = LabelCoding(
     "camvid",
     # Native 10, bicyclist, covers rider and bicycle: read as bicycle, scored with riders merged into it.
     {10: (0,), 2: (1,), 5: (2,), 0: (3,), 1: (4,), 8: (5,), 7: (6,), 4: (7,), 13: (8,), 11: (9,), 18: (10,)},
     (11,),
 )
-# As Cambridge ships CamVid: 32 classes by colour, numbered in the order of their names. They are grouped as
-# is usual for the 11 classes of SegNet (Badrinarayanan et al., 2017); CamVid itself groups nothing.
+# As Cambridge ships CamVid: 32 classes by colour, numbered in the order of their names. They are grouped into
+# the 11 classes of SegNet (Badrinarayanan et al., 2017) as MathWorks' published example does ("Semantic
+# Segmentation Using Deep Learning", camvidPixelLabelIDs); CamVid itself groups nothing.
 CAMVID_32 = LabelCoding(
     "camvid 32",
     {
         10: (21,),  # Sky
-        2: (
-            4,
-            1,
-            3,
-            28,
-            31,
-        ),  # Building, Archway, Bridge, Tunnel, Wall
-        5: (
-            8,
-            23,
-        ),  # Column_Pole, TrafficCone
-        0: (
-            17,
-            10,
-            11,
-        ),  # Road, LaneMkgsDriv, LaneMkgsNonDriv
-        1: (
-            19,
-            15,
-            18,
-        ),  # Sidewalk, ParkingBlock, RoadShoulder
-        8: (
-            26,
-            29,
-        ),  # Tree, VegetationMisc
-        7: (
-            20,
-            12,
-            24,
-        ),  # SignSymbol, Misc_Text, TrafficLight
+        2: (4, 1, 3, 28, 31),  # Building, Archway, Bridge, Tunnel, Wall
+        5: (8, 23),  # Column_Pole, TrafficCone
+        0: (17, 10, 11),  # Road, LaneMkgsDriv, LaneMkgsNonDriv
+        1: (19, 15, 18),  # Sidewalk, ParkingBlock, RoadShoulder
+        8: (26, 29),  # Tree, VegetationMisc
+        7: (20, 12, 24),  # SignSymbol, Misc_Text, TrafficLight
         4: (9,),  # Fence
-        13: (
-            5,
-            22,
-            27,
-            25,
-            14,
-        ),  # Car, SUVPickupTruck, Truck_Bus, Train, OtherMoving
-        11: (
-            16,
-            7,
-            6,
-            0,
-        ),  # Pedestrian, Child, CartLuggagePram, Animal
-        18: (
-            2,
-            13,
-        ),  # Bicyclist, MotorcycleScooter
+        13: (5, 22, 27, 25, 14),  # Car, SUVPickupTruck, Truck_Bus, Train, OtherMoving
+        11: (16, 7, 6, 0),  # Pedestrian, Child, CartLuggagePram, Animal
+        18: (2, 13),  # Bicyclist, MotorcycleScooter
     },
     (30,),
     8,

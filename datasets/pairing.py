@@ -74,7 +74,22 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
     missing = [pair for pair in pairs if pair not in found]
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     remedy = "; pass --skip_unlabelled to leave such pictures out" if complete else ""
-    raise UserError(f"{missing[0].image} has no label: {missing[0].label} does not exist{more}{remedy}")
+    beside = _beside(missing[0].label, labels, label_folder)
+    raise UserError(
+        f"{missing[0].image} has no label: {missing[0].label} does not exist{more}{beside}{remedy}"
+    )
+
+
+def _beside(label: Path, present: set[str], folder: Path) -> str:
+    """What else lies where ``label`` should: files of its picture in another form (colours, train ids), or
+    with its suffix in capitals. ``present`` are the paths of all files below ``folder``.
+    """
+    picture = label.relative_to(folder).with_suffix("").as_posix().removesuffix("_labelIds")
+    others = sorted(path for path in present if path.startswith(picture))[:2]
+    if not others:
+        return ""
+    names = " and ".join(path.rpartition("/")[2] for path in others)
+    return f"; beside it lies {names}, which is not read as a label here"
 
 
 def as_found(spec: DatasetSpec, split: str, root: Path) -> DatasetSpec:

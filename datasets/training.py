@@ -16,6 +16,7 @@ from datasets.domains import Domains, cache_folder
 from datasets.flags import division_flags
 from datasets.loaders import TrainingSampler, share_loader, training_loader
 from datasets.prepared import prepared
+from datasets.reading import read_size
 from datasets.replacement import BadSamples
 from datasets.segmentation import Draw, SegmentationSet, Transform
 from datasets.sources import EpochDraws, Sources, domain_uniform, image_uniform
@@ -155,6 +156,14 @@ class TrainingLoaders:
         pictures, centroids = len(source), scan_first(source)
         self.data.check_classes(source.spec.name, source.split, centroids.pixels)
         self._warn_of_missing_classes(source, centroids)
+        width, height = read_size(source.pairs[0].image)
+        if args.class_uniform_pct and args.class_uniform_tile >= max(width, height):
+            print_notices(
+                [
+                    f"--class_uniform_tile {args.class_uniform_tile}: {source.spec.name}'s first picture is "
+                    f"{width} x {height}, so each picture is a single tile; a smaller one finds rare classes"
+                ]
+            )
         additional = additional_pictures(
             source, centroids, args.maxSkip, args.coarse_boost_classes, open_split, scan_first
         )
@@ -199,6 +208,13 @@ class TrainingLoaders:
         views.
         """
         for opened in self.covariance_sets:
+            if trial == 0 and len(opened) < self.covariance_images:
+                print_notices(
+                    [
+                        f"--covstat_images {self.covariance_images}: {opened.spec.name} has only "
+                        f"{len(opened)} pictures; each round of statistics takes all of them"
+                    ]
+                )
             rng = generator(self.seed, trial, 0, _COVARIANCE_PICTURES)
             chosen = rng.permutation(len(opened))[: self.covariance_images].tolist()
             draws = [Draw(index, trial, place) for place, index in enumerate(chosen)]
@@ -296,6 +312,11 @@ def notices(args: argparse.Namespace) -> list[str]:
         lines.append(
             f"--city_mode trainval: the val pictures of {' '.join(args.dataset)} are trained on too, "
             "so their scores say nothing about unseen pictures"
+        )
+    # The published scripts say 10000 and mean always.
+    if args.max_cu_epoch < 10_000 and not (args.coarse_boost_classes or args.maxSkip):
+        lines.append(
+            f"--max_cu_epoch {args.max_cu_epoch}: has no effect without --coarse_boost_classes or --maxSkip"
         )
     targets = args.target_dataset or []
     if targets and args.target_split != "train":

@@ -143,8 +143,10 @@ def read_file(path: Path | str) -> Any:
         with _reading(path):
             damaged = (own and not is_unsealed(path)) or damaged_member(path) is not None
         if damaged:
+            # torch can be told to leave checksums out; then nothing says whether a file is whole.
+            foreign = "" if own else ", or saved by torch without checksums; then save it again with them"
             raise DamagedCheckpoint(
-                f"{path}: damaged, its bytes are not those that were written; use another file"
+                f"{path}: damaged, its bytes are not those that were written; use another file{foreign}"
             )
         if own and distributed.is_main():
             print(f"{path}: has no seal, as it was saved again by something other than UrbanDG", flush=True)

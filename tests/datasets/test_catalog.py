@@ -79,6 +79,7 @@ def make_pair(picture: Path, label: Path) -> None:
         ("synthia", "val", "RAND_CITYSCAPES/RGB/val/0.png", "RAND_CITYSCAPES/GT/LABELS/val/0.png"),
         ("bdd100k", "val", "images/val/0.jpg", "labels/val/0_train_id.png"),
         ("bdd100k", "val", "images/10k/val/0.jpg", "labels/sem_seg/masks/val/0.png"),
+        ("bdd100k", "val", "segmentation/val/raw_images/0.jpg", "segmentation/val/class_id/0.png"),
         ("mapillary", "val", "validation/images/0.jpg", "validation/labels/0.png"),
         ("mapillary", "train", "training/images/0.jpg", "training/v1.2/labels/0.png"),
         ("kitti", "train", "training/image_2/000000_10.png", "training/semantic/000000_10.png"),

@@ -30,6 +30,9 @@ CAMVID_32 = (
     "0 11 1 2 2 18 3 2 4 2 5 13 6 11 7 11 8 5 9 4 10 0 11 0 12 7 13 18 14 13 15 1 16 11 17 0 18 1 19 1 "
     "20 7 21 10 22 13 23 5 24 7 25 13 26 8 27 13 28 2 29 8 31 2"
 )
+BDD100K_IDS = (
+    "7 0 8 1 10 2 15 3 11 4 20 5 25 6 26 7 29 8 28 9 30 10 31 11 32 12 35 13 40 14 34 15 39 16 37 17 33 18"
+)
 TRAIN_IDS = " ".join(f"{t} {t}" for t in range(NUM_CLASSES))
 
 CODINGS = [
@@ -37,6 +40,7 @@ CODINGS = [
     (codings.GTAV, CITYSCAPES, [*range(35), 255]),
     (codings.SYNTHIA, SYNTHIA, [*range(23)]),
     (codings.MAPILLARY, MAPILLARY, [*range(66)]),
+    (codings.BDD100K_IDS, BDD100K_IDS, [*range(41), 255]),
     (codings.CAMVID, CAMVID, [*range(12)]),
     (codings.CAMVID_32, CAMVID_32, [*range(32)]),
     (codings.TRAIN_IDS, TRAIN_IDS, [*range(NUM_CLASSES), 255]),

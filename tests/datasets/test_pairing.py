@@ -55,6 +55,9 @@ def test_missing_label(root: Path) -> None:
         UserError, match=r"images/train/00001\.png has no label: .*labels/train/00001\.png .*1 more"
     ):
         list_pairs(GTAV, "train", root)
+    (root / "labels/train/00001_color.png").touch()
+    with pytest.raises(UserError, match=r"1 more\); beside it lies 00001_color\.png, which is not read"):
+        list_pairs(GTAV, "train", root)
 
 
 def test_unlabelled_pairs_need_no_labels(root: Path) -> None:

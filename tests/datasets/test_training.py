@@ -128,3 +128,22 @@ def test_only_classes_of_the_network_are_missed(
         args = arguments(root, tmp_path / str(number))
         loaders_of(args, number)
         assert f"gtav: no training pixel of {missed}\n" in capsys.readouterr().out
+
+
+def test_flags_that_cannot_do_what_they_say(
+    toycity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ("--class_uniform_tile", "1024", "--max_cu_epoch", "3", "--covstat_images", "500")
+    loaders = loaders_of(arguments(toycity, tmp_path, *flags))
+    next(loaders.covariance_pairs(trial=0))
+    next(loaders.covariance_pairs(trial=1))
+    said = capsys.readouterr().out
+    for line in (
+        "--class_uniform_tile 1024: gtav's first picture is",
+        "--max_cu_epoch 3: has no effect without",
+        "--covstat_images 500: gtav has only 6 pictures",
+    ):
+        assert said.count(line) == 1
+    loaders = loaders_of(arguments(toycity, tmp_path, "--class_uniform_tile", "32", "--covstat_images", "6"))
+    next(loaders.covariance_pairs(trial=0))
+    assert "--c" not in capsys.readouterr().out

@@ -191,3 +191,13 @@ def test_half_precision_and_double_are_converted(tmp_path: Path) -> None:
         load_state(module, state, "half.pth")
         assert module.weight.dtype == torch.float32
         assert module(torch.ones(3)).tolist() == [4.0, 4.0]
+
+
+def test_a_foreign_file_without_checksums_is_told_from_a_damaged_one_in_words(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"weight": torch.zeros(100)}, tmp_path / "foreign.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    with pytest.raises(DamagedCheckpoint, match="saved by torch without checksums"):
+        load_checkpoint(tmp_path / "foreign.pth")

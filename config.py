@@ -11,7 +11,10 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.catalog import spec
+from datasets.definitions.catalog import spec
+from datasets.definitions.labels import NETWORK_CLASS_SETS, NUM_CLASSES
+from datasets.files.prepared import differences
+from datasets.files.split_lists import divided_by, division_digest
 from datasets.flags import (
     add_data_arguments,
     add_sample_arguments,
@@ -20,18 +23,15 @@ from datasets.flags import (
     division_flags,
     train_ids,
 )
-from datasets.importance_weights import content_digest, read_importance_weights
-from datasets.labels import NETWORK_CLASS_SETS, NUM_CLASSES
-from datasets.prepared import differences
-from datasets.split_lists import divided_by, division_digest
+from datasets.sampling.importance_weights import content_digest, read_importance_weights
 from methods import METHODS, Method, declared, flags_of_others
-from methods.restitution import RestitutionLoss
+from methods.common.restitution import RestitutionLoss
 from network.flags import add_network_arguments, add_network_training_arguments
 from utils.errors import Parser, UserError
-from utils.family_flags import IGNORED, add_family_arguments, apply_family_arguments
-from utils.flag_ranges import check_ranges
-from utils.program_flags import add_device_arguments, add_process_arguments
-from utils.training_flags import add_loss_arguments, add_training_arguments
+from utils.flags.family import IGNORED, add_family_arguments, apply_family_arguments
+from utils.flags.program import add_device_arguments, add_process_arguments
+from utils.flags.ranges import check_ranges
+from utils.flags.training import add_loss_arguments, add_training_arguments
 
 # One folder per data set, in the vendor's own layout. An empty string means: not set here.
 DATASET_ROOTS: dict[str, str] = {

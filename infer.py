@@ -27,22 +27,24 @@ from PIL import Image
 from torch import Tensor
 
 import config
+from datasets.definitions.labels import LABEL_ID_OF_TRAIN_ID, NETWORK_CLASS_SETS, PALETTE
 from datasets.domains import split_pictures
+from datasets.files.reading import read_image
 from datasets.flags import add_division_arguments
-from datasets.labels import LABEL_ID_OF_TRAIN_ID, NETWORK_CLASS_SETS, PALETTE
-from datasets.reading import read_image
 from network import stated_architecture
 from network.flags import add_network_arguments
 from network.restore import load_network
 from network.segmentor import SegmentationNet
 from utils.distributed import single_device
 from utils.errors import Parser, UserError, printable, run_program, say_error
-from utils.evaluation import autocast
-from utils.family_flags import dataset_name
 from utils.files import check_inside
-from utils.flag_ranges import check_ranges
+from utils.flags.family import dataset_name
+from utils.flags.program import add_averaging_arguments, add_device_arguments, add_process_arguments
+from utils.flags.ranges import check_ranges
 from utils.memory import enough_memory
-from utils.pictures import (
+from utils.progress import progress_bar
+from utils.scoring.evaluation import autocast
+from utils.scoring.pictures import (
     Source,
     counted,
     find_sources,
@@ -51,11 +53,9 @@ from utils.pictures import (
     source_pictures,
     what_is_left_out,
 )
-from utils.program_flags import add_averaging_arguments, add_device_arguments, add_process_arguments
-from utils.progress import progress_bar
-from utils.result_folder import ResultFolder
-from utils.sliding_window import MODES, Predict, Prediction, Windows, predict_picture, scaled_pictures
-from utils.visualize import colour_picture, confidence_picture, overlay_picture
+from utils.scoring.result_folder import ResultFolder
+from utils.scoring.sliding_window import MODES, Predict, Prediction, Windows, predict_picture, scaled_pictures
+from utils.scoring.visualize import colour_picture, confidence_picture, overlay_picture
 
 KINDS = ("trainids", "labelids", "color", "overlay", "confidence")
 KINDS_OF_ANY_CLASSES = {"trainids", "confidence"}

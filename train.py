@@ -22,27 +22,27 @@ import config
 from datasets.domains import Domains
 from datasets.training import TrainingLoaders, print_notices, sizes_of_step
 from methods import METHODS, Progress, method_named
-from methods.build import build_method, take_over
-from methods.inspection import covariance_pictures
-from methods.step import TrainingStep
+from methods.engine.build import build_method, take_over
+from methods.engine.inspection import covariance_pictures
+from methods.engine.step import TrainingStep
 from network import SegmentationNet, create_network, stated_architecture
 from network.cost import describe
 from transforms.device_photometric import changed_views
 from transforms.geometric import as_size
 from utils import distributed
-from utils.checkpoint import DamagedCheckpoint, load_checkpoint, load_state, save_checkpoint
 from utils.errors import UserError, run_program
-from utils.evaluation import autocast, to_device
-from utils.family_flags import family_notices
+from utils.flags.family import family_notices
 from utils.memory import enough_memory
-from utils.meter import Meter
-from utils.preemption import Stopped, StopRequest, leave_word, stopping_at_once
 from utils.progress import progress_bar
-from utils.resume import agree_on_resume, first_whole, refuse_another
-from utils.run_folder import RunFolder
-from utils.scores import DomainScore, commit, domain_table
-from utils.selection import LAST, Selection
-from utils.visualize import crop_pictures
+from utils.run.checkpoint import DamagedCheckpoint, load_checkpoint, load_state, save_checkpoint
+from utils.run.meter import Meter
+from utils.run.preemption import Stopped, StopRequest, leave_word, stopping_at_once
+from utils.run.resume import agree_on_resume, first_whole, refuse_another
+from utils.run.run_folder import RunFolder
+from utils.scoring.evaluation import autocast, to_device
+from utils.scoring.scores import DomainScore, commit, domain_table
+from utils.scoring.selection import LAST, Selection
+from utils.scoring.visualize import crop_pictures
 
 LESS_MEMORY = (
     "lower --bs_mult and raise --accumulate as much, or use --amp bf16, and go on with --resume auto; or "

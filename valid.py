@@ -15,22 +15,22 @@ from pathlib import Path
 import torch
 
 import config
-from datasets.catalog import CATALOG
+from datasets.definitions.catalog import CATALOG
+from datasets.definitions.labels import NETWORK_CLASS_SETS
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
-from datasets.labels import NETWORK_CLASS_SETS
-from datasets.loaders import Loader
+from datasets.sampling.loaders import Loader
 from network import stated_architecture
 from network.flags import add_network_arguments
 from network.restore import load_network
 from utils import distributed
 from utils.errors import Parser, run_program
-from utils.family_flags import dataset_name
 from utils.files import check_writable, write_json
-from utils.flag_ranges import check_ranges
-from utils.program_flags import add_averaging_arguments, add_device_arguments, add_process_arguments
-from utils.scores import class_table, commit, domain_table
-from utils.sliding_window import Windows
+from utils.flags.family import dataset_name
+from utils.flags.program import add_averaging_arguments, add_device_arguments, add_process_arguments
+from utils.flags.ranges import check_ranges
+from utils.scoring.scores import class_table, commit, domain_table
+from utils.scoring.sliding_window import Windows
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -15,24 +15,25 @@ import numpy as np
 import torch
 
 from datasets import toycity
-from datasets.catalog import DatasetSpec, evaluation_transform, spec
-from datasets.class_uniform import scan
-from datasets.labels import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
-from datasets.loaders import Loader, evaluation_loader
-from datasets.pairing import check_sizes, left_out, list_pairs
-from datasets.plausibility import unlikely_classes
-from datasets.roots import resolve_root
-from datasets.segmentation import SegmentationSet, Transform
-from datasets.split_lists import divided_by
+from datasets.definitions.catalog import evaluation_transform, spec
+from datasets.definitions.labels import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
+from datasets.definitions.plausibility import unlikely_classes
+from datasets.definitions.spec import DatasetSpec
+from datasets.files.pairing import check_sizes, left_out, list_pairs
+from datasets.files.roots import resolve_root
+from datasets.files.segmentation import SegmentationSet, Transform
+from datasets.files.split_lists import divided_by
+from datasets.sampling.class_uniform import scan
+from datasets.sampling.loaders import Loader, evaluation_loader
 from transforms.pipeline import EvaluationTransform
 from utils import distributed
 from utils.errors import UserError
-from utils.evaluation import evaluate
 from utils.memory import enough_memory
-from utils.metrics import class_scores
-from utils.pictures import Source
-from utils.scores import DomainScore, results, subset_means
-from utils.sliding_window import Windows, averaged
+from utils.scoring.evaluation import evaluate
+from utils.scoring.metrics import class_scores
+from utils.scoring.pictures import Source
+from utils.scoring.scores import DomainScore, results, subset_means
+from utils.scoring.sliding_window import Windows, averaged
 
 
 class Domains:
@@ -140,8 +141,8 @@ class Domains:
         amp: str = "off",
         sources: Sequence[str] = (),
     ) -> DomainScore:
-        """Score ``predict`` (see ``utils.evaluation``) on the pictures of a split, of all processes together:
-        its answers averaged over the scales and mirroring of ``windows``.
+        """Score ``predict`` (see ``utils.scoring.evaluation``) on the pictures of a split, of all processes
+        together: its answers averaged over the scales and mirroring of ``windows``.
 
         ``loader`` is :meth:`evaluation_loader`'s for the domain ``name``; ``sources`` are the domains that
         the network was trained on.

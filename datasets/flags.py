@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from datasets.catalog import PROTOCOLS
-from datasets.labels import NUM_CLASSES
+from datasets.definitions.catalog import PROTOCOLS
+from datasets.definitions.labels import NUM_CLASSES
 from utils.errors import UserError
 
 
@@ -56,7 +56,7 @@ def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--prepared",
         metavar="DIR",
-        help="read the source domains' training pictures from what python -m datasets.prepare wrote there",
+        help="read the source domains' training pictures from what python -m scripts.prepare wrote there",
     )
 
 

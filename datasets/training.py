@@ -10,18 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets.additional import additional_pictures
-from datasets.class_uniform import TileCentroids, epoch_draws, scan
 from datasets.domains import Domains, cache_folder
+from datasets.files.prepared import prepared
+from datasets.files.reading import read_size
+from datasets.files.segmentation import Draw, SegmentationSet, Transform
 from datasets.flags import division_flags
-from datasets.loaders import TrainingSampler, share_loader, training_loader
-from datasets.prepared import prepared
-from datasets.reading import read_size
-from datasets.replacement import BadSamples
-from datasets.segmentation import Draw, SegmentationSet, Transform
-from datasets.sources import EpochDraws, Sources, domain_uniform, image_uniform
-from datasets.statistics import renormalisation, statistics_of
-from datasets.target import target_batches, target_seed
+from datasets.sampling.additional import additional_pictures
+from datasets.sampling.class_uniform import TileCentroids, epoch_draws, scan
+from datasets.sampling.loaders import TrainingSampler, share_loader, training_loader
+from datasets.sampling.replacement import BadSamples
+from datasets.sampling.sources import EpochDraws, Sources, domain_uniform, image_uniform
+from datasets.sampling.statistics import renormalisation, statistics_of
+from datasets.sampling.target import target_batches, target_seed
 from transforms.multi_crop import MultiCropTransform
 from transforms.pipeline import WEAK_JITTER, CovarianceTransform, MaxSquareTransform, TrainTransform
 from utils import distributed
@@ -75,7 +75,8 @@ class TrainingLoaders:
     """The training data of one run, epoch by epoch of its source domains.
 
     ``views``, ``color_jitter``, ``domains`` and ``target_transform`` are what the method declares (see
-    ``methods.base.Method``); with a target among ``domains``, ``--target_dataset`` is opened without labels.
+    ``methods.common.base.Method``); with a target among ``domains``, ``--target_dataset`` is opened
+    without labels.
 
     Attributes:
         steps_per_epoch: iterations of an epoch of the source domains.
@@ -265,7 +266,7 @@ def renormalise(
     sources: Sequence[SegmentationSet], targets: Sequence[SegmentationSet], args: argparse.Namespace
 ) -> None:
     """Have every sample of ``sources`` say how it gets the channel statistics of the first target data set:
-    ``renormalisation``, float32 2 x 3 (see :func:`datasets.statistics.renormalisation`).
+    ``renormalisation``, float32 2 x 3 (see :func:`datasets.sampling.statistics.renormalisation`).
 
     Raises:
         UserError: there is no target.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 
 from methods.abn import AdaptiveBatchNormalisation
-from methods.base import Method, Progress
 from methods.baseline import Baseline
 from methods.blindnet import BlindNet
+from methods.common.base import Method, Progress
+from methods.common.restitution import RestitutionLoss
 from methods.diia import DomainInvariantAggregation
 from methods.isw import InstanceSelectiveWhitening
 from methods.maxsquare import MaxSquare
-from methods.restitution import RestitutionLoss
 from methods.sac import AugmentationConsistency
 from methods.snr import StyleNormalisationRestitution
 from utils.errors import UserError

@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.base import Progress
-from methods.dasac import DaSacTraining
+from methods.common.base import Progress
+from methods.common.dasac import DaSacTraining
 
 
 class AdaptiveBatchNormalisation(DaSacTraining):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from methods.base import Method, Progress
+from methods.common.base import Method, Progress
 
 
 class Baseline(Method):

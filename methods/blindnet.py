@@ -25,7 +25,7 @@ from loss.covariance_alignment import covariance_matching, cross_covariance
 from loss.disentanglement import disentanglement, sample_confusions
 from loss.pixel_sampling import take_pixels
 from loss.segmentation import nearest_label
-from methods.base import Method, Progress
+from methods.common.base import Method, Progress
 from network import SegmentationNet
 from network.head.projection import ProjectionHead
 from network.sites import WHITENED_CODES

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from loss.edges import TARGETS, edge_map
 from loss.segmentation import cross_entropy
-from methods.base import Progress
+from methods.common.base import Progress
 from methods.isw import InstanceSelectiveWhitening
 from network import SegmentationNet
 from utils.errors import UserError

@@ -28,7 +28,7 @@ from loss.whitening import (
     upper_triangle,
     whitening_loss,
 )
-from methods.base import Loaders, Method, Progress
+from methods.common.base import Loaders, Method, Progress
 from network import SegmentationNet
 from utils.distributed import all_reduce_sum, broadcast, is_main
 from utils.errors import UserError

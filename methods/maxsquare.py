@@ -20,8 +20,8 @@ from loss.adaptation import (
     image_weighted_max_square,
     max_square,
 )
-from methods.base import Method, Progress
-from methods.restitution import RestitutionLoss, snr_stages
+from methods.common.base import Method, Progress
+from methods.common.restitution import RestitutionLoss, snr_stages
 from network import SegmentationNet
 from utils.errors import UserError
 

@@ -26,11 +26,11 @@ from loss.self_supervision import (
     focal_confidence_loss,
     pseudo_labels,
 )
-from methods.base import Progress
-from methods.class_prior import StepPrior
-from methods.dasac import DaSacTraining
-from methods.sac_pictures import group_picture
-from methods.teacher import distance, follow, teacher_of
+from methods.common.base import Progress
+from methods.common.class_prior import StepPrior
+from methods.common.dasac import DaSacTraining
+from methods.common.sac_pictures import group_picture
+from methods.common.teacher import distance, follow, teacher_of
 from network import SegmentationNet
 from utils.distributed import Neighbours, is_main, world_size
 from utils.errors import UserError

@@ -11,8 +11,8 @@ import argparse
 
 from torch import Tensor
 
-from methods.base import Method, Progress
-from methods.restitution import RestitutionLoss, snr_stages
+from methods.common.base import Method, Progress
+from methods.common.restitution import RestitutionLoss, snr_stages
 from network import SegmentationNet, stated_architecture
 from utils.errors import UserError
 

@@ -22,11 +22,11 @@ from network.legacy import family_lacks
 from network.legacy_dasac import dasac_content
 from network.legacy_deeplabv2 import released_content
 from network.restore import load_network
-from utils.checkpoint import NETWORK_PREFIX, load_checkpoint, network_state, save_checkpoint
 from utils.errors import Parser, UserError
 from utils.files import atomic_write
 from utils.legacy import to_family
-from utils.tensor_file import DISTRIBUTED_PREFIX
+from utils.run.checkpoint import NETWORK_PREFIX, load_checkpoint, network_state, save_checkpoint
+from utils.run.tensor_file import DISTRIBUTED_PREFIX
 
 # Head -> the family's names of the networks that have it: RobustNet's, and those that DIIA trains rightly.
 FAMILY_HEADS = {

@@ -19,7 +19,6 @@ from network.legacy_dasac import dasac_checkpoint, dasac_model
 from network.legacy_deeplabv2 import deeplabv2_checkpoint
 from network.sites import NO_SITES, NUM_SITES
 from utils import distributed
-from utils.checkpoint import NETWORK_PREFIX, network_state
 from utils.errors import UserError
 from utils.legacy import (
     CLASSIFIER_KEY,
@@ -31,6 +30,7 @@ from utils.legacy import (
 )
 from utils.legacy_dasac import dasac_weights
 from utils.legacy_deeplabv2 import deeplabv2_entries, from_deeplabv2
+from utils.run.checkpoint import NETWORK_PREFIX, network_state
 
 # Not those of ``network.legacy_deeplabv2`` and ``network.legacy_dasac``, some of which have the entries of
 # others.

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from network.factory import DASAC_ARCHITECTURES
 from utils import distributed
-from utils.checkpoint import NETWORK_PREFIX, TEACHER_PREFIX
 from utils.legacy_dasac import STUDENT_PREFIX, DasacWeights, to_dasac
-from utils.tensor_file import DISTRIBUTED_PREFIX
+from utils.run.checkpoint import NETWORK_PREFIX, TEACHER_PREFIX
+from utils.run.tensor_file import DISTRIBUTED_PREFIX
 
 
 def dasac_model(weights: DasacWeights) -> dict[str, Tensor]:

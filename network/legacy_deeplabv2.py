@@ -14,10 +14,10 @@ from network.backbone.caffe_resnet import INFIX
 from network.factory import DEEPLABV2, DEEPLABV2_ARCHITECTURES, published_name
 from network.sites import NO_SITES
 from utils import distributed
-from utils.checkpoint import NETWORK_PREFIX
 from utils.errors import UserError
 from utils.legacy_deeplabv2 import CLASSIFIER_KEY, from_deeplabv2, to_deeplabv2
-from utils.tensor_file import DISTRIBUTED_PREFIX
+from utils.run.checkpoint import NETWORK_PREFIX
+from utils.run.tensor_file import DISTRIBUTED_PREFIX
 
 RELEASED_BRANCHES = 2
 

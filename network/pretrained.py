@@ -18,11 +18,11 @@ from network.backbone.timm import TimmBackbone
 from network.input_spec import CAFFE, IMAGENET
 from network.segmentor import SegmentationNet
 from network.sites import NO_SITES
-from utils.checkpoint import read_file
 from utils.distributed import main_process_first
 from utils.errors import UserError
 from utils.legacy_deeplabv2 import CAFFE_PREFIX
-from utils.tensor_file import state_of
+from utils.run.checkpoint import read_file
+from utils.run.tensor_file import state_of
 
 # The backbones whose weights torchvision does not have -> the file the RobustNet family uses.
 FILE_ONLY = {

@@ -12,11 +12,11 @@ from network.factory import create_network
 from network.legacy import family_checkpoint, starting_weights
 from network.segmentor import SegmentationNet
 from utils import distributed
-from utils.checkpoint import NETWORK_PREFIX, TEACHER_PREFIX, is_own, load_state, network_state, read_file
 from utils.errors import UserError
 from utils.legacy import family_command
 from utils.legacy_dasac import dasac_weights
 from utils.legacy_deeplabv2 import deeplabv2_entries
+from utils.run.checkpoint import NETWORK_PREFIX, TEACHER_PREFIX, is_own, load_state, network_state, read_file
 
 
 def load_network(

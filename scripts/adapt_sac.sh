@@ -86,7 +86,7 @@ train "${name}_abn" \
     --max_iter $((100 * (pictures / abn_batch))) \
     "$@"
 
-[ -f "$weights" ] || "$scripts/launch.sh" --processes 4 datasets.importance \
+[ -f "$weights" ] || "$scripts/launch.sh" --processes 4 scripts.importance \
     --snapshot "$abn/last.pth" \
     --output "$weights" \
     "$@" \

@@ -19,16 +19,16 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import config
+from datasets.definitions.labels import PALETTE, class_set_of
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
-from datasets.labels import PALETTE, class_set_of
 from network.restore import load_network
 from utils.distributed import single_device
 from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
-from utils.flag_ranges import check_ranges
-from utils.scores import percent, text_table
-from utils.visualize import colour_picture
+from utils.flags.ranges import check_ranges
+from utils.scoring.scores import percent, text_table
+from utils.scoring.visualize import colour_picture
 
 GAP, CAPTION = 4, 24
 

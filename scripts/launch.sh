@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run one of the programs on every GPU that is visible: launch.sh [--processes N] PROGRAM ARGUMENTS...
-# PROGRAM is a file such as train.py or a module such as datasets.importance.
+# PROGRAM is a file such as train.py or a module such as scripts.importance.
 # One process where there is no GPU or one. CUDA_VISIBLE_DEVICES chooses GPUs; --processes, or the variable
 # PROCESSES, chooses their number. Several machines: with NODES=2 MASTER=first-machine:29500 the same command on
 # each of them; RESTARTS is how often the processes are started again when one dies (docs/clusters.md).

@@ -11,7 +11,7 @@ from PIL import Image
 
 import infer
 from network import create_network
-from utils.checkpoint import save_checkpoint
+from utils.run.checkpoint import save_checkpoint
 
 Run = Callable[..., int]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from methods import Progress
-from methods.step import TrainingStep
+from methods.engine.step import TrainingStep
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from network import create_network
-from utils.checkpoint import save_checkpoint
+from utils.run.checkpoint import save_checkpoint
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 CAMVID_SEQUENCES = {"train": ("0006R0", "0016E5", "0001TP"), "val": ("0016E5",), "test": ("Seq05VD",)}

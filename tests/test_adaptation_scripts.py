@@ -12,9 +12,9 @@ import pytest
 from shell_scripts import SCRIPTS, by_flag, command_line, snapshot_of, started, write_camvid
 
 import train
-from datasets.importance_weights import read_importance_weights
+from datasets.sampling.importance_weights import read_importance_weights
 from datasets.toycity import generate
-from utils.checkpoint import load_checkpoint
+from utils.run.checkpoint import load_checkpoint
 
 SOURCES, NETWORKS = ("gtav", "synthia"), ("resnet101", "vgg16", "vgg16fcn")
 # The published settings, by network: architecture, learning rate; of step 1 pictures per step of source and
@@ -68,7 +68,7 @@ def planned(folder: Path, source: str, network: str, *words: str, processes: int
 
 def flags_of(command: list[str]) -> tuple[str, dict[str, list[str]]]:
     """The program of a command line and its flags, without the launcher's."""
-    programs = (i for i, word in enumerate(command) if word.endswith(("/train.py", "datasets.importance")))
+    programs = (i for i, word in enumerate(command) if word.endswith(("/train.py", "scripts.importance")))
     place = next(programs)
     return Path(command[place]).name, by_flag(command[place + 1 :])
 
@@ -81,7 +81,7 @@ def test_the_steps_are_the_published_ones(tmp_path: Path, source: str, network: 
     commands = planned(tmp_path, source, network, processes=processes)
     assert all(f"--nproc_per_node={processes}" in command for command in commands) == (processes > 1)
     (first, abn), (second, importance), (third, sac) = map(flags_of, commands)
-    assert (first, second, third) == ("train.py", "datasets.importance", "train.py")
+    assert (first, second, third) == ("train.py", "scripts.importance", "train.py")
     iterations = ITERATIONS[source, network]
     for method, flags, epochs in (("abn", abn, iterations[0]), ("sac", sac, iterations[1])):
         expected = dict(zip(("dataset", "city_mode"), DATA[source], strict=True))

@@ -12,7 +12,7 @@ from PIL import Image
 from programs import train_arguments
 
 import train
-from datasets.labels import PALETTE
+from datasets.definitions.labels import PALETTE
 from network import SegmentationNet
 from scripts import compare
 from utils.errors import UserError

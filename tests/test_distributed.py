@@ -16,7 +16,7 @@ from programs import ISW, train_arguments
 
 import train
 import valid
-from utils.checkpoint import load_checkpoint
+from utils.run.checkpoint import load_checkpoint
 
 EVALUATE = ["--val_dataset", "gtav", "mapillary", "--evaluation_height", "64", "--num_workers", "0"]
 

@@ -17,8 +17,8 @@ import infer
 import train
 import valid
 from methods import METHODS
-from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
+from utils.run.checkpoint import load_checkpoint
 
 CODES = {"isw": "--wt_layer 0 0 2 2 2 0 0".split()}
 

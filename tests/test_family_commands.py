@@ -17,9 +17,9 @@ import train
 import valid
 from network import create_network
 from network.restore import load_network
-from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
-from utils.family_flags import family_notices
+from utils.flags.family import family_notices
+from utils.run.checkpoint import load_checkpoint
 
 TRAIN = """
     --dataset gtav --covstat_val_dataset gtav --val_dataset bdd100k cityscapes synthia mapillary

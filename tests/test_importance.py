@@ -1,4 +1,4 @@
-"""python -m datasets.importance: weights by a network's predictions, or by what infer.py made of them."""
+"""python -m scripts.importance: weights by a network's predictions, or by what infer.py made of them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from processes import two_processes
 from programs import TINY_METHODS, train_arguments
 
 import train
-from datasets import importance
-from datasets.importance_weights import (
+from datasets.definitions.labels import class_set_of
+from datasets.files.predicted_labels import find_predictions
+from datasets.sampling.importance_weights import (
     importance_weights,
     read_importance_weights,
     write_importance_weights,
 )
-from datasets.labels import class_set_of
-from datasets.predicted_labels import find_predictions
 from network.restore import load_network
+from scripts import importance
 from utils.errors import UserError
 
 Run = Callable[..., int]
@@ -128,7 +128,7 @@ def test_two_processes_write_the_same_file(
     output = tmp_path / "two.json"
     words = ["--dataset", "cityscapes", "--data_root", str(unlabelled), "--num_workers", "0"]
     words += ["--snapshot", str(checkpoint), "--output", str(output)]
-    two_processes(project, "datasets.importance", *words)
+    two_processes(project, "scripts.importance", *words)
     assert json.loads(output.read_text()) == json.loads((tmp_path / "weights.json").read_text())
 
 

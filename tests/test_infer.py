@@ -13,7 +13,7 @@ from inference import Run, infer_in, results, save, street, write_checkpoint
 from PIL import Image
 
 import infer
-from datasets.labels import LABEL_ID_OF_TRAIN_ID, PALETTE, class_set_of
+from datasets.definitions.labels import LABEL_ID_OF_TRAIN_ID, PALETTE, class_set_of
 from network.restore import load_network
 from utils.errors import UserError
 

@@ -14,8 +14,8 @@ from PIL import Image
 from videos import H264, VARIABLE, cut, write_video
 
 import infer
-from utils import pictures
 from utils.errors import UserError
+from utils.scoring import pictures
 
 
 @pytest.fixture(scope="module")

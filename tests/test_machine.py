@@ -19,10 +19,10 @@ import train
 import valid
 from tests.faults.judge import run_apart
 from utils import lock
-from utils.checkpoint import load_checkpoint
 from utils.distributed import launched
 from utils.errors import UserError
 from utils.optional import optional_library
+from utils.run.checkpoint import load_checkpoint
 
 GROUP = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 # What Python has not on Windows, where processes are started anew; for this process and those it starts.

@@ -12,8 +12,8 @@ from interruption import before_step
 from programs import ISW, train_arguments
 
 import train
-from utils.checkpoint import load_checkpoint
-from utils.preemption import SIGNALS, STOPPED_FILE
+from utils.run.checkpoint import load_checkpoint
+from utils.run.preemption import SIGNALS, STOPPED_FILE
 
 pytestmark = pytest.mark.reliability
 

@@ -11,8 +11,8 @@ from programs import train_arguments
 
 import train
 from datasets.domains import Domains
-from utils.checkpoint import load_checkpoint
-from utils.preemption import SIGNALS
+from utils.run.checkpoint import load_checkpoint
+from utils.run.preemption import SIGNALS
 
 pytestmark = pytest.mark.reliability
 

@@ -14,8 +14,8 @@ from interruption import dying_at
 from programs import ISW, TINY_METHODS, train_arguments
 
 import train
-from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
+from utils.run.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")

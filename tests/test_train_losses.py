@@ -9,8 +9,8 @@ import torch
 from programs import train_arguments
 
 import train
-from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
+from utils.run.checkpoint import load_checkpoint
 
 RELAXED = ["--jointwtborder", "--strict_bdr_cls", "5,6,7", "18"]
 

@@ -11,8 +11,8 @@ from programs import train_arguments
 
 import train
 import valid
-from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.errors import UserError
+from utils.run.checkpoint import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture(scope="module")

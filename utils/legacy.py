@@ -17,7 +17,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 from torch import Tensor
 
-from utils.tensor_file import DISTRIBUTED_PREFIX, state_of
+from utils.run.tensor_file import DISTRIBUTED_PREFIX, state_of
 
 Value = TypeVar("Value")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from torch import Tensor
 
 from utils.legacy import renamed
-from utils.tensor_file import state_of
+from utils.run.tensor_file import state_of
 
 Value = TypeVar("Value")
 

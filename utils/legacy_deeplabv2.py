@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from utils.legacy import renamed
-from utils.tensor_file import state_of
+from utils.run.tensor_file import state_of
 
 Value = TypeVar("Value")
 

@@ -9,7 +9,7 @@ from datasets.toycity.contact_sheet import write_contact_sheet
 from datasets.toycity.domains import ALL_DOMAINS, DOMAINS
 from datasets.toycity.generation import generate
 from utils.errors import Parser, UserError, run_program
-from utils.flag_ranges import check_ranges
+from utils.flags.ranges import check_ranges
 
 
 def parse_size(text: str) -> tuple[int, int]:

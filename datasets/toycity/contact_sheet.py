@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.labels import IGNORE_LABEL, NUM_CLASSES, PALETTE
+from datasets.definitions.labels import IGNORE_LABEL, NUM_CLASSES, PALETTE
 from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP
 from datasets.toycity.generation import check_request, picture
 from utils.errors import UserError

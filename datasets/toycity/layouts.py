@@ -12,7 +12,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.codings import CITYSCAPES_IDS, GTAV, MAPILLARY, SYNTHIA, TRAIN_IDS, Colour, LabelCoding
+from datasets.definitions.codings import (
+    CITYSCAPES_IDS,
+    GTAV,
+    MAPILLARY,
+    SYNTHIA,
+    TRAIN_IDS,
+    Colour,
+    LabelCoding,
+)
 from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP, Code
 from datasets.toycity.mapillary_config import mapillary_config
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasets.codings import MAPILLARY
-from datasets.labels import IGNORE_LABEL
+from datasets.definitions.codings import MAPILLARY
+from datasets.definitions.labels import IGNORE_LABEL
 
 # In the order of native ids.
 _NAMES = (

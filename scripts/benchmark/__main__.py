@@ -17,9 +17,9 @@ from scripts.benchmark.ranges import check_least
 from scripts.benchmark.timing import Row, table
 from utils.distributed import single_device
 from utils.errors import Parser, run_program
-from utils.evaluation import AMP_TYPES
 from utils.files import check_writable, write_json
-from utils.scores import commit
+from utils.scoring.evaluation import AMP_TYPES
+from utils.scoring.scores import commit
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] = {
     "data": data.rows,

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.class_uniform import tile_centroids
-from datasets.segmentation import SegmentationSet
+from datasets.files.segmentation import SegmentationSet
+from datasets.sampling.class_uniform import tile_centroids
 from scripts.benchmark.data import TILE
 from scripts.benchmark.inputs import decode, training_set, write_gtav
 from scripts.benchmark.timing import Row, one_core, processor_seconds

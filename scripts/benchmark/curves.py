@@ -27,7 +27,7 @@ from utils.distributed import single_device
 from utils.errors import Parser, run_program
 from utils.files import atomic_write, check_writable
 from utils.optional import optional_library
-from utils.scores import commit, text_table
+from utils.scoring.scores import commit, text_table
 
 Curve = list[tuple[float, float]]
 LOADED_BATCHES = 30

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datasets.class_uniform import epoch_draws, scan
-from datasets.prepare import prepare
-from datasets.prepared import Settings, prepared
-from datasets.segmentation import Draw, SegmentationSet
+from datasets.files.prepared import Settings, prepared
+from datasets.files.segmentation import Draw, SegmentationSet
+from datasets.sampling.class_uniform import epoch_draws, scan
 from scripts.benchmark.inputs import decode, training_set, write_gtav
 from scripts.benchmark.timing import Row, one_core, processor_seconds
+from scripts.prepare import prepare
 
 DRAWS = 24
 """Samples that are made: of all scales, half of them around a centroid, half of them jittered."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from network import create_network
 from scripts.benchmark.timing import synchronise
-from utils.evaluation import autocast
+from utils.scoring.evaluation import autocast
 
 
 class TimedNetwork:

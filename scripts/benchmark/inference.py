@@ -8,7 +8,7 @@ import torch
 
 from scripts.benchmark.evaluation_network import TimedNetwork
 from scripts.benchmark.timing import Row
-from utils.sliding_window import Windows, predict_picture
+from utils.scoring.sliding_window import Windows, predict_picture
 
 SCALES = (0.5, 1.0, 2.0)
 

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 import config
-from datasets.catalog import spec
-from datasets.labels import NUM_CLASSES, PALETTE
-from datasets.segmentation import SegmentationSet
+from datasets.definitions.catalog import spec
+from datasets.definitions.labels import NUM_CLASSES, PALETTE
+from datasets.files.segmentation import SegmentationSet
 from datasets.training import training_transform
 
 GTAV_SIZE = (1052, 1914)

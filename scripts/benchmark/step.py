@@ -15,11 +15,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import config
 from methods import METHODS, Progress
-from methods.step import TrainingStep
+from methods.engine.step import TrainingStep
 from network import create_network
 from scripts.benchmark.losses import random_batch
 from scripts.benchmark.timing import Row, seconds_in_turns
-from utils.meter import Meter
+from utils.run.meter import Meter
 
 ISW_SITES = [0, 0, 2, 2, 2, 0, 0]
 # Behind the epoch that builds ISW's masks, so that they are used.

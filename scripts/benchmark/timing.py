@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import torch
 
-from datasets.loaders import limit_threads
-from utils.scores import text_table
+from datasets.sampling.loaders import limit_threads
+from utils.scoring.scores import text_table
 
 UNITS = {"ms": 1e3, "MiB": 2.0**-20}
 """What is printed, by how many of it make a second or a byte."""

@@ -7,10 +7,10 @@ import argparse
 import torch
 from torch import Tensor
 
-from datasets.labels import NUM_CLASSES
+from datasets.definitions.labels import NUM_CLASSES
 from scripts.benchmark.evaluation_network import TimedNetwork
 from scripts.benchmark.timing import Row
-from utils.evaluation import evaluate
+from utils.scoring.evaluation import evaluate
 
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:

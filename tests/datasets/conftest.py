@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.codings import GTAV
+from datasets.definitions.codings import GTAV
 
 GtavWriter = Callable[..., Path]
 

@@ -13,11 +13,11 @@ from programs import train_arguments
 
 import config
 import train
-from datasets.additional import Additional
-from datasets.codings import CITYSCAPES_IDS
+from datasets.definitions.codings import CITYSCAPES_IDS
 from datasets.domains import Domains
-from datasets.loaders import TrainingSampler
-from datasets.segmentation import Draw, SegmentationSet
+from datasets.files.segmentation import Draw, SegmentationSet
+from datasets.sampling.additional import Additional
+from datasets.sampling.loaders import TrainingSampler
 from datasets.training import TrainingLoaders
 from utils.errors import UserError
 

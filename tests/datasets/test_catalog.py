@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import check, prepare
-from datasets.catalog import CATALOG, KITTI_VAL_FRAMES, evaluation_transform, spec
-from datasets.codings import CAMVID_32
-from datasets.pairing import _takes, as_found, list_pairs
-from datasets.prepared import prepared
-from datasets.segmentation import SegmentationSet
-from datasets.split_lists import SPLIT_DATA
+from datasets.definitions.catalog import CATALOG, KITTI_VAL_FRAMES, SPLIT_DATA, evaluation_transform, spec
+from datasets.definitions.codings import CAMVID_32
+from datasets.files.pairing import _takes, as_found, list_pairs
+from datasets.files.prepared import prepared
+from datasets.files.segmentation import SegmentationSet
+from scripts import check, prepare
 from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
 

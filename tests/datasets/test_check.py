@@ -1,4 +1,4 @@
-"""``python -m datasets.check`` in-process."""
+"""``python -m scripts.check`` in-process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.check import main
+from scripts.check import main
 from utils.errors import UserError
 
 

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from datasets import class_uniform
-from datasets.additional import Additional
-from datasets.catalog import spec
-from datasets.class_uniform import TileCentroids, epoch_draws, scan, tile_centroids
-from datasets.segmentation import SegmentationSet
+from datasets.definitions.catalog import spec
+from datasets.files.segmentation import SegmentationSet
+from datasets.sampling import class_uniform
+from datasets.sampling.additional import Additional
+from datasets.sampling.class_uniform import TileCentroids, epoch_draws, scan, tile_centroids
 from transforms.pipeline import TrainTransform
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import codings, labels
-from datasets.codings import LabelCoding, LabelValueError
-from datasets.labels import IGNORE_LABEL, NUM_CLASSES
-from datasets.reading import read_label
+from datasets.definitions import codings, labels
+from datasets.definitions.codings import LabelCoding, LabelValueError
+from datasets.definitions.labels import IGNORE_LABEL, NUM_CLASSES
+from datasets.files.reading import read_label
 from utils.errors import UserError
 
 # As published: "native id train id" pairs; everything else the coding knows is ignored.

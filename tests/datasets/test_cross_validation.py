@@ -10,11 +10,12 @@ from programs import train_arguments
 import config
 import train
 import valid
-from datasets.catalog import KITTI_VAL_FRAMES, DatasetSpec, spec
-from datasets.check import main as check
+from datasets.definitions.catalog import KITTI_VAL_FRAMES, spec
+from datasets.definitions.spec import DatasetSpec
 from datasets.domains import Domains
-from datasets.pairing import list_pairs
+from datasets.files.pairing import list_pairs
 from datasets.training import TrainingLoaders
+from scripts.check import main as check
 from utils.errors import UserError
 
 

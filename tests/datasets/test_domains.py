@@ -14,11 +14,11 @@ from programs import train_arguments
 
 import config
 import train
+from datasets.definitions.labels import TRAIN_ID_NAMES, class_set_of
 from datasets.domains import Domains, default_workers
-from datasets.labels import TRAIN_ID_NAMES, class_set_of
 from transforms.pipeline import TrainTransform
 from utils.errors import UserError
-from utils.scores import DomainScore
+from utils.scoring.scores import DomainScore
 
 
 def arguments(toycity: Path, tmp_path: Path, *more: str) -> argparse.Namespace:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.importance_weights import (
+from datasets.sampling.importance_weights import (
     ImportanceWeights,
     content_digest,
     importance_draws,

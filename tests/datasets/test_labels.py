@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from datasets import labels
-from datasets.labels import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
+from datasets.definitions import labels
+from datasets.definitions.labels import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
 from utils.errors import UserError
 
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
-from datasets.class_uniform import epoch_draws
-from datasets.loaders import EvaluationSampler, TrainingSampler, evaluation_loader
-from datasets.segmentation import Draw
+from datasets.files.segmentation import Draw
+from datasets.sampling.class_uniform import epoch_draws
+from datasets.sampling.loaders import EvaluationSampler, TrainingSampler, evaluation_loader
 
 
 def single_items(pictures: int, seed: int, epoch: int) -> list[tuple[Draw, ...]]:

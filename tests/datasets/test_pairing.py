@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.catalog import spec
-from datasets.pairing import check_sizes, list_pairs
+from datasets.definitions.catalog import spec
+from datasets.files.pairing import check_sizes, list_pairs
 from utils.errors import UserError
 
 GTAV = spec("gtav")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from datasets.parallel import in_processes
+from datasets.files.parallel import in_processes
 from utils.errors import UserError
 
 PROGRAM = """
-from datasets.parallel import in_processes
+from datasets.files.parallel import in_processes
 from tests.datasets.test_parallel import say_pid_and_wait
 in_processes(say_pid_and_wait, range(2), processes=2)
 """

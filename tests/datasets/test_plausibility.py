@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.catalog import CATALOG, spec
-from datasets.check import main
-from datasets.codings import CITYSCAPES_IDS, TRAIN_IDS
-from datasets.labels import NUM_CLASSES
-from datasets.pairing import list_pairs
-from datasets.plausibility import STREET_SHARES, unlikely_classes
-from datasets.reading import read_label
+from datasets.definitions.catalog import CATALOG, spec
+from datasets.definitions.codings import CITYSCAPES_IDS, TRAIN_IDS
+from datasets.definitions.labels import NUM_CLASSES
+from datasets.definitions.plausibility import STREET_SHARES, unlikely_classes
+from datasets.files.pairing import list_pairs
+from datasets.files.reading import read_label
+from scripts.check import main
 from utils.errors import UserError
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import codings
-from datasets.png import decode_png, pixel_chunks
-from datasets.reading import read_image, read_label
+from datasets.definitions import codings
+from datasets.files.png import decode_png, pixel_chunks
+from datasets.files.reading import read_image, read_label
 from utils.errors import UserError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)

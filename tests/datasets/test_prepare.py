@@ -15,14 +15,14 @@ from programs import train_arguments
 
 import config
 import train
-from datasets import prepare as program
-from datasets.catalog import spec
-from datasets.class_uniform import scan
+from datasets.definitions.catalog import spec
 from datasets.domains import Domains
+from datasets.files.prepared import folder_of, prepared
+from datasets.files.segmentation import Draw, SegmentationSet
 from datasets.flags import division_flags
-from datasets.prepared import folder_of, prepared
-from datasets.segmentation import Draw, SegmentationSet
+from datasets.sampling.class_uniform import scan
 from datasets.training import TrainingLoaders
+from scripts import prepare as program
 from transforms.pipeline import EvaluationTransform, TrainTransform
 from utils.errors import UserError
 from utils.lock import lock_folder
@@ -115,7 +115,7 @@ def test_resized_copies_are_what_the_evaluation_resizes_to(root: Path, tmp_path:
 
 def refused(root: Path, copies: Path) -> str:
     with pytest.raises(
-        UserError, match=r"run python -m datasets.prepare --dataset gtav --split train"
+        UserError, match=r"run python -m scripts.prepare --dataset gtav --split train"
     ) as error:
         prepared(original(root), copies)
     return str(error.value)
@@ -162,7 +162,7 @@ def test_the_command_of_an_error_makes_only_what_is_stale_as_the_rest_is_made(
     with pytest.raises(UserError, match="1 of 5") as error:
         TrainingLoaders(Domains(args, {}, config.TOYCITY_ROOT), args, ("image",))
     words = shlex.split(str(error.value).partition("; run ")[2])
-    assert words[:3] == ["python", "-m", "datasets.prepare"]
+    assert words[:3] == ["python", "-m", "scripts.prepare"]
     program.main(words[3:])
 
     after = copies_in(output)
@@ -291,7 +291,7 @@ def test_a_run_goes_on_from_like_copies_wherever_they_are(toycity: Path, tmp_pat
     for flags in ((), ("--prepared", str(tmp_path / "lossless"))):
         with pytest.raises(UserError, match=other):
             train.main([*words, *flags])
-    with pytest.raises(UserError, match="holds no gtav train; run python -m datasets.prepare"):
+    with pytest.raises(UserError, match="holds no gtav train; run python -m scripts.prepare"):
         train.main([*words, "--prepared", str(tmp_path / "own")])
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import codings, labels
-from datasets.reading import read_image, read_label, read_size
+from datasets.definitions import codings, labels
+from datasets.files.reading import read_image, read_label, read_size
 from utils.errors import UserError
 
 TRAIN_IDS = np.arange(19, dtype=np.uint8).repeat(2).reshape(2, 19)

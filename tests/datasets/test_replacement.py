@@ -18,16 +18,16 @@ from processes import two_processes
 from programs import ISW, train_arguments
 
 import train
-from datasets.catalog import spec
-from datasets.loaders import TrainingSampler, training_loader
-from datasets.pairing import list_pairs
-from datasets.reading import read_image
-from datasets.replacement import NOTICES, BadSamples
-from datasets.segmentation import Draw, SegmentationSet
-from datasets.sources import Sources
+from datasets.definitions.catalog import spec
+from datasets.files.pairing import list_pairs
+from datasets.files.reading import read_image
+from datasets.files.segmentation import Draw, SegmentationSet
+from datasets.sampling.loaders import TrainingSampler, training_loader
+from datasets.sampling.replacement import NOTICES, BadSamples
+from datasets.sampling.sources import Sources
 from transforms.pipeline import TrainTransform
-from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
+from utils.run.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.reliability
 

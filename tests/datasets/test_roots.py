@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.catalog import spec
-from datasets.roots import resolve_root
+from datasets.definitions.catalog import spec
+from datasets.files.roots import resolve_root
 from utils.errors import UserError
 
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets.catalog import spec
-from datasets.class_uniform import epoch_draws
-from datasets.labels import class_set_of
-from datasets.loaders import TrainingSampler, evaluation_loader, training_loader
-from datasets.segmentation import Draw, SegmentationSet
+from datasets.definitions.catalog import spec
+from datasets.definitions.labels import class_set_of
+from datasets.files.segmentation import Draw, SegmentationSet
+from datasets.sampling.class_uniform import epoch_draws
+from datasets.sampling.loaders import TrainingSampler, evaluation_loader, training_loader
 from transforms.pipeline import CovarianceTransform, EvaluationTransform, TrainTransform
 from utils.errors import UserError
 

@@ -12,13 +12,13 @@ from programs import ISW, train_arguments
 
 import config
 import train
-from datasets.class_uniform import epoch_draws
 from datasets.domains import Domains
-from datasets.loaders import TrainingSampler
-from datasets.sources import domain_uniform, image_uniform
+from datasets.sampling.class_uniform import epoch_draws
+from datasets.sampling.loaders import TrainingSampler
+from datasets.sampling.sources import domain_uniform, image_uniform
 from datasets.training import TrainingLoaders
-from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
+from utils.run.checkpoint import load_checkpoint
 
 SEVEN_AND_FOUR = [partial(epoch_draws, 7), partial(epoch_draws, 4)]
 TWO = ["--dataset", "gtav", "synthia"]

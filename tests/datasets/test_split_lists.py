@@ -13,10 +13,10 @@ from PIL import Image
 from programs import train_arguments
 
 import train
-from datasets.catalog import spec
-from datasets.check import main
-from datasets.pairing import list_pairs
-from datasets.split_lists import SPLIT_DATA, divided_by, read_ids
+from datasets.definitions.catalog import SPLIT_DATA, spec
+from datasets.files.pairing import list_pairs
+from datasets.files.split_lists import divided_by, read_ids
+from scripts.check import main
 from utils.errors import UserError
 
 COUNTS = {

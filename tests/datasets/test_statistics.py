@@ -14,11 +14,11 @@ from programs import train_arguments
 
 import config
 import train
-from datasets import statistics
-from datasets.catalog import spec
+from datasets.definitions.catalog import spec
 from datasets.domains import Domains
-from datasets.segmentation import SegmentationSet
-from datasets.statistics import measured_statistics, renormalisation, statistics_of
+from datasets.files.segmentation import SegmentationSet
+from datasets.sampling import statistics
+from datasets.sampling.statistics import measured_statistics, renormalisation, statistics_of
 from datasets.training import TrainingLoaders
 from network.input_spec import IMAGENET
 from transforms.pipeline import WEAK_JITTER, EvaluationTransform

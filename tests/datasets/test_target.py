@@ -14,11 +14,11 @@ from programs import train_arguments
 
 import config
 import train
-from datasets.catalog import CATALOG, spec
+from datasets.definitions.catalog import CATALOG, spec
 from datasets.domains import Domains
-from datasets.importance_weights import importance_weights, write_importance_weights
-from datasets.pairing import list_pairs
-from datasets.target import target_draws, target_seed
+from datasets.files.pairing import list_pairs
+from datasets.sampling.importance_weights import importance_weights, write_importance_weights
+from datasets.sampling.target import target_draws, target_seed
 from datasets.training import TrainingLoaders
 from transforms.pipeline import WEAK_JITTER
 from utils.errors import UserError

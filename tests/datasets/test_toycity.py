@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.catalog import spec
-from datasets.labels import IGNORE_LABEL, LABEL_COLOURS, NUM_CLASSES
-from datasets.pairing import list_pairs
+from datasets.definitions.catalog import spec
+from datasets.definitions.labels import IGNORE_LABEL, LABEL_COLOURS, NUM_CLASSES
+from datasets.files.pairing import list_pairs
 from datasets.toycity import ALL_DOMAINS, DOMAINS, generate, generation
 from datasets.toycity.__main__ import main, parse_size
 from datasets.toycity.camera import Camera

@@ -14,8 +14,8 @@ from programs import train_arguments
 
 import config
 import train
+from datasets.definitions.labels import class_set_of
 from datasets.domains import Domains
-from datasets.labels import class_set_of
 from datasets.training import TrainingLoaders
 from methods import METHODS
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from tests.faults.table import Place, Row, as_it_is
-from utils.sealed import seal
+from utils.run.sealed import seal
 
 NOT_ONE, CODE, DAMAGED, OTHER = (
     "no checkpoint",
@@ -171,7 +171,7 @@ _WORDS = {
 def _any_file() -> Iterator[Row]:
     for category, files in _FILES.items():
         for what, make in files.items():
-            for program in ("valid.py", "infer.py", "datasets.importance"):
+            for program in ("valid.py", "infer.py", "scripts.importance"):
                 flags = "--snapshot {root}/stranger.pth"
                 yield Row(
                     category,

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.catalog import spec
-from datasets.codings import GTAV
-from datasets.pairing import list_pairs
-from datasets.reading import read_label
+from datasets.definitions.catalog import spec
+from datasets.definitions.codings import GTAV
+from datasets.files.pairing import list_pairs
+from datasets.files.reading import read_label
 from tests.faults.spoiling import SPOILT, Spoil
 from tests.faults.table import COPIES, RUN, Place, Row
 from tests.inference import street
@@ -19,8 +19,8 @@ from tests.videos import H264, cut, write_video
 
 PICTURES, LABELS = "broken pictures", "broken labels"
 # Program -> what it leaves of the others' pictures and labels.
-_READERS = {"valid.py": (), "datasets.check": (), "datasets.importance": (), "datasets.prepare": COPIES}
-_LABEL_READERS = {"valid.py": (), "datasets.check": (), "datasets.prepare": COPIES}
+_READERS = {"valid.py": (), "scripts.check": (), "scripts.importance": (), "scripts.prepare": COPIES}
+_LABEL_READERS = {"valid.py": (), "scripts.check": (), "scripts.prepare": COPIES}
 _ODD_IDS = {"gtav": 77, "cityscapes": 77, "synthia": 77, "bdd100k": 77, "mapillary": 177}
 
 _ENCODED = {"mp4": H264, "mkv": H264, "avi": ("-c:v", "mpeg4", "-g", "10", "-q:v", "2")}
@@ -209,7 +209,7 @@ def _labels() -> Iterator[Row]:
     yield Row(
         LABELS,
         "every label is a mask of 0 and 255",
-        "datasets.check",
+        "scripts.check",
         words=words,
         make=_without_a_class("val"),
     )

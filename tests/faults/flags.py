@@ -77,19 +77,19 @@ _CONTRADICTIONS = {
     ("infer.py", "--val_dataset gtav"): "not allowed with",
     ("infer.py", "--arch network.deepv3.DeepR50V3PlusD"): "was trained with",
     ("infer.py", "--wt_layer 0 0 2 2 2 0 0"): "was trained with wt_layer",
-    ("datasets.importance", "--predictions {root}/in"): "not allowed with",
-    ("datasets.check", "--split train_extra"): "gtav has no split",
-    ("datasets.prepare", "--dataset synthia --cv 1"): "--cv",
-    ("datasets.prepare", "--dataset gtav gtav --quality 0"): "--quality",
+    ("scripts.importance", "--predictions {root}/in"): "not allowed with",
+    ("scripts.check", "--split train_extra"): "gtav has no split",
+    ("scripts.prepare", "--dataset synthia --cv 1"): "--cv",
+    ("scripts.prepare", "--dataset gtav gtav --quality 0"): "--quality",
 }
 _RANGES = {
     "valid.py": "--scales 0|--scales nan|--scales -1,1|--bs_mult_val 0|--num_workers -1|--evaluation_height 0"
     "|--cv -1|--cv 7",
     "infer.py": "--scales 0|--scales inf|--crop_size 0|--crop_size -8|--sliding_overlap 1|--tile_batch 0"
     "|--sliding_overlap -0.1|--sliding_overlap nan|--cv -1",
-    "datasets.check": "--threads 0|--threads -1|--cv -1",
-    "datasets.importance": "--num_workers -1|--cv 9",
-    "datasets.prepare": "--quality 0|--quality 101|--quality -1|--height 0|--height -1|--processes 0"
+    "scripts.check": "--threads 0|--threads -1|--cv -1",
+    "scripts.importance": "--num_workers -1|--cv 9",
+    "scripts.prepare": "--quality 0|--quality 101|--quality -1|--height 0|--height -1|--processes 0"
     "|--processes -1|--cv -1|--cv 9",
     "datasets.toycity": "--train 0|--val -1|--size 10x10|--size 64|--size ax64|--seed -1|--processes -1"
     "|--domains atlantis",
@@ -100,9 +100,9 @@ _MISTYPED = {
     "train.py": "--learning_rate 1|--lr abc|--lr|--dataset|--wt_layer 0 0|--wt_layer a b c d e f g|stray",
     "valid.py": "--learning_rate 1|--scales abc|--protocol mine|--split nothing",
     "infer.py": "--save nothing|--inference_mode half|--crop_size abc|--learning_rate 1",
-    "datasets.check": "--split nothing|--learning_rate 1",
-    "datasets.importance": "--coding mine|--learning_rate 1",
-    "datasets.prepare": "--quality many|--split nothing|--learning_rate 1",
+    "scripts.check": "--split nothing|--learning_rate 1",
+    "scripts.importance": "--coding mine|--learning_rate 1",
+    "scripts.prepare": "--quality many|--split nothing|--learning_rate 1",
     "datasets.toycity": "--train many|--learning_rate 1",
     "scripts.compare": "--learning_rate 1",
     "scripts.benchmark": "--repeats many|--learning_rate 1",
@@ -136,9 +136,9 @@ def _rows() -> Iterator[Row]:
         "train.py",
         "valid.py",
         "infer.py",
-        "datasets.check",
-        "datasets.importance",
-        "datasets.prepare",
+        "scripts.check",
+        "scripts.importance",
+        "scripts.prepare",
     ):
         yield Row(USAGE, "nothing but a stray word", program, "stray", ("--help",), alone=True)
     yield Row(USAGE, "no direction", "utils.legacy", "", ("direction", "--help"))

@@ -78,10 +78,10 @@ class Function(NamedTuple):
 
 
 FUNCTIONS: Mapping[str, Function] = {
-    FORWARD: Function("methods/step.py", "__call__", lambda frame: not _in_last_batch(frame)),
-    LAST_BATCH: Function("methods/step.py", "__call__", _in_last_batch),
-    SERIALISED: Function("utils/checkpoint.py", "save_checkpoint"),
-    EVALUATION: Function("utils/evaluation.py", "evaluate"),
+    FORWARD: Function("methods/engine/step.py", "__call__", lambda frame: not _in_last_batch(frame)),
+    LAST_BATCH: Function("methods/engine/step.py", "__call__", _in_last_batch),
+    SERIALISED: Function("utils/run/checkpoint.py", "save_checkpoint"),
+    EVALUATION: Function("utils/scoring/evaluation.py", "evaluate"),
     STATISTICS: Function("methods/isw.py", "build_masks"),
     EPOCH_END: Function("train.py", "between_steps", _at_epoch_end),
 }
@@ -253,8 +253,8 @@ def in_a_process(target: Callable[..., None], *arguments: object) -> int:
 
 
 def save_and_die(death: Death, *arguments: Any) -> None:
-    """Call :func:`utils.checkpoint.save_checkpoint` until ``death`` comes."""
-    from utils.checkpoint import save_checkpoint
+    """Call :func:`utils.run.checkpoint.save_checkpoint` until ``death`` comes."""
+    from utils.run.checkpoint import save_checkpoint
 
     sys.setprofile(Reaper(death))
     save_checkpoint(*arguments)

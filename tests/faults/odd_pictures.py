@@ -172,7 +172,7 @@ def _rows() -> Iterator[Row]:
     for program, split, right in (
         ("train.py", "train", _trained_without_one),
         ("valid.py", "val", _scored_without_one),
-        ("datasets.prepare", "val", _prepared_without_one),
+        ("scripts.prepare", "val", _prepared_without_one),
     ):
         what, make = f"a {split} label is missing, --skip_unlabelled", _label_missing(split)
         yield Row(LEGAL, what, program, "--skip_unlabelled", make=make, right=right)

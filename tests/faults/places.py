@@ -84,7 +84,7 @@ def _names() -> Iterator[Row]:
         make=_flat("../../../etc/passwd"),
     )
     flags, words = "--gtav_split {root}/lists --cv 1", ("--cv 1", "in none", "--cv 0")
-    for program in ("datasets.prepare", "datasets.check"):
+    for program in ("scripts.prepare", "scripts.check"):
         yield Row(ROOTS, "two divisions at once", program, flags, words, _flat())
 
 
@@ -168,7 +168,7 @@ def _nothing(place: Place) -> None:
 
 
 def _roots() -> Iterator[Row]:
-    for program in ("train.py", "valid.py", "datasets.check", "datasets.importance", "datasets.prepare"):
+    for program in ("train.py", "valid.py", "scripts.check", "scripts.importance", "scripts.prepare"):
         flags = "--data_root {root}/nowhere"
         yield Row(ROOTS, "no such folder", program, flags, ("nowhere", "no such folder"))
         words = ("has no folder gtav", "--data_root", "GTAV_DIR")
@@ -183,8 +183,8 @@ def _roots() -> Iterator[Row]:
     yield Row(ROOTS, "no labels' folder", "train.py", "", ("labels/train", "no such"), _without("labels"))
     yield Row(ROOTS, "no pictures", "train.py", "", ("images/train", "no pictures"), _emptied("images/train"))
     yield Row(ROOTS, "no labels", "train.py", "", ("labels/train", "has no label"), _emptied("labels/train"))
-    yield Row(ROOTS, "an unknown data set", "datasets.check", "--dataset atlantis", ("atlantis", "gtav"))
-    yield Row(ROOTS, "an unknown data set", "datasets.prepare", "--dataset atlantis", ("atlantis", "gtav"))
+    yield Row(ROOTS, "an unknown data set", "scripts.check", "--dataset atlantis", ("atlantis", "gtav"))
+    yield Row(ROOTS, "an unknown data set", "scripts.prepare", "--dataset atlantis", ("atlantis", "gtav"))
     yield Row(ROOTS, "an unknown data set", "valid.py", "--val_dataset atlantis", ("atlantis", "gtav"))
     yield Row(ROOTS, "no such input", "infer.py", "--input {root}/nowhere", ("--input", "nowhere"))
     yield Row(ROOTS, "an empty input folder", "infer.py", "", ("in: no picture or video", ".png"), _nothing)
@@ -196,7 +196,7 @@ def _roots() -> Iterator[Row]:
         ("infer.py", "--output"),
         ("train.py", "--ckpt"),
         ("scripts.compare", "--output"),
-        ("datasets.prepare", "--output"),
+        ("scripts.prepare", "--output"),
     ):
         words = (flag, "out/file")
         yield Row(
@@ -211,11 +211,11 @@ def _roots() -> Iterator[Row]:
         ROOTS, "a folder of somebody else", "datasets.toycity", flags, words, _foreign_gtav, leaves=("gtav/",)
     )
     words, left = ("gtav/val", "holds other files", "another folder"), ("copies/gtav/val/mine.txt",)
-    yield Row(ROOTS, "a folder of somebody else", "datasets.prepare", "", words, _foreign_copies, leaves=left)
+    yield Row(ROOTS, "a folder of somebody else", "scripts.prepare", "", words, _foreign_copies, leaves=left)
     yield Row(
         ROOTS,
         "copies made otherwise",
-        "datasets.prepare",
+        "scripts.prepare",
         "",
         ("--quality 80", "--overwrite"),
         _noted('{"quality": 80, "height": null}'),
@@ -226,7 +226,7 @@ def _roots() -> Iterator[Row]:
         ("a foreign note", '{"colour": 1}'),
     ):
         words, make = ("settings.json", "remove"), _noted(note)
-        yield Row(ROOTS, what, "datasets.prepare", "", words, make, leaves=COPIES)
+        yield Row(ROOTS, what, "scripts.prepare", "", words, make, leaves=COPIES)
     words = ("--root",)
     yield Row(ROOTS, "--root is below a file", "datasets.toycity", "--root /dev/null/x", words)
     yield Row(
@@ -275,7 +275,7 @@ def _rights() -> Iterator[Row]:
 
         return make
 
-    for program in ("train.py", "valid.py", "datasets.check", "datasets.prepare"):
+    for program in ("train.py", "valid.py", "scripts.check", "scripts.prepare"):
         make = closed(lambda place: place.pair().image)
         yield Row(
             RIGHTS, "a picture", program, "", ("images/valid", "Permission denied"), make, unprivileged=True
@@ -311,8 +311,8 @@ def _rights() -> Iterator[Row]:
         ("train.py", "--ckpt"),
         ("valid.py", "--output"),
         ("infer.py", "out"),
-        ("datasets.importance", "--output"),
-        ("datasets.prepare", "--output"),
+        ("scripts.importance", "--output"),
+        ("scripts.prepare", "--output"),
         ("datasets.toycity", "--root"),
         ("scripts.compare", "--output"),
         ("scripts.benchmark", "--json"),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from datasets.catalog import spec
-from datasets.pairing import Pair, list_pairs
+from datasets.definitions.catalog import spec
+from datasets.files.pairing import Pair, list_pairs
 from tests.programs import TRAIN
 
 
@@ -72,10 +72,10 @@ PROGRAMS: dict[str, str] = {
     "valid.py": "--snapshot {checkpoints}/tiny.pth --data_root {data} --val_dataset gtav --num_workers 0 "
     "--evaluation_height 32 --output {out}/scores.json",
     "infer.py": "--snapshot {checkpoints}/tiny.pth --input {in} --output {out} --save trainids",
-    "datasets.check": "--dataset gtav --data_root {data} --pictures --threads 1",
-    "datasets.importance": "--snapshot {checkpoints}/tiny.pth --dataset gtav --split val --data_root {data} "
+    "scripts.check": "--dataset gtav --data_root {data} --pictures --threads 1",
+    "scripts.importance": "--snapshot {checkpoints}/tiny.pth --dataset gtav --split val --data_root {data} "
     "--num_workers 0 --output {out}/weights.json",
-    "datasets.prepare": "--dataset gtav --split val --data_root {data} --output {out}/copies --processes 1",
+    "scripts.prepare": "--dataset gtav --split val --data_root {data} --output {out}/copies --processes 1",
     "datasets.toycity": "--root {out}/city --train 1 --val 1 --size 32x64 --processes 1",
     "scripts.compare": "{checkpoints}/run --data_root {data} --evaluation_height 32 --pictures 1 "
     "--output {out}",

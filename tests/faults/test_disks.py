@@ -18,10 +18,10 @@ from programs import train_arguments
 import train
 import valid
 from tests.faults.recording import Tried
-from utils.board import Board
-from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
-from utils.sealed import is_whole
+from utils.run.board import Board
+from utils.run.checkpoint import load_checkpoint
+from utils.run.sealed import is_whole
 
 pytestmark = pytest.mark.reliability
 

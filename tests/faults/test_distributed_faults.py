@@ -21,7 +21,7 @@ from programs import train_arguments
 import train
 from tests.faults.namespaces import Machine, NoNamespaces, two_machines
 from tests.faults.recording import Tried
-from utils.checkpoint import load_checkpoint
+from utils.run.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.reliability
 

@@ -42,7 +42,7 @@ from programs import ISW, TINY_METHODS, train_arguments
 
 import train
 from methods import METHODS
-from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.run.checkpoint import load_checkpoint, save_checkpoint
 
 STEPS = 24
 KILLS, FEW_KILLS = 20, len(KINDS)
@@ -257,13 +257,13 @@ def landed(toycity: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tupl
 
 # Kind -> the function in which its moments are, and one that it calls when it is nearly over.
 PLACES = {
-    FORWARD: (("methods/step.py", "__call__"), "supervised"),
-    BACKWARD: (("methods/step.py", "__call__"), "after_step"),
-    LAST_BATCH: (("methods/step.py", "__call__"), "after_step"),
-    SERIALISED: (("utils/checkpoint.py", "save_checkpoint"), "getvalue"),
-    WRITTEN: (("utils/checkpoint.py", "save_checkpoint"), "seal"),
-    PUT_IN_PLACE: (("utils/checkpoint.py", "save_checkpoint"), "replace"),
-    EVALUATION: (("utils/evaluation.py", "evaluate"), "reduce"),
+    FORWARD: (("methods/engine/step.py", "__call__"), "supervised"),
+    BACKWARD: (("methods/engine/step.py", "__call__"), "after_step"),
+    LAST_BATCH: (("methods/engine/step.py", "__call__"), "after_step"),
+    SERIALISED: (("utils/run/checkpoint.py", "save_checkpoint"), "getvalue"),
+    WRITTEN: (("utils/run/checkpoint.py", "save_checkpoint"), "seal"),
+    PUT_IN_PLACE: (("utils/run/checkpoint.py", "save_checkpoint"), "replace"),
+    EVALUATION: (("utils/scoring/evaluation.py", "evaluate"), "reduce"),
     STATISTICS: (("methods/isw.py", "build_masks"), "broadcast"),
     EPOCH_END: (("train.py", "between_steps"), "select"),
 }

@@ -6,8 +6,8 @@ from programs import arguments
 from torch import nn
 
 from methods.baseline import Baseline
-from methods.build import build_optimizer
-from methods.guard import FiniteSteps
+from methods.engine.build import build_optimizer
+from methods.engine.guard import FiniteSteps
 from network import create_network
 from network.norm.switch_whitening import SwitchWhitening
 from utils.errors import UserError

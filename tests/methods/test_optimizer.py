@@ -12,10 +12,10 @@ from programs import TINY_METHODS, arguments, train_arguments
 
 import train
 from methods import METHODS, Method, Progress
-from methods.build import build_method, build_optimizer, placed, take_over, wrap
+from methods.engine.build import build_method, build_optimizer, placed, take_over, wrap
 from network import SegmentationNet, create_network, stated_architecture
-from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
+from utils.run.checkpoint import load_checkpoint
 
 
 def test_dasac_has_its_four_groups() -> None:

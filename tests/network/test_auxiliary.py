@@ -13,8 +13,8 @@ from network.conversion import main as convert
 from network.factory import DASAC_ARCHITECTURES
 from network.head import HEADS
 from network.restore import load_network
-from utils.checkpoint import save_checkpoint
 from utils.errors import UserError
+from utils.run.checkpoint import save_checkpoint
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -16,8 +16,8 @@ from network.backbone import BACKBONES
 from network.input_spec import CAFFE, IMAGENET
 from network.restore import load_network
 from network.sites import NO_SITES, NUM_SITES, SITE_LAYERS, STAGES, WHITENED_CODES
-from utils.checkpoint import save_checkpoint
 from utils.errors import UserError
+from utils.run.checkpoint import save_checkpoint
 
 
 @pytest.mark.parametrize("name", list_backbones())

@@ -18,9 +18,9 @@ from network.factory import DASAC_ARCHITECTURES
 from network.head import fcn8s
 from network.legacy import family_checkpoint
 from network.restore import load_network, load_start
-from utils.checkpoint import load_checkpoint, network_state, save_checkpoint
 from utils.errors import UserError
 from utils.legacy_dasac import to_dasac
+from utils.run.checkpoint import load_checkpoint, network_state, save_checkpoint
 
 BASELINE, FINAL = False, True
 

@@ -13,7 +13,7 @@ import train
 from network import SegmentationNet, architecture_from_arch, create_network
 from network.head.deeplabv3plus import resize
 from network.input_spec import CAFFE
-from utils.checkpoint import load_checkpoint
+from utils.run.checkpoint import load_checkpoint
 
 
 def published(name: str, **more: object) -> SegmentationNet:

@@ -17,9 +17,9 @@ from network.factory import DEEPLABV2_ARCHITECTURES
 from network.legacy import family_checkpoint
 from network.legacy_deeplabv2 import released_content
 from network.restore import load_network, load_start
-from utils.checkpoint import load_checkpoint, network_state, save_checkpoint
 from utils.errors import UserError
 from utils.legacy_deeplabv2 import to_deeplabv2
+from utils.run.checkpoint import load_checkpoint, network_state, save_checkpoint
 
 ARCHITECTURE = {"head": "deeplabv2", "output_stride": 8, "atrous_branches": 2}
 

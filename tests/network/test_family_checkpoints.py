@@ -19,9 +19,9 @@ from network import create_network
 from network.conversion import main as convert
 from network.legacy import FAMILY_BACKBONES, family_checkpoint
 from network.restore import load_network
-from utils.checkpoint import load_checkpoint, network_state, save_checkpoint
 from utils.errors import UserError
 from utils.legacy import to_family
+from utils.run.checkpoint import load_checkpoint, network_state, save_checkpoint
 
 BASE, IBN, PUBLISHED = (0,) * 7, (0, 0, 4, 4, 4, 0, 0), (0, 0, 2, 2, 2, 0, 0)
 

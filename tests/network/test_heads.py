@@ -13,7 +13,7 @@ from network import SegmentationNet, create_network
 from network.head import HEADS
 from network.head.deeplabv3plus import resize
 from network.restore import load_network
-from utils.checkpoint import save_checkpoint
+from utils.run.checkpoint import save_checkpoint
 
 AT_PICTURE_SIZE = {
     "coarse_logits": 19,

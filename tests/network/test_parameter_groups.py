@@ -7,7 +7,7 @@ import torch
 from programs import arguments
 from torch.nn import Parameter
 
-from methods.build import build_method, build_optimizer
+from methods.engine.build import build_method, build_optimizer
 from network import SegmentationNet, create_network
 from network.head import HEADS
 

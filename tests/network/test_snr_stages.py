@@ -11,8 +11,8 @@ from backbones import picture_batch
 
 from network import SegmentationNet, create_network, list_backbones
 from network.restore import load_network
-from utils.checkpoint import save_checkpoint
 from utils.errors import UserError
+from utils.run.checkpoint import save_checkpoint
 
 KINDS = ("normalised", "restituted", "contaminated")
 

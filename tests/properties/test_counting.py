@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.metrics import ConfusionMatrix, class_scores
+from utils.scoring.metrics import ConfusionMatrix, class_scores
 
 pytestmark = pytest.mark.reliability
 

@@ -12,12 +12,12 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from datasets.catalog import spec
-from datasets.class_uniform import TileCentroids, epoch_draws
-from datasets.loaders import EvaluationSampler, TrainingSampler
-from datasets.segmentation import Draw, SegmentationSet
-from datasets.sources import EpochDraws, Item, domain_uniform, image_uniform
-from datasets.target import TargetBatches
+from datasets.definitions.catalog import spec
+from datasets.files.segmentation import Draw, SegmentationSet
+from datasets.sampling.class_uniform import TileCentroids, epoch_draws
+from datasets.sampling.loaders import EvaluationSampler, TrainingSampler
+from datasets.sampling.sources import EpochDraws, Item, domain_uniform, image_uniform
+from datasets.sampling.target import TargetBatches
 from datasets.toycity import generate
 from transforms.pipeline import TrainTransform
 

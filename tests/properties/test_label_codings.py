@@ -8,10 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from datasets import codings
-from datasets.catalog import CATALOG
-from datasets.codings import CITYSCAPES_IDS, GTAV, TRAIN_IDS, LabelCoding, LabelValueError
-from datasets.labels import IGNORE_LABEL, LABEL_COLOURS, NETWORK_CLASS_SETS, PALETTE, ClassSet
+from datasets.definitions import codings
+from datasets.definitions.catalog import CATALOG
+from datasets.definitions.codings import CITYSCAPES_IDS, GTAV, TRAIN_IDS, LabelCoding, LabelValueError
+from datasets.definitions.labels import IGNORE_LABEL, LABEL_COLOURS, NETWORK_CLASS_SETS, PALETTE, ClassSet
 
 pytestmark = pytest.mark.reliability
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.errors import UserError
+from utils.run.checkpoint import load_checkpoint, save_checkpoint
 
 pytestmark = pytest.mark.reliability
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.reliability
 OPTIONAL = {
     "network/backbone/timm.py": {"timm"},
     "scripts/benchmark/curves.py": {"matplotlib"},
-    "utils/pictures.py": {"pillow_heif"},
+    "utils/scoring/pictures.py": {"pillow_heif"},
 }
 # Records what Python itself does with sockets, from whichever library.
 WATCH = """

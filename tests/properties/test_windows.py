@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from utils.sliding_window import MODES, Windows, averaged, predict_picture, scaled_pictures
+from utils.scoring.sliding_window import MODES, Windows, averaged, predict_picture, scaled_pictures
 
 pytestmark = pytest.mark.reliability
 

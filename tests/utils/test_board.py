@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from utils.board import EVENTS, Board
 from utils.errors import UserError
+from utils.run.board import EVENTS, Board
 
 
 def events(folder: Path) -> list[Event]:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from utils.checkpoint import (
+from utils.errors import UserError
+from utils.run.checkpoint import (
     DamagedCheckpoint,
     load_checkpoint,
     load_state,
@@ -15,7 +16,6 @@ from utils.checkpoint import (
     read_file,
     save_checkpoint,
 )
-from utils.errors import UserError
 
 
 class Bomb:

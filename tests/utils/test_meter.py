@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from utils.meter import Meter
+from utils.run.meter import Meter
 
 
 def test_losses_that_are_not_finite_do_not_count() -> None:
@@ -27,7 +27,7 @@ def test_shares_of_a_step_add_up_and_a_resumed_meter_goes_on() -> None:
 
 def test_speed_is_that_of_the_steps_since_a_resume(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 110.0])
-    monkeypatch.setattr("utils.meter.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("utils.run.meter.time.perf_counter", lambda: next(clock))
     meter, again = Meter(start=0.0), Meter()
     meter.add({"main": torch.tensor(4.0)})
     meter.steps = 99

@@ -5,7 +5,7 @@ from host_waits import NoHostWaits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.metrics import ConfusionMatrix, class_scores, count_by_order, mean_present
+from utils.scoring.metrics import ConfusionMatrix, class_scores, count_by_order, mean_present
 
 
 def brute_force(prediction: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:

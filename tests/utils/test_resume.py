@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from utils.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from utils.errors import UserError
-from utils.resume import agree_on_resume, first_whole, refuse_another
+from utils.run.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
+from utils.run.resume import agree_on_resume, first_whole, refuse_another
 
 pytestmark = pytest.mark.reliability
 
@@ -52,12 +52,12 @@ def test_a_damaged_one_is_passed_over_with_a_warning(files: list[Path]) -> None:
 def test_processes_that_found_different_checkpoints_end(monkeypatch: pytest.MonkeyPatch) -> None:
     agree_on_resume(None, None)
     agree_on_resume(Path("last.pth"), {"iteration": 3})
-    monkeypatch.setattr("utils.resume.gather_objects", lambda own: [own, ("last.pth", 2)])
+    monkeypatch.setattr("utils.run.resume.gather_objects", lambda own: [own, ("last.pth", 2)])
     with pytest.raises(UserError, match=r"different checkpoints \(this one last.pth of iteration 3\)"):
         agree_on_resume(Path("last.pth"), {"iteration": 3})
 
 
-@pytest.mark.parametrize("moment", ["torch.load", "utils.checkpoint.is_whole"])
+@pytest.mark.parametrize("moment", ["torch.load", "utils.run.checkpoint.is_whole"])
 def test_a_file_that_cannot_be_read_for_a_while_is_not_taken_for_damaged(
     moment: str, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

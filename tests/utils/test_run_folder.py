@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from utils.checkpoint import save_checkpoint
 from utils.errors import UserError, run_program
-from utils.run_folder import RunFolder
+from utils.run.checkpoint import save_checkpoint
+from utils.run.run_folder import RunFolder
 
 
 def test_a_run_is_not_overwritten_unless_asked(tmp_path: Path) -> None:

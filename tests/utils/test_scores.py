@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 
 from utils.files import write_json
-from utils.metrics import class_scores
-from utils.scores import DomainScore, class_table, domain_table, results, subset_means
+from utils.scoring.metrics import class_scores
+from utils.scoring.scores import DomainScore, class_table, domain_table, results, subset_means
 
 NAMES = ("road", "sky", "train")
 

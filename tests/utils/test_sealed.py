@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from utils.sealed import is_unsealed, is_whole, seal
+from utils.run.sealed import is_unsealed, is_whole, seal
 
 pytestmark = pytest.mark.reliability
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from utils.metrics import class_scores
-from utils.scores import DomainScore
-from utils.selection import Selection
+from utils.scoring.metrics import class_scores
+from utils.scoring.scores import DomainScore
+from utils.scoring.selection import Selection
 
 
 def score(miou: float) -> DomainScore:

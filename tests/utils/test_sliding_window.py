@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from utils import sliding_window
 from utils.errors import UserError
-from utils.sliding_window import (
+from utils.scoring import sliding_window
+from utils.scoring.sliding_window import (
     AxisPart,
     Windows,
     averaged,

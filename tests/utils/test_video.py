@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from videos import H264, VARIABLE, cut, ffmpeg, numbers, overwrite, write_video
 
-from utils import video
 from utils.errors import UserError
-from utils.pictures import VIDEO_SUFFIXES
-from utils.video import read_frames
+from utils.scoring import video
+from utils.scoring.pictures import VIDEO_SUFFIXES
+from utils.scoring.video import read_frames
 
 MPEG2 = ("-c:v", "mpeg2video", "-g", "10", "-q:v", "2")
 MPEG4 = ("-c:v", "mpeg4", "-g", "10", "-q:v", "2")

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from utils.visualize import (
+from utils.scoring.visualize import (
     colour_picture,
     confidence_picture,
     crop_pictures,

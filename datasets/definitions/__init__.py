@@ -1,0 +1,1 @@
+"""What a data set is: its files' places, its label coding, its classes."""

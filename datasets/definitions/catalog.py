@@ -1,0 +1,285 @@
+"""Every data set we know, declared: where its files are, how its labels are coded, how it is scored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from datasets.definitions import codings, labels
+from datasets.definitions.spec import ChannelStatistics, DatasetSpec, Layout, Split
+from transforms.pipeline import EvaluationTransform
+from utils.errors import UserError
+
+PROTOCOLS = ("robustnet", "full", "maxsquare")
+"""``robustnet``: pictures at the sizes that RobustNet's numbers were scored at; ``full``: whole pictures;
+``maxsquare``: every data set at 1024 x 512 (width x height), as maximum squares' and SNR's numbers.
+"""
+
+MAXSQUARE_HEIGHT = 512
+
+SPLIT_DATA = Path(__file__).resolve().parents[2] / "split_data"
+"""The published lists: one id per line, an id being a file name without its suffix."""
+
+
+def spec(name: str) -> DatasetSpec:
+    """The data set called ``name``; :class:`UserError` listing the known names."""
+    if name not in CATALOG:
+        raise UserError(f"unknown data set {name!r}; known are {', '.join(CATALOG)}")
+    return CATALOG[name]
+
+
+def evaluation_transform(
+    dataset: DatasetSpec, protocol: str, height: int | None = None
+) -> EvaluationTransform:
+    """How pictures of ``dataset`` are resized and cropped before they are scored under ``protocol``.
+
+    ``height`` replaces the protocol's resize height and crop (Mapillary's 1536) where it has one, for
+    miniatures; ``maxsquare`` then resizes to twice as wide.
+    """
+    if protocol not in PROTOCOLS:
+        raise UserError(f"--protocol {protocol}: known are {', '.join(PROTOCOLS)}")
+    if protocol == "maxsquare":
+        rows = height or MAXSQUARE_HEIGHT
+        return EvaluationTransform(size=(rows, 2 * rows))
+    transform = dataset.evaluation.get(protocol, EvaluationTransform())
+    return replace(transform, height=height, crop=height) if height and transform.height else transform
+
+
+def _cityscapes(split: str) -> Split:
+    return Split(
+        (
+            _cityscapes_layout(f"leftImg8bit_trainvaltest/leftImg8bit/{split}", "gtFine_trainvaltest/gtFine"),
+            _cityscapes_layout(f"leftImg8bit/{split}", "gtFine"),
+        )
+    )
+
+
+def _cityscapes_test() -> Split:
+    """The pictures whose labels only the vendor's server has; the files in their place say nothing."""
+    labelled = _cityscapes("test").layouts
+    return Split(tuple(replace(layout, labels=None) for layout in labelled))
+
+
+def _cityscapes_layout(pictures: str, labels: str, quality: str = "gtFine") -> Layout:
+    split = pictures.rpartition("/")[2]
+    return Layout(pictures, f"{labels}/{split}", ("_leftImg8bit.png",), f"_{quality}_labelIds.png")
+
+
+_CITYSCAPES_COARSE = Split(
+    (
+        _cityscapes_layout("leftImg8bit_trainextra/leftImg8bit/train_extra", "gtCoarse/gtCoarse", "gtCoarse"),
+        _cityscapes_layout("leftImg8bit/train_extra", "gtCoarse", "gtCoarse"),
+    )
+)
+# The vendor's sequences have no labels; those somebody made lie beside them, or pictures and labels have a
+# root of their own in the layout of the data set itself. Divisions other than the official one train on
+# frames of val.
+_CITYSCAPES_FRAMES = tuple(
+    _cityscapes_layout(f"{pictures}/{split}", labels)
+    for pictures, labels in (
+        (
+            "leftImg8bit_sequence_trainvaltest/leftImg8bit_sequence",
+            "gtFine_sequence_trainvaltest/gtFine_sequence",
+        ),
+        ("leftImg8bit_sequence", "gtFine_sequence"),
+        ("leftImg8bit_trainvaltest/leftImg8bit", "gtFine_trainvaltest/gtFine"),
+        ("leftImg8bit", "gtFine"),
+    )
+    for split in ("train", "val")
+)
+
+
+def _flat(name: str, split: str, pictures: str, labels: str, digits: int) -> Layout:
+    return Layout(pictures, labels, listed=SPLIT_DATA / f"{name}_{split}.txt", digits=digits)
+
+
+def _gtav(split: str, *folders: str, without: str = "") -> Split:
+    sorted_layouts = (Layout(f"images/{folder}", f"labels/{folder}") for folder in folders)
+    return Split((*sorted_layouts, _flat("gtav", split, "images", "labels", 5)), without=without)
+
+
+def _synthia(split: str) -> Split:
+    # The vendor's archive makes the folder in the middle.
+    places = ("", "RAND_CITYSCAPES/")
+    divided = (Layout(f"{place}RGB/{split}", f"{place}GT/LABELS/{split}") for place in places)
+    flat = (_flat("synthia", split, f"{place}RGB", f"{place}GT/LABELS", 7) for place in places)
+    return Split((*divided, *flat))
+
+
+def _bdd100k(split: str) -> Split:
+    return Split(
+        (
+            Layout(f"images/{split}", f"labels/{split}", (".jpg",), "_train_id.png"),
+            Layout(f"seg/images/{split}", f"seg/labels/{split}", (".jpg",), "_train_id.png"),
+            Layout(f"images/10k/{split}", f"labels/sem_seg/masks/{split}", (".jpg",)),
+            Layout(
+                f"segmentation/{split}/raw_images",
+                f"segmentation/{split}/class_id",
+                (".jpg",),
+                coding=codings.BDD100K_IDS,
+            ),
+        )
+    )
+
+
+def _mapillary(folder: str) -> Split:
+    pictures = f"{folder}/images"
+    return Split((Layout(pictures, f"{folder}/labels"), Layout(pictures, f"{folder}/v1.2/labels")))
+
+
+def _camvid(name: str, **splits: tuple[str, str]) -> DatasetSpec:
+    """CamVid or a sub-domain of it; each split is (folder, pattern of its sequences, as file names begin)."""
+    return DatasetSpec(
+        name,
+        "camvid",
+        {split: Split(_camvid_layouts(folder), only) for split, (folder, only) in splits.items()},
+        codings.CAMVID,
+        (labels.CAMVID_11,),
+    )
+
+
+def _camvid_layouts(split: str) -> tuple[Layout, ...]:
+    """SegNet's form, in which the 11 classes come; and as Cambridge and others ship all 32."""
+    listed, coding = SPLIT_DATA / f"camvid_{split}.txt", codings.CAMVID_32
+    return (
+        Layout(split, f"{split}annot"),
+        Layout(split, f"{split}_labels", label_suffix="_L.png", coding=coding),
+        *(
+            Layout(pictures, folder, label_suffix=suffix, listed=listed, coding=coding)
+            for pictures, folder, suffix in (
+                ("701_StillsRaw_full", "LabeledApproved_full", "_L.png"),
+                ("images", "labels", "_P.png"),
+            )
+        ),
+    )
+
+
+def _nthu(city: str) -> DatasetSpec:
+    """One city of NTHU's cross-city data: nobody labelled what is trained on, and its test part is val."""
+    test = Split((Layout(f"{city}/Images/Test", f"{city}/Labels/Test", label_suffix="_eval.png"),))
+    return DatasetSpec(
+        f"nthu_{city.lower()}",
+        "nthu",
+        {"train": Split((Layout(f"{city}/Images/Train", None),)), "val": test, "test": test},
+        codings.CITYSCAPES_IDS,
+        (labels.SYNTHIA_13,),
+        further_root_names=("NTHU_Datasets",),
+    )
+
+
+# Pictures of the official training part whose label has another size; nobody can train on them.
+_GTAV_MISMATCHED = r"(12160|12166|12167|12191|12192|12193|12195|1220[2-8]|19993)$"
+
+KITTI_VAL_FRAMES: tuple[tuple[int, ...], ...] = (
+    (*(1, 5, 11, 29, 35, 49, 57, 68, 72, 82, 93), *(115, 119, 130, 145, 154, 156, 167, 169, 189, 198)),
+    (*(0, 12, 24, 31, 42, 50, 63, 71, 84, 96, 101), *(112, 121, 133, 141, 155, 164, 171, 187, 191, 197)),
+    (*(3, 6, 13, 21, 41, 54, 61, 73, 88, 91, 110), *(121, 126, 131, 142, 149, 150, 163, 173, 183, 199)),
+)
+"""Validation frames of the three published divisions of KITTI's 200 pictures; the first is the official."""
+
+
+def _kitti(fold: int) -> dict[str, Split]:
+    layouts = (Layout("training/image_2", "training/semantic"),)
+    # The multi-view extension lies in the same folder: other frames of the same scenes, without labels.
+    labelled = r"_10$"
+    val = "(" + "|".join(f"{frame:06d}" for frame in KITTI_VAL_FRAMES[fold]) + ")" + labelled
+    return {
+        "train": Split(layouts, only=r"\d{6}" + labelled, without=val),
+        "val": Split(layouts, only=val),
+    }
+
+
+# The part of GTAV that DA-SAC trains on: its first 10,000 pictures, whichever official split they are in. Of
+# their published division only the sizes are known, 9,000 and 1,000; neighbours are frames of one sequence,
+# so here the last 1,000 are val.
+_GTAV_FIRST = Layout("images", "labels")
+_GTAV_9K = Split((_GTAV_FIRST,), only=r"0([0-8]\d{3}|9000)$")
+_GTAV_1K = Split((_GTAV_FIRST,), only=r"(09\d{3}|10000)$", without="09000$")
+
+# Published with DA-SAC (Araslanov and Roth, CVPR 2021).
+_CITYSCAPES_STATISTICS = ChannelStatistics((0.300, 0.344, 0.297), (0.175, 0.180, 0.177))
+_GTAV_STATISTICS = ChannelStatistics((0.481, 0.479, 0.465), (0.243, 0.239, 0.237))
+_SYNTHIA_STATISTICS = ChannelStatistics((0.315, 0.278, 0.248), (0.225, 0.214, 0.210))
+
+_SYNTHIA_CLASS_SETS = (labels.CITYSCAPES_19, labels.SYNTHIA_16, labels.SYNTHIA_13)
+_DAY, _DUSK = "(0006R0|0016E5)_", "0001TP_"
+
+CATALOG: dict[str, DatasetSpec] = {
+    each.name: each
+    for each in (
+        DatasetSpec(
+            "cityscapes",
+            "cityscapes",
+            {
+                **{split: _cityscapes(split) for split in ("train", "val")},
+                "test": _cityscapes_test(),
+                "train_extra": _CITYSCAPES_COARSE,
+            },
+            codings.CITYSCAPES_IDS,
+            city_folds=2,
+            nearby_frames=_CITYSCAPES_FRAMES,
+            statistics=_CITYSCAPES_STATISTICS,
+        ),
+        DatasetSpec(
+            "gtav",
+            "gtav",
+            {
+                "train": _gtav("train", "train", without=_GTAV_MISMATCHED),
+                "val": _gtav("val", "valid", "val"),
+                "test": _gtav("test", "test"),
+            },
+            codings.GTAV,
+            city_folds=2,
+            lists_flag="--gtav_split",
+            further_root_names=("gta", "gta5"),
+            statistics=_GTAV_STATISTICS,
+        ),
+        DatasetSpec(
+            "synthia",
+            "synthia",
+            {split: _synthia(split) for split in ("train", "val")},
+            codings.SYNTHIA,
+            _SYNTHIA_CLASS_SETS,
+            statistics=_SYNTHIA_STATISTICS,
+        ),
+        DatasetSpec(
+            "bdd100k", "bdd100k", {split: _bdd100k(split) for split in ("train", "val")}, codings.TRAIN_IDS
+        ),
+        DatasetSpec(
+            "mapillary",
+            "mapillary",
+            {"train": _mapillary("training"), "val": _mapillary("validation")},
+            codings.MAPILLARY,
+            evaluation={"robustnet": EvaluationTransform(height=1536, crop=1536)},
+        ),
+        DatasetSpec(
+            "kitti",
+            "kitti",
+            _kitti(0),
+            codings.CITYSCAPES_IDS,
+            evaluation={"robustnet": EvaluationTransform(size=(376, 1242))},
+            folds=(_kitti(1), _kitti(2)),
+        ),
+        # Labelled pictures of the training split that DA-SAC chooses its checkpoints by. Only their number is
+        # known; these are every sixth or so.
+        DatasetSpec(
+            "cityscapes_val2",
+            "cityscapes",
+            {"val": replace(_cityscapes("train"), evenly=500)},
+            codings.CITYSCAPES_IDS,
+        ),
+        DatasetSpec(
+            "gtav_10k",
+            "gtav",
+            {"train": _GTAV_9K, "val": _GTAV_1K},
+            codings.GTAV,
+            statistics=_GTAV_STATISTICS,
+        ),
+        _camvid("camvid", train=("train", ""), val=("val", ""), test=("test", "")),
+        _camvid("camvid_day", train=("train", _DAY), val=("val", _DAY)),
+        _camvid("camvid_seq05", val=("test", "Seq05VD_"), test=("test", "Seq05VD_")),
+        # One domain without a split of its own: trained on only as unlabelled pictures.
+        _camvid("camvid_dusk", train=("train", _DUSK), val=("train", _DUSK)),
+        *(_nthu(city) for city in ("Rome", "Rio", "Tokyo", "Taipei")),
+    )
+}

@@ -1,0 +1,1 @@
+"""Files of data sets: finding, pairing and reading them."""

@@ -1,0 +1,263 @@
+"""Which label belongs to which picture, checked before anything is trained or scored."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from datasets.definitions.spec import DatasetSpec, Layout, Split
+from datasets.files.parallel import threaded_map
+from datasets.files.reading import read_size
+from datasets.files.split_lists import read_ids
+from utils.errors import UserError
+
+Item = TypeVar("Item")
+
+
+class Pair(NamedTuple):
+    """One picture and its label. ``name`` is the picture's path in its folder, without the suffix."""
+
+    name: str
+    image: Path
+    label: Path | None
+
+
+def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True) -> list[Pair]:
+    """All pairs of one split, or of train and val together ("trainval"), sorted by name.
+
+    A label without a picture is left out, and a picture without a label too where ``spec`` says so.
+    ``labelled=False`` does not look at labels at all (``label`` is None).
+
+    Raises :class:`UserError` naming the folder that is missing or empty, the picture without a label,
+    or the split that has none at all.
+    """
+    if split == "trainval":
+        both = (pair for each in ("train", "val") for pair in list_pairs(spec, each, root, labelled))
+        # A domain without a split of its own has the same pictures in both.
+        return sorted({pair.image: pair for pair in both}.values())
+    if spec.city_folds and spec.fold and split in ("train", "val"):
+        return _fold_by_city(spec, split, root, labelled)
+    files = spec.split(split)
+    if labelled and not files.labelled:
+        raise UserError(
+            f"{spec.name} {split}: this split has no labels; take it as unlabelled target pictures, or "
+            "another split"
+        )
+    layout = _find_layout(spec, files, Path(root), labelled)
+    folder = Path(root) / layout.pictures
+    if layout.listed:
+        pictures = sorted(_listed_pictures(folder, layout, files, spec, split))
+    else:
+        pictures = sorted(_pictures(folder, layout, files))
+    if files.evenly is not None:
+        pictures = evenly_spaced(pictures, files.evenly)
+    if not pictures:
+        raise UserError(f"{folder}: no pictures of {spec.name} {split} (*{layout.picture_suffixes[0]}) here")
+    for (name, path), (next_name, next_path) in zip(pictures, pictures[1:], strict=False):
+        if name == next_name:
+            raise UserError(f"{folder}: {path} and {next_path} are the same picture twice; remove one")
+    if not labelled:
+        return [Pair(name, folder / path, None) for name, path in pictures]
+    label_folder = Path(root) / layout.labels
+    labels = set(_walk(label_folder))
+    pairs = [
+        Pair(name, folder / path, label_folder / (name + layout.label_suffix)) for name, path in pictures
+    ]
+    complete = [pair for pair in pairs if pair.name + layout.label_suffix in labels]
+    if complete == pairs or (complete and spec.skips_unlabelled):
+        return complete
+    found = set(complete)
+    missing = [pair for pair in pairs if pair not in found]
+    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    remedy = "; pass --skip_unlabelled to leave such pictures out" if complete else ""
+    beside = _beside(missing[0].label, labels, label_folder)
+    raise UserError(
+        f"{missing[0].image} has no label: {missing[0].label} does not exist{more}{beside}{remedy}"
+    )
+
+
+def _beside(label: Path, present: set[str], folder: Path) -> str:
+    """What else lies where ``label`` should: files of its picture in another form (colours, train ids), or
+    with its suffix in capitals. ``present`` are the paths of all files below ``folder``.
+    """
+    picture = label.relative_to(folder).with_suffix("").as_posix().removesuffix("_labelIds")
+    others = sorted(path for path in present if path.startswith(picture))[:2]
+    if not others:
+        return ""
+    names = " and ".join(path.rpartition("/")[2] for path in others)
+    return f"; beside it lies {names}, which is not read as a label here"
+
+
+def as_found(spec: DatasetSpec, split: str, root: Path) -> DatasetSpec:
+    """``spec`` with the coding of the labels that ``root`` holds of a split: layouts may have their own.
+
+    Raises :class:`UserError` where train and val of "trainval" are stored in different codings.
+    """
+    parts = ("train", "val") if split == "trainval" else (split,)
+    layouts = [_find_layout(spec, spec.split(part), Path(root), labelled=True) for part in parts]
+    codings = {(layout.coding or spec.coding).name: layout.coding or spec.coding for layout in layouts}
+    if len(codings) > 1:
+        raise UserError(
+            f"{root}: the labels of {' and '.join(parts)} of {spec.name} are stored in different codings "
+            f"({' and '.join(codings)}); keep one form of the data set there"
+        )
+    (coding,) = codings.values()
+    return spec if coding == spec.coding else replace(spec, coding=coding)
+
+
+def left_out(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[Pair]) -> str | None:
+    """A line about the pictures that :func:`list_pairs` left out of ``pairs`` for want of a label, if any."""
+    if not spec.skips_unlabelled:
+        return None
+    taken = {pair.image for pair in pairs}
+    others = [pair.image for pair in list_pairs(spec, split, root, labelled=False) if pair.image not in taken]
+    if not others:
+        return None
+    return f"{spec.name} {split}: {len(others)} pictures without a label are left out, first {others[0]}"
+
+
+def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
+    """``count`` of the ``items`` at equal distances, the first among them; all where they are fewer."""
+    count = min(count, len(items))
+    return [items[place * len(items) // count] for place in range(count)]
+
+
+def check_sizes(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+    """(width, height) of every picture, read from file headers only.
+
+    Raises :class:`UserError` naming the first picture and label of different size, or an unreadable file.
+    """
+
+    def size(pair: Pair) -> tuple[int, int]:
+        image_size = read_size(pair.image)
+        if pair.label is not None and (label_size := read_size(pair.label, "label")) != image_size:
+            picture, label = ("x".join(map(str, each)) for each in (image_size, label_size))
+            raise UserError(
+                f"{pair.image} is {picture} but its label {pair.label} is {label}; remove the pair"
+            )
+        return image_size
+
+    return threaded_map(size, pairs, threads=16)
+
+
+def _fold_by_city(spec: DatasetSpec, split: str, root: Path, labelled: bool) -> list[Pair]:
+    """Train or val of a further division: the cities, val's before train's, and from a part of the way on
+    as many of them for val as the official division has.
+    """
+    official = replace(spec, fold=0)
+    cities: dict[tuple[str, str], list[Pair]] = {}
+    for part in ("val", "train"):
+        pairs = list_pairs(official, part, root, labelled)
+        for pair in pairs:
+            city, folder, _ = pair.name.partition("/")
+            if not folder:
+                raise UserError(
+                    f"--cv {spec.fold}: divides {spec.name} by the folders its pictures are in, but "
+                    f"{pair.image} is in none; use --cv 0"
+                )
+            cities.setdefault((part, city), []).append(pair)
+    every = list(cities)
+    count = sum(part == "val" for part, _ in every)
+    first = spec.fold * len(every) // (spec.city_folds + 1)
+    val = {every[number % len(every)] for number in range(first, first + count)}
+    return sorted(pair for city in every if (city in val) == (split == "val") for pair in cities[city])
+
+
+def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) -> Layout:
+    # Folders of some splits beside the pictures of all: a list could name pictures that are in the folders.
+    divided = any(
+        (root / layout.pictures).is_dir()
+        for split in spec.splits.values()
+        for layout in split.layouts
+        if not layout.listed
+    )
+    flat = [layout for layout in files.layouts if layout.listed and not divided]
+    folders = [layout for layout in files.layouts if not layout.listed]
+    present = [layout for layout in folders if (root / layout.pictures).is_dir()]
+    present += [layout for layout in flat if _holds_pictures(root / layout.pictures, layout)]
+    if not present:
+        places = " or ".join(dict.fromkeys(str(root / layout.pictures) for layout in folders))
+        missing = [f"{places}: no such folder; it should hold the pictures"] if folders else []
+        missing += [
+            f"{root / layout.pictures}: holds no pictures itself, outside of folders" for layout in flat
+        ]
+        raise UserError(", ".join(missing))
+    complete = [layout for layout in present if not labelled or (root / layout.labels).is_dir()]
+    if not complete:
+        places = " or ".join(str(root / layout.labels) for layout in present)
+        raise UserError(
+            f"{places}: no such folder; it should hold the labels of {root / present[0].pictures}"
+        )
+    return complete[0]
+
+
+def _pictures(folder: Path, layout: Layout, files: Split) -> Iterator[tuple[str, str]]:
+    """(name, path below ``folder``) of every picture that the split takes."""
+    for path in _walk(folder):
+        suffix = next((end for end in layout.picture_suffixes if path.lower().endswith(end.lower())), None)
+        if suffix is None:
+            continue
+        name = path[: -len(suffix)]
+        stem = name.rpartition("/")[2]
+        if _takes(files, stem):
+            yield name, path
+
+
+def _holds_pictures(folder: Path, layout: Layout) -> bool:
+    """Whether pictures lie directly in ``folder``."""
+    return folder.is_dir() and any(
+        path.name.lower().endswith(layout.picture_suffixes) and not path.name.startswith(".")
+        for path in folder.iterdir()
+    )
+
+
+def _listed_pictures(
+    folder: Path, layout: Layout, files: Split, spec: DatasetSpec, split: str
+) -> Iterator[tuple[str, str]]:
+    """(name, path below ``folder``) of every picture of the layout's list.
+
+    Raises :class:`UserError` with the number of absent ones and the first of them.
+    """
+    present = dict(_pictures(folder, layout, files))
+    listed = [name for name in read_ids(layout.listed, split, layout.digits) if _takes(files, name)]
+    absent = [name for name in listed if name not in present]
+    if absent:
+        raise UserError(
+            f"{folder}: {len(absent)} of the {len(listed)} pictures listed in {layout.listed} are absent, "
+            f"the first is {absent[0]}{layout.picture_suffixes[0]}; "
+            + (f"pass {spec.lists_flag} with lists of what is here" if spec.lists_flag else "add them")
+        )
+    return ((name, present[name]) for name in listed)
+
+
+def _takes(files: Split, stem: str) -> bool:
+    return bool(re.match(files.only, stem)) and not (files.without and re.match(files.without, stem))
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Paths of all files below ``folder``, relative to it; hidden files (macOS's ``._*`` too) are skipped.
+
+    Linked folders are followed, each real folder once, so that a link to a parent ends. Raises
+    :class:`UserError` for a folder that cannot be listed, whose files would be missing in silence.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(
+            f"{error.filename}: this folder cannot be listed ({error.strerror}); make it readable"
+        )
+
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = Path(parent).relative_to(folder).as_posix()
+        prefix = "" if below == "." else f"{below}/"
+        yield from (prefix + name for name in names if not name.startswith("."))

@@ -1,0 +1,162 @@
+"""A copy of a data set's pictures and labels that is faster to read, and whether it is up to date.
+
+A copy's name holds a stamp of everything it was made of: the files' sizes and modification times, the label
+coding and the settings. So a copy that exists is whole and right, and one that is out of date does not exist.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from datasets.definitions.codings import TRAIN_IDS, LabelCoding
+from datasets.definitions.labels import LABEL_COLOURS, LABEL_ID_OF_TRAIN_ID, NUM_CLASSES
+from datasets.definitions.spec import DatasetSpec
+from datasets.files.pairing import Pair
+from datasets.files.reading import READING, read_image, read_label
+from datasets.files.scan_cache import fingerprint
+from datasets.files.segmentation import SegmentationSet
+from transforms.geometric import resize_label
+from utils.errors import UserError
+from utils.files import atomic_write
+
+SETTINGS_FILE = "settings.json"
+
+PREPARE = ("python", "-m", "scripts.prepare")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How copies are made: pictures as JPEG of ``quality`` 1 to 100, or with None not compressed, and resized
+    like their labels to ``height``, or with None as large as they are.
+    """
+
+    quality: int | None = None
+    height: int | None = None
+
+    @property
+    def suffix(self) -> Literal[".ppm", ".jpg"]:
+        """Of the pictures' files."""
+        return ".ppm" if self.quality is None else ".jpg"
+
+    @property
+    def flags(self) -> list[str]:
+        """Of the program that makes the copies; none for lossless ones as large as the originals."""
+        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        return [word for name, value in given.items() for word in (f"--{name}", str(value))]
+
+
+def folder_of(directory: Path, spec: DatasetSpec, split: str) -> Path:
+    """Where the copies of a split are."""
+    return directory / spec.name / split
+
+
+def copy_of(pair: Pair, folder: Path, settings: Settings, coding: LabelCoding) -> Pair:
+    """The names of a pair's copies in ``folder``, whether or not they exist."""
+    files = (("picture", pair.image), ("label", pair.label))
+    how = (READING, dataclasses.asdict(settings), coding.name, coding.table.tolist())
+    stamp = fingerprint(files, *how)
+    return Pair(
+        pair.name,
+        folder / "pictures" / f"{pair.name}.{stamp}{settings.suffix}",
+        folder / "labels" / f"{pair.name}.{stamp}.png",
+    )
+
+
+def write_copy(pair: Pair, copy: Pair, settings: Settings, coding: LabelCoding) -> None:
+    """Make the copies of a pair that do not exist."""
+    if not copy.image.exists():
+        image = read_image(pair.image)
+        if settings.height is not None:
+            width = max(1, int(image.width / image.height * settings.height))
+            image = image.resize((width, settings.height), Image.Resampling.BICUBIC)
+        how = {} if settings.quality is None else {"quality": settings.quality, "subsampling": 0}
+        with atomic_write(copy.image) as temporary:
+            image.save(temporary, **how)
+    if not copy.label.exists():
+        label = read_label(pair.label, coding)
+        if settings.height is not None:
+            width = max(1, int(label.shape[1] / label.shape[0] * settings.height))
+            label = resize_label(label, (settings.height, width))
+        with atomic_write(copy.label) as temporary:
+            coloured(label).save(temporary)
+
+
+def coloured(label: np.ndarray) -> Image.Image:
+    """Train ids as a palette picture in the classes' colours, which PNG keeps unfiltered: fast to read."""
+    palette = np.zeros((256, 3), dtype=np.uint8)
+    palette[:NUM_CLASSES] = LABEL_COLOURS[LABEL_ID_OF_TRAIN_ID[:NUM_CLASSES]]
+    image = Image.fromarray(label)
+    image.putpalette(palette.tobytes())
+    return image
+
+
+def read_settings(folder: Path) -> Settings | None:
+    """What the copies in ``folder`` are made with; None where there are none."""
+    try:
+        return Settings(**json.loads((folder / SETTINGS_FILE).read_text()))
+    except FileNotFoundError:
+        return None
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{folder / SETTINGS_FILE}: cannot be read ({error}); remove {folder}") from error
+
+
+def present_settings(directory: Path, spec: DatasetSpec, split: str, flags: Sequence[str] = ()) -> Settings:
+    """What the copies of a split in ``directory`` are made with; ``flags`` as for :func:`prepared`.
+
+    Raises:
+        UserError: there are none.
+    """
+    settings = read_settings(folder_of(directory, spec, split))
+    if settings is None:
+        command = _command(directory, spec, split, flags)
+        raise UserError(f"--prepared {directory}: holds no {spec.name} {split}; run {command}")
+    return settings
+
+
+def differences(directory: Path, specs: Sequence[DatasetSpec], split: str, flags: Sequence[str] = ()) -> str:
+    """In what the copies in ``directory`` differ from the originals: empty if in nothing, wherever they lie.
+
+    ``flags`` as for :func:`prepared`. Raises a :class:`UserError` where there are none.
+    """
+    made = {spec.name: present_settings(directory, spec, split, flags).flags for spec in specs}
+    return ", ".join(f"{name} {' '.join(flags)}" for name, flags in made.items() if flags)
+
+
+def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = ()) -> SegmentationSet:
+    """``dataset`` with the copies in ``directory`` in place of its pictures and labels.
+
+    ``flags`` say where the originals are and how they are divided, for the command that an error names.
+
+    Raises:
+        UserError: a copy is missing or out of date.
+    """
+    spec, split = dataset.spec, dataset.split
+    folder = folder_of(directory, spec, split)
+    settings = present_settings(directory, spec, split, flags)
+    copies = [copy_of(pair, folder, settings, spec.coding) for pair in dataset.pairs]
+    present = set(folder.rglob("*"))
+    absent = [copy.name for copy in copies if not {copy.image, copy.label} <= present]
+    if absent:
+        command = _command(directory, spec, split, [*settings.flags, *flags])
+        raise UserError(
+            f"--prepared {directory}: {len(absent)} of {len(copies)} pictures of {spec.name} {split} are not "
+            f"there or have changed since, the first is {absent[0]}; run {command}"
+        )
+    result = dataset.with_pairs(split, copies)
+    result.spec = dataclasses.replace(spec, coding=TRAIN_IDS)
+    return result
+
+
+def _command(directory: Path, spec: DatasetSpec, split: str, flags: Sequence[str]) -> str:
+    """The command line that makes copies."""
+    what = ("--dataset", spec.name, "--split", split, "--output", str(directory))
+    return shlex.join([*PREPARE, *what, *flags])

@@ -1,0 +1,70 @@
+"""Where a data set lies on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from datasets.definitions.spec import DatasetSpec
+from utils.errors import UserError
+
+
+def resolve_root(spec: DatasetSpec, data_root: str | None, configured: Mapping[str, str]) -> Path:
+    """The folder of ``spec``: with ``data_root`` the one of a name of it in there, in any case, and nothing
+    else; without, what its environment variable says, else config.
+
+    Raises :class:`UserError` naming the setting that points nowhere, or all three when none is set.
+    """
+    variable = spec.environment_variable
+    settings = {
+        f"environment variable {variable}": os.environ.get(variable, ""),
+        f'DATASET_ROOTS["{spec.root_name}"] of config.py': configured.get(spec.root_name, ""),
+    }
+    given = {setting: value for setting, value in settings.items() if value}
+    if data_root:
+        return _in_data_root(spec, Path(data_root), given)
+    for setting, value in given.items():
+        root = Path(value).expanduser()
+        if not root.is_dir():
+            raise UserError(f"{setting} is {value}: no such folder; set it to the folder of {spec.name}")
+        return root
+    raise UserError(
+        f"{spec.name}: pass --data_root DIR with the data in DIR/{spec.root_name}, "
+        f'set environment variable {variable}, or edit DATASET_ROOTS["{spec.root_name}"] in config.py'
+    )
+
+
+def _in_data_root(spec: DatasetSpec, data_root: Path, given: Mapping[str, str]) -> Path:
+    """A data set that lay elsewhere would be read unasked, were the settings ``given`` used as well."""
+    if not data_root.is_dir():
+        raise UserError(f"--data_root {data_root}: no such folder")
+    names = (spec.root_name, *spec.further_root_names)
+    for name in names:
+        if found := _subfolder(data_root, name):
+            return found
+    missing = f"{spec.name}: --data_root {data_root} has no folder {' or '.join(names)}"
+    if _is_own_folder(spec, data_root):
+        raise UserError(f"{missing}, it seems to be that folder itself; give the folder that it is in")
+    unused = "".join(
+        f"; {setting} is {value}, which is not used because --data_root is given"
+        for setting, value in given.items()
+    )
+    raise UserError(
+        f"{missing}{unused}; put the data or a link to it there, or leave out --data_root and set "
+        f"{spec.environment_variable} and those of the other data sets"
+    )
+
+
+def _is_own_folder(spec: DatasetSpec, folder: Path) -> bool:
+    """Whether pictures of ``spec`` would be found in ``folder`` itself."""
+    layouts = (layout for split in spec.splits.values() for layout in split.layouts)
+    return any((folder / layout.pictures).is_dir() for layout in layouts)
+
+
+def _subfolder(parent: Path, name: str) -> Path | None:
+    exact = parent / name
+    if exact.is_dir():
+        return exact
+    matches = (entry for entry in sorted(parent.iterdir()) if entry.name.lower() == name.lower())
+    return next((entry for entry in matches if entry.is_dir()), None)

@@ -1,0 +1,179 @@
+"""Class-uniform sampling: half of an epoch is drawn class by class, so that rare classes are seen as often.
+
+Zhu et al., "Improving semantic segmentation via video propagation and label relaxation", CVPR 2019. Every
+picture is divided into tiles; for each class in a tile the centre of its pixels is kept, and a draw of that
+class crops around one of these points. Here the tiles cover the whole picture, the narrower ones at its
+right and lower edge included.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.definitions.labels import NUM_CLASSES
+from datasets.files.parallel import threaded_map
+from datasets.files.reading import READING
+from datasets.files.scan_cache import Arrays, cached_arrays, fingerprint
+from datasets.files.segmentation import Draw, SegmentationSet
+from utils.seeding import generator
+
+# Third key of the generator for the epoch's list; a sample's own generator has a zero there.
+_EPOCH_LIST = 1
+
+
+@dataclass(frozen=True)
+class TileCentroids:
+    """Where each class is found in a data set.
+
+    ``points`` int64 (n, 4): class, picture index, x, y (native pixels), sorted by class. ``pixels`` int64
+    (19,): pixels per class. ``pictures`` int64 (19,): pictures that contain the class.
+    """
+
+    points: np.ndarray
+    pixels: np.ndarray
+    pictures: np.ndarray
+
+    def of_class(self, train_id: int) -> np.ndarray:
+        """Points of one class, int64 (n, 3): picture index, x, y."""
+        first, last = np.searchsorted(self.points[:, 0], [train_id, train_id + 1])
+        return self.points[first:last, 1:]
+
+
+@dataclass(frozen=True)
+class Additional:
+    """What the epochs up to ``--max_cu_epoch`` may draw beside a split's own pictures.
+
+    ``whole`` is how many additional pictures are drawn as the split's own are; ``centroids`` are those of all
+    pictures, own and additional ones, by their index in the data set.
+    """
+
+    whole: int
+    centroids: TileCentroids
+
+
+def tile_centroids(label: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centres of the classes in each tile of one label (train ids uint8 H x W), and pixels per class.
+
+    Returns int64 (n, 3) rows of class, x, y, rounded down, and int64 (19,). Works on runs of equal pixels
+    along the rows, of which street labels have a hundred times fewer than pixels.
+    """
+    height, width = label.shape
+    begins = np.empty((height, width), dtype=bool)
+    np.not_equal(label[:, 1:], label[:, :-1], out=begins[:, 1:])
+    begins[:, ::tile] = True
+    starts = np.flatnonzero(begins)
+    lengths = np.diff(starts, append=height * width)
+    train_ids = label.reshape(-1)[starts]
+    scored = train_ids < NUM_CLASSES
+    starts, lengths, train_ids = starts[scored], lengths[scored], train_ids[scored].astype(np.int64)
+
+    rows, columns = np.divmod(starts, width)
+    tiles_across = -(-width // tile)
+    # Cells are ordered by class, then tile.
+    tiles = tiles_across * -(-height // tile)
+    cells = train_ids * tiles + (rows // tile) * tiles_across + columns // tile
+    size = NUM_CLASSES * tiles
+    count = np.bincount(cells, lengths, size)
+    sum_x = np.bincount(cells, lengths * (columns + (lengths - 1) / 2), size)
+    sum_y = np.bincount(cells, lengths * rows.astype(np.float64), size)
+    present = np.flatnonzero(count)
+    points = np.stack(
+        [present // tiles, sum_x[present] // count[present], sum_y[present] // count[present]], 1
+    )
+    return points.astype(np.int64), count.reshape(NUM_CLASSES, tiles).sum(1).astype(np.int64)
+
+
+def scan(
+    dataset: SegmentationSet, tile: int, cache_dir: Path | None = None, threads: int | None = None
+) -> TileCentroids:
+    """Tile centroids of every label of ``dataset``, from ``cache_dir`` if the data has not changed since.
+
+    The cache's key is what the result depends on: names, sizes and modification times of the label files,
+    the label coding and ``tile``; not where the data lies. Among several processes let one call this first.
+    """
+    cache = None
+    if cache_dir is not None:
+        coding = dataset.spec.coding
+        labels = ((pair.name, pair.label) for pair in dataset.pairs)
+        key = fingerprint(labels, READING, coding.name, coding.table.tolist(), tile)
+        cache = Path(cache_dir) / f"{dataset.spec.name}_{dataset.split}_tile{tile}_{key}.npz"
+
+    def scan_one(index: int) -> tuple[np.ndarray, np.ndarray]:
+        points, pixels = tile_centroids(dataset.read_label(index), tile)
+        return np.insert(points, 1, index, axis=1), pixels
+
+    def scan_all() -> Arrays:
+        description = f"centroids of {dataset.spec.name} {dataset.split}"
+        results = threaded_map(scan_one, range(len(dataset)), description, threads)
+        points = np.concatenate([points for points, _ in results])
+        pixels = np.stack([pixels for _, pixels in results])
+        points = points[np.argsort(points[:, 0], kind="stable")]
+        return {"points": points, "pixels": pixels.sum(0), "pictures": (pixels > 0).sum(0)}
+
+    return TileCentroids(**cached_arrays(cache, scan_all))
+
+
+def epoch_draws(
+    pictures: int,
+    epoch: int,
+    seed: int = 0,
+    centroids: TileCentroids | None = None,
+    fraction: float = 0.0,
+    max_cu_epoch: int | None = None,
+    additional: Additional | None = None,
+    train_ids: Sequence[int] = range(NUM_CLASSES),
+) -> list[Draw]:
+    """One epoch's list of draws, as long as there are pictures: a pure function of (seed, epoch).
+
+    Each of ``train_ids`` that has centroids gives int(length * fraction / their number) draws around them
+    (where that is 0, some of the classes give one, others in each epoch), the rest are whole random pictures;
+    both are drawn without replacement until they run out. Without
+    centroids every picture comes once. (The published list is shorter where classes are missing.) Up to epoch
+    ``max_cu_epoch`` the ``additional`` pictures are drawn too, after it only the ``pictures`` of the split
+    and their ``centroids``; the length is the same.
+    """
+    rng = generator(seed, epoch, 0, _EPOCH_LIST)
+    length = pictures
+    if additional is not None:
+        length += additional.whole
+        if max_cu_epoch is None or epoch <= max_cu_epoch:
+            pictures, centroids = length, additional.centroids
+    chosen: list[tuple[int, tuple[int, int] | None]] = []
+    if centroids is not None:
+        counts = _draws_per_class(length * fraction, centroids, train_ids, rng)
+        for train_id in train_ids:
+            points = centroids.of_class(train_id)
+            for picture, x, y in points[_cycle(len(points), counts[train_id], rng)].tolist():
+                chosen.append((picture, (x, y)))
+    whole = [(int(picture), None) for picture in _cycle(pictures, length - len(chosen), rng)]
+    return [
+        Draw(picture, epoch, position, centroid)
+        for position, (picture, centroid) in enumerate([*whole, *chosen])
+    ]
+
+
+def _draws_per_class(
+    wanted: float, centroids: TileCentroids, train_ids: Sequence[int], rng: np.random.Generator
+) -> Mapping[int, int]:
+    """How many of ``wanted`` draws each class gives: all the same number, or, where there are more classes
+    than draws, one for as many of the classes found as make ``wanted`` in the mean over the epochs.
+    """
+    per_class = int(wanted / len(train_ids))
+    if per_class or not wanted:
+        return dict.fromkeys(train_ids, per_class)
+    present = [train_id for train_id in train_ids if len(centroids.of_class(train_id))]
+    chosen = _cycle(len(present), int(wanted + rng.random()), rng)
+    return Counter(present[index] for index in chosen)
+
+
+def _cycle(available: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """``wanted`` indices below ``available``, shuffled, each used again only when all have been used."""
+    if available == 0:
+        return np.empty(0, dtype=np.int64)
+    rounds = [rng.permutation(available) for _ in range(-(-wanted // available))]
+    return np.concatenate([np.empty(0, dtype=np.int64), *rounds])[:wanted]

@@ -1,0 +1,39 @@
+"""What both trainings of DA-SAC have in common (Araslanov and Roth, CVPR 2021)."""
+
+from __future__ import annotations
+
+import argparse
+from abc import abstractmethod
+
+from torch import Tensor
+
+from loss.criterion import SegmentationCriterion
+from methods.common.base import Method, Progress
+from network import SegmentationNet
+
+
+class DaSacTraining(Method):
+    """Segmentation loss of source pictures that have the target's colour statistics, averaged over ALL
+    pixels: those without a label cost nothing and count. Beyond a picture its crops have the mean colour.
+    Biases learn twice as fast, without weight decay.
+    """
+
+    domains = ("source", "target")
+    crop_padding = "mean"
+    renormalise = "published"
+    bias_lr_mult = 2.0
+    bias_weight_decay = 0.0
+
+    def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
+        super().__init__(network, arguments)
+        self.criterion = SegmentationCriterion(arguments, mean_over="all")
+
+    def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
+        if domain == "target":
+            return self.target_losses(batch, progress)
+        losses, _ = self.supervised(batch, progress)
+        return losses
+
+    @abstractmethod
+    def target_losses(self, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+        """Named, weighted loss terms of a target batch."""

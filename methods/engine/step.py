@@ -1,0 +1,105 @@
+"""One iteration of training: what it does to a method's weights, on one process or many."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from methods.common.base import Method, Progress
+from methods.engine.build import build_optimizer, restore_optimizer, wrap
+from methods.engine.guard import FiniteSteps
+from methods.engine.schedule import learning_rate_factor
+from transforms.device_photometric import changed_views
+from utils import distributed
+from utils.run.meter import Meter
+from utils.scoring.evaluation import autocast, to_device
+from utils.seeding import seed_step
+
+
+class TrainingStep:
+    """What happens in an iteration: batches in, optimiser steps out.
+
+    ``parts``: optimiser steps per iteration, one per source domain with ``--step_per_domain``, else 1. The
+    method is placed on ``device`` and, in a group of processes, wrapped.
+
+    Attributes:
+        model: the method, wrapped.
+        optimizer: what moves its weights.
+        last_batch: the last batch of the method's last domain, as the loader gave it; None before the first.
+    """
+
+    def __init__(
+        self, method: Method, args: argparse.Namespace, device: torch.device, parts: int = 1
+    ) -> None:
+        self.method, self.args, self.device, self.parts = method, args, device, parts
+        self.model: nn.Module = wrap(method, args, device)
+        self.optimizer = build_optimizer(method, args, device)
+        self.finite = FiniteSteps(method, self.optimizer, device, args.amp == "fp16", args.max_bad_steps)
+        self.last_batch: dict[str, Any] | None = None
+
+    def __call__(
+        self, batches: Iterator[dict[str, dict[str, Any]]], progress: Progress, meter: Meter
+    ) -> None:
+        """Do iteration ``progress.iteration`` with the next of ``batches``, by domain."""
+        args = self.args
+        restart = args.rlx_off_iter if args.lr_schedule == "scl-poly" else None
+        learning_rate = learning_rate_factor(
+            progress.iteration, args.max_iter, args.poly_exp, restart, args.rescale, args.repoly
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * learning_rate
+        for part in range(self.parts):
+            self._optimise(batches, progress, meter, progress.iteration * self.parts + part)
+        self.method.after_step(progress)
+        meter.steps += 1
+
+    def _optimise(
+        self, batches: Iterator[dict[str, dict[str, Any]]], progress: Progress, meter: Meter, number: int
+    ) -> None:
+        """The run's optimiser step ``number``, backward batch by batch, so that one graph lives at a time."""
+        args, domains = self.args, self.method.domains
+        self.optimizer.zero_grad(set_to_none=True)
+        self.finite.begin()
+        for part in range(args.accumulate):
+            waited = time.perf_counter()
+            batch_per_domain = next(batches)
+            meter.data_seconds += time.perf_counter() - waited
+            # After the loader, which draws from torch's generator itself whenever it starts an epoch.
+            seed_step(args.seed, distributed.rank(), number * args.accumulate + part)
+            for domain in domains:
+                # DDP exchanges gradients during a backward that reaches every parameter; with several
+                # domains none does, so they are exchanged afterwards.
+                final = part == args.accumulate - 1 and len(domains) == 1
+                batch = self.last_batch = batch_per_domain[domain]
+                views = changed_views(to_device(batch, self.device))
+                with self.model.no_sync() if distributed.world_size() > 1 and not final else nullcontext():
+                    with autocast(args.amp, self.device):
+                        losses = self.model(views, domain, progress)
+                    if losses:
+                        self.finite.backward(sum(losses.values()) / args.accumulate, batch["name"])
+                meter.add(losses, share=1 / (args.accumulate * self.parts))
+        if len(domains) > 1:
+            distributed.average_gradients(self.method.parameters())
+        self.finite.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values and tensors: the optimiser's state and the guard's, all that a step needs beside
+        the method's own.
+        """
+        return {"optimizer": self.optimizer.state_dict(), "finite": self.finite.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any], path: Path) -> None:
+        """Go on where a step stood whose :meth:`state_dict` the checkpoint ``path`` holds.
+
+        Raises:
+            UserError: the state is of other parameters.
+        """
+        restore_optimizer(self.optimizer, state["optimizer"], path)
+        self.finite.load_state_dict(state["finite"])

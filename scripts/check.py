@@ -1,0 +1,99 @@
+"""Check data sets on this machine before training on them: ``python -m scripts.check --dataset gtav``.
+
+For every split that has labels: each picture has one of its own size, with only values of its coding.
+Ends with a table of pixels per class, or with the first thing that is wrong (exit code 1).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from config import DATASET_ROOTS
+from datasets.definitions.catalog import CATALOG
+from datasets.definitions.labels import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
+from datasets.definitions.plausibility import unlikely_classes
+from datasets.definitions.spec import DatasetSpec
+from datasets.domains import divided_spec
+from datasets.files.pairing import as_found, check_sizes, left_out, list_pairs
+from datasets.files.parallel import threaded_map
+from datasets.files.reading import read_image, read_label
+from datasets.files.roots import resolve_root
+from datasets.flags import add_division_arguments, add_skip_argument
+from utils.errors import Parser, run_program
+from utils.flags.ranges import check_ranges
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the checks named on the command line."""
+    parser = Parser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", nargs="+", required=True, metavar="NAME", help=", ".join(CATALOG))
+    parser.add_argument(
+        "--data_root", metavar="DIR", help="folder that holds all data sets, each in DIR/<name>"
+    )
+    parser.add_argument(
+        "--split", nargs="+", default=["train", "val"], choices=["train", "val", "test", "train_extra"]
+    )
+    add_division_arguments(parser)
+    add_skip_argument(parser)
+    parser.add_argument("--pictures", action="store_true", help="also decode every picture (slow)")
+    parser.add_argument("--threads", type=int, help="default: one per core")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    options = parser.parse_args(arguments)
+    check_ranges(options)
+    for name in options.dataset:
+        dataset = divided_spec(name, options.cv, options.gtav_split, options.skip_unlabelled)
+        root = resolve_root(dataset, options.data_root, DATASET_ROOTS)
+        # Sub-domains need not have every split; those asked for by default are checked where they exist.
+        present = [split for split in options.split if split in dataset.splits]
+        for split in present or options.split:
+            check_split(dataset, split, root, options.pictures, options.threads)
+
+
+def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, threads: int | None) -> None:
+    """Check one split and print what it holds; ``pictures`` says whether every picture is decoded."""
+    labelled = dataset.split(split).labelled
+    pairs = list_pairs(dataset, split, root, labelled)
+    if labelled:
+        dataset = as_found(dataset, split, root)
+    sizes = Counter(check_sizes(pairs))
+    if pictures:
+        threaded_map(lambda pair: read_image(pair.image).size, pairs, "pictures", threads)
+    described = f"{dataset.name} {split}"
+    print(
+        f"{described}: {len(pairs)} {'pairs' if labelled else 'pictures without labels'} in {root.absolute()}"
+    )
+    if labelled and (line := left_out(dataset, split, root, pairs)):
+        print(f"  {line}")
+    print("  sizes: " + ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes.most_common(5)), flush=True)
+    if labelled:
+        counts = threaded_map(
+            lambda pair: np.bincount(read_label(pair.label, dataset.coding).ravel(), minlength=256),
+            pairs,
+            f"labels of {described}",
+            threads,
+        )
+        counts = np.stack(counts)
+        print(class_table(counts, dataset), flush=True)
+        for line in unlikely_classes(dataset, split, counts.sum(0)[:NUM_CLASSES]):
+            print(line, flush=True)
+
+
+def class_table(counts: np.ndarray, dataset: DatasetSpec) -> str:
+    """Pixels per class as text; ``counts`` int (pictures, 256) by train id."""
+    total = counts.sum()
+    rows = [f"  {'class':<14}{'pixels':>16}{'share':>9}{'pictures':>10}"]
+    for train_id, name in (*enumerate(TRAIN_ID_NAMES), (IGNORE_LABEL, "ignored")):
+        if train_id not in dataset.coding.classes and train_id != IGNORE_LABEL:
+            continue
+        pixels = counts[:, train_id]
+        share = 100 * pixels.sum() / total
+        rows.append(f"  {name:<14}{pixels.sum():>16,}{share:>8.2f}%{np.count_nonzero(pixels):>10}")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,168 @@
+"""Which pictures show which classes, by a network's own predictions: importance weights of a target domain.
+
+    python -m scripts.importance --snapshot abn.pth --dataset cityscapes --split train --output weights.json
+    torchrun --nproc_per_node=4 -m scripts.importance ...           # the same file, sooner
+    python -m scripts.importance --predictions results/cityscapes/trainids --dataset cityscapes ...
+
+Counts the pixels of each class that are predicted in every whole picture of the split, as DA-SAC (Araslanov
+and Roth, CVPR 2021) does before its last step; ``train.py --importance_weights`` then draws by them. Labels
+are neither needed nor looked for. The predictions are a checkpoint's, or those that infer.py wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import config
+from datasets.definitions.labels import NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
+from datasets.domains import default_workers, divided_spec
+from datasets.files.predicted_labels import CODINGS, count_predictions, find_predictions
+from datasets.files.roots import resolve_root
+from datasets.files.segmentation import SegmentationSet
+from datasets.flags import add_division_arguments
+from datasets.sampling.importance_weights import importance_weights, write_importance_weights
+from datasets.sampling.loaders import evaluation_loader
+from network import stated_architecture
+from network.flags import add_network_arguments
+from network.restore import load_network
+from transforms.pipeline import EvaluationTransform
+from utils import distributed
+from utils.errors import Parser, UserError, run_program
+from utils.files import check_writable
+from utils.flags.family import dataset_name
+from utils.flags.program import add_device_arguments, add_process_arguments
+from utils.flags.ranges import check_ranges
+from utils.progress import progress_bar
+from utils.scoring.evaluation import autocast, to_device
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; flags of train.py are taken without effect, so that both may be given the same."""
+    parser = Parser(
+        prog="python -m scripts.importance",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    whose = parser.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--snapshot", help="checkpoint whose network predicts")
+    whose.add_argument("--predictions", type=Path, metavar="DIR", help="folder of predictions as PNG files")
+    parser.add_argument(
+        "--coding",
+        choices=CODINGS,
+        default="trainids",
+        help="--predictions: what their values are (default trainids)",
+    )
+    parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace it if it is there")
+    group = parser.add_argument_group("data")
+    group.add_argument("--dataset", required=True, type=dataset_name, help="the target's data set")
+    group.add_argument("--split", default="train", help="which of its pictures (default train)")
+    group.add_argument("--data_root", help="folder that holds every data set in a folder of its name")
+    add_division_arguments(group)
+    group.add_argument("--num_workers", type=int, help="loader processes (default: up to 8, by cores)")
+    add_network_arguments(parser, NETWORK_CLASS_SETS)
+    add_device_arguments(parser)
+    add_process_arguments(parser)
+    args, further = parser.parse_known_args(arguments)
+    args.without_effect = config.training_flags(parser.prog, further)
+    check_ranges(args)
+    check_writable(args.output, "--output")
+    if args.output.exists() and not args.overwrite:
+        raise UserError(f"--output {args.output}: is there already; replace it with --overwrite")
+    return args
+
+
+def open_pictures(args: argparse.Namespace) -> SegmentationSet:
+    """The whole pictures of the split, without labels."""
+    dataset = divided_spec(args.dataset, args.cv, args.gtav_split)
+    root = resolve_root(dataset, args.data_root, config.DATASET_ROOTS)
+    return SegmentationSet(dataset, args.split, root, EvaluationTransform(), labelled=False)
+
+
+@torch.inference_mode()
+def predicted_pixels(
+    predict: Callable[[torch.Tensor], torch.Tensor],
+    loader: Iterable[dict[str, Any]],
+    shape: tuple[int, int],
+    device: torch.device,
+    amp: str,
+) -> torch.Tensor:
+    """Pixels that ``predict`` (see ``utils.scoring.evaluation``) gives each class of each picture, int64 of
+    ``shape`` (pictures, classes) on the device.
+
+    Each process passes its own share of the pictures in ``loader``; all get the whole.
+    """
+    counts = torch.zeros(shape, dtype=torch.int64, device=device)
+    for batch in progress_bar(loader, desc="predictions", unit="batch", leave=False):
+        batch = to_device(batch, device)
+        with autocast(amp, device):
+            classes = predict(batch["image"]).argmax(1)
+        counts[batch["index"]] = torch.stack(
+            [of_picture.flatten().bincount(minlength=shape[1]) for of_picture in classes]
+        )
+    return distributed.all_reduce_sum(counts)
+
+
+def count_with_network(
+    args: argparse.Namespace, pictures: SegmentationSet, device: torch.device
+) -> tuple[np.ndarray, ClassSet]:
+    """Predicted pixels, int64 (pictures, classes), of the network of ``--snapshot``, and its classes."""
+    network, _ = load_network(args.snapshot, stated_architecture(vars(args)), args.partial_load)
+    classes = class_set_of(network.config["num_classes"])
+    network.to(device, memory_format=torch.channels_last if args.channels_last else torch.contiguous_format)
+    if args.compile:
+        network.compile()
+    workers = default_workers() if args.num_workers is None else args.num_workers
+    loader = evaluation_loader(pictures, 1, workers, distributed.rank(), distributed.world_size())
+    shape = (len(pictures), len(classes.train_ids))
+    counts = predicted_pixels(network.predict, loader, shape, device, args.amp)
+    return counts.cpu().numpy(), classes
+
+
+def count_in_files(args: argparse.Namespace, pictures: SegmentationSet) -> tuple[np.ndarray, ClassSet]:
+    """Pixels, int64 (pictures, classes), in the files of ``--predictions``, and the classes."""
+    classes = class_set_of(args.num_classes or NUM_CLASSES)
+    files = find_predictions(args.predictions, [pair.name for pair in pictures.pairs])
+    return count_predictions(files, args.coding, classes), classes
+
+
+def report(args: argparse.Namespace, counts: np.ndarray, classes: ClassSet) -> None:
+    """Say what was written, and which classes tell no picture from another."""
+    pixels = counts.sum(0)
+    absent = [name for name, count in zip(classes.class_names, pixels, strict=True) if count == 0]
+    if absent:
+        print(f"{', '.join(absent)}: not predicted anywhere; draws for it take every picture alike")
+    print(f"{args.output}: {len(counts)} pictures of {args.dataset} {args.split}, {classes.name}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program."""
+    args = parse_arguments(arguments)
+    device = distributed.setup(args.local_rank)
+    if args.without_effect and distributed.is_main():
+        print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
+    pictures = open_pictures(args)
+    if distributed.is_main():
+        print(f"{args.dataset}: read from {pictures.root.absolute()}", flush=True)
+    if args.predictions is None:
+        counts, classes = count_with_network(args, pictures, device)
+    else:
+        counts, classes = count_in_files(args, pictures)
+    if distributed.is_main():
+        names = [pair.name for pair in pictures.pairs]
+        weights = importance_weights(names, counts, args.dataset, args.split)
+        write_importance_weights(args.output, weights)
+        report(args, counts, classes)
+    distributed.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,1 @@
+"""The command line: flags, their ranges, and what the RobustNet family's own flags do here."""

@@ -1,0 +1,1 @@
+"""Scores and inference: confusion matrix, tables, sliding window, pictures in and out."""

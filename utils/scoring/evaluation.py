@@ -1,0 +1,53 @@
+"""Scoring a network on a labelled set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+from utils.progress import progress_bar
+from utils.scoring.metrics import ConfusionMatrix
+
+AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast(amp: str, device: torch.device) -> AbstractContextManager[Any]:
+    """The mixed-precision context that ``--amp {off,bf16,fp16}`` asks for."""
+    dtype = AMP_TYPES[amp]
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """A batch with its tensors on ``device``; other values as they are."""
+    return {
+        name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        for name, value in batch.items()
+    }
+
+
+@torch.inference_mode()
+def evaluate(
+    predict: Callable[[torch.Tensor], torch.Tensor],
+    loader: Iterable[dict[str, Any]],
+    num_classes: int,
+    device: torch.device,
+    amp: str = "off",
+    title: str = "",
+) -> ConfusionMatrix:
+    """Confusion matrix of ``predict`` (uint8 B x 3 x H x W on the device -> logits) over ``loader``, all
+    processes summed.
+
+    Each process passes its own share of the pictures; nothing is dropped and nothing counted twice. Here
+    nothing waits for the device before the end.
+    """
+    matrix = ConfusionMatrix(num_classes, device)
+    for batch in progress_bar(loader, desc=title, unit="batch", leave=False):
+        batch = to_device(batch, device)
+        with autocast(amp, device):
+            logits = predict(batch["image"])
+        # Not argmax, which on a CPU is five times slower along this axis.
+        matrix.update(logits.max(1).indices, batch["label"])
+    return matrix.reduce()

@@ -1,0 +1,194 @@
+"""Which pictures and videos an argument means, what their results are called, and reading ahead."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+from PIL import Image
+
+from utils.errors import UserError
+from utils.scoring.video import read_frames
+
+try:
+    import pillow_heif
+except Exception:  # Absent; or broken, which may be anything, and need not matter.
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
+
+# Of the formats that Pillow knows, those that hold photographs; others are icons, or need Ghostscript.
+PHOTO_FORMATS = (
+    *("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF"),
+    "WEBP",
+)
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+SHOWN = 5
+"""How many file names a message has at most."""
+
+T = TypeVar("T")
+
+
+def _photo_suffixes() -> tuple[str, ...]:
+    """The suffixes of pictures that the installed Pillow reads, but for fractions (.pfm)."""
+    suffixes = Image.registered_extensions().items()
+    return tuple(sorted(suffix for suffix, name in suffixes if name in PHOTO_FORMATS and suffix != ".pfm"))
+
+
+READABLE_SUFFIXES = _photo_suffixes()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture or a video.
+
+    ``name`` is its result's relative path without suffix: ``<name>.png``, for the frames of a video
+    ``<name>/000001.png`` and so on. No two sources have the same name.
+    """
+
+    path: Path
+    name: PurePath
+    is_video: bool
+
+
+def find_sources(path: Path, excluded: Collection[Path] = ()) -> tuple[list[Source], list[Path]]:
+    """The picture or video ``path``, or those in the folder ``path`` and its sub-folders, by suffix, sorted;
+    and the folder's other files.
+
+    Hidden files and folders, and ``excluded`` folders, are left out. Symbolic links are followed, but no
+    folder is read twice. Files whose results would have the same name (``a.jpg`` and ``a.png``) keep their
+    suffix in it.
+
+    Raises:
+        UserError: no such file or folder, a folder that cannot be listed, or one without a picture or video.
+    """
+    if path.is_file():
+        if needs := _missing_reader([path]):
+            raise UserError(f"--input {path}: cannot be read yet; {needs}")
+        return [Source(path, PurePath(path.stem), _is_video(path))], []
+    if not path.is_dir():
+        raise UserError(f"--input {path}: no such file or folder")
+    visited = {os.path.realpath(folder) for folder in excluded} - {os.path.realpath(path)}
+    found = sorted(file.relative_to(path) for file in _walk(path, visited))
+    files = [file for file in found if file.suffix.lower() in READABLE_SUFFIXES + VIDEO_SUFFIXES]
+    others = [file for file in found if file.suffix.lower() not in READABLE_SUFFIXES + VIDEO_SUFFIXES]
+    if not files:
+        beside = f"; {what_is_left_out(others)}" if others else ""
+        suffixes = " ".join((*READABLE_SUFFIXES, *VIDEO_SUFFIXES))
+        raise UserError(f"--input {path}: no picture or video in this folder{beside}; looked for {suffixes}")
+    sources = [
+        Source(path / file, name, _is_video(file))
+        for file, name in zip(files, _result_names(files), strict=True)
+    ]
+    return sources, others
+
+
+def what_is_left_out(files: Sequence[PurePath]) -> str:
+    """Names files that are no pictures or videos by their suffix, and what would read some of them."""
+    needs = _missing_reader(files)
+    return f"files with other suffixes are left out, {counted(files)}" + (f"; {needs}" if needs else "")
+
+
+def counted(files: Sequence[PurePath]) -> str:
+    """How many files these are, and the names of the first."""
+    names = ", ".join(map(str, files[:SHOWN]))
+    return f"{len(files)} in all: {names}{', ...' if len(files) > SHOWN else ''}"
+
+
+def _missing_reader(files: Iterable[PurePath]) -> str:
+    if pillow_heif is None and any(file.suffix.lower() in HEIF_SUFFIXES for file in files):
+        return "pip install pillow-heif to read HEIC pictures"
+    return ""
+
+
+def _is_video(path: PurePath) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    if real in visited:
+        return
+    visited.add(real)
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"--input {folder}: cannot list this folder ({error.strerror})") from None
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _walk(entry, visited)
+        else:
+            yield entry
+
+
+def _result_names(files: list[PurePath]) -> list[PurePath]:
+    """Names without suffix; with it where they would clash, also on file systems that ignore case."""
+    folders = {_key(parent) for file in files for parent in file.parents}
+    names = [file.with_suffix("") for file in files]
+    while True:
+        results = [
+            _key(name) + ("" if _is_video(file) else ".png") for file, name in zip(files, names, strict=True)
+        ]
+        count = Counter(results)
+        clashing = [
+            index
+            for index, result in enumerate(results)
+            if names[index] != files[index] and (count[result] > 1 or result in folders)
+        ]
+        if not clashing:
+            return names
+        for index in clashing:  # A longer name may now clash with another one's: look again.
+            names[index] = files[index]
+
+
+def _key(path: PurePath) -> str:
+    return path.as_posix().casefold()
+
+
+def has_more_pictures(path: Path) -> bool:
+    """Whether a picture file is an animation or has further pages, behind the first picture, which is read.
+
+    A second view of a camera's file (MPO) is none.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:  # The first picture could be read; behind it decoders raise nearly anything.
+        return False
+
+
+def source_pictures(
+    source: Source, read_image: Callable[[Path], Image.Image]
+) -> Iterator[tuple[PurePath, Callable[[], Image.Image]]]:
+    """Each picture of a source: its result's name without suffix, and the function that gets the picture.
+
+    Raises:
+        UserError: the source is no file, or cannot be read as a video.
+    """
+    if not source.path.is_file():  # A broken link, or a pipe on which reading would wait for ever.
+        raise UserError(f"{source.path}: not a file; remove it or put the file there")
+    if source.is_video:
+        for number, frame in enumerate(read_frames(source.path), start=1):
+            yield source.name / f"{number:06d}", partial(Image.fromarray, frame)
+    else:
+        yield source.name, partial(read_image, source.path)
+
+
+def read_ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yield ``items``, the next one being made in a thread while the caller works on the present one."""
+    end = object()
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, iterator, end)
+            yield item

@@ -1,0 +1,66 @@
+"""The folder that results are written to: ``<root>/<kind>/<name>.png``, and never anything outside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+
+from PIL import Image
+
+from utils.errors import UserError
+from utils.files import atomic_write
+from utils.scoring.pictures import Source
+
+
+class ResultFolder:
+    """One PNG of each of ``kinds`` for every picture; each is written whole or not at all."""
+
+    def __init__(self, root: Path, kinds: Sequence[str]) -> None:
+        self.root = root
+        self.kinds = tuple(kinds)
+
+    def path(self, kind: str, name: PurePath) -> Path:
+        """Where the result of ``kind`` of the picture ``name`` (without suffix) goes."""
+        return self.root / kind / name.parent / f"{name.name}.png"
+
+    def check(self, sources: Sequence[Source]) -> None:
+        """Refuse what would write outside the folder or over an input.
+
+        Raises:
+            UserError: the folder is a file, a symbolic link in it leads elsewhere, or a result would replace
+                a source.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise UserError(f"--output {self.root}: is a file; name a folder")
+        # os.path.realpath, for Path.resolve raises on a symbolic link that leads to itself.
+        root = Path(os.path.realpath(self.root))
+        inputs = {os.path.realpath(source.path) for source in sources}
+        for kind in self.kinds:
+            for name in {source.name if source.is_video else source.name.parent for source in sources}:
+                folder = self.root / kind / name
+                if os.path.realpath(folder) != str(root / kind / name):
+                    raise UserError(
+                        f"{folder}: leads through a symbolic link; remove it or choose another --output"
+                    )
+            for source in sources:
+                if os.path.realpath(self.path(kind, source.name)) in inputs:
+                    raise UserError(
+                        f"{source.path}: a result would replace this input; choose another --output"
+                    )
+
+    def has(self, name: PurePath) -> bool:
+        """Whether every kind of result of the picture ``name`` is there."""
+        return all(self.path(kind, name).is_file() for kind in self.kinds)
+
+    def write(self, name: PurePath, pictures: Mapping[str, Image.Image]) -> None:
+        """Write the results of one picture, by kind.
+
+        Raises:
+            UserError: one of them cannot be written.
+        """
+        for kind, picture in pictures.items():
+            path = self.path(kind, name)
+            with atomic_write(path, "free space or choose another --output") as temporary:
+                # Stronger compression takes longer than the network on a GPU and saves little.
+                picture.save(temporary, format="PNG", compress_level=1)

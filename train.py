@@ -3,27 +3,25 @@
     python train.py                                                  # the embedded toy city, on a laptop
     torchrun --nproc_per_node=4 train.py --dataset gtav --val_dataset cityscapes bdd100k --exp my_run
 
-Reads top to bottom: arguments, model, one step, checkpoint, scores, the run. Knows nothing of any single
-method.
+Reads top to bottom: arguments, model, one step, checkpoint, the run. Knows nothing of any single method.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 import config
 from datasets.domains import Domains
 from datasets.training import TrainingLoaders, print_notices, sizes_of_step
 from methods import METHODS, Progress, method_named
 from methods.engine.build import build_method, take_over
-from methods.engine.inspection import covariance_pictures
+from methods.engine.evaluations import Evaluation
 from methods.engine.step import TrainingStep
 from network import SegmentationNet, create_network, stated_architecture
 from network.cost import describe
@@ -39,9 +37,8 @@ from utils.run.meter import Meter
 from utils.run.preemption import Stopped, StopRequest, leave_word, stopping_at_once
 from utils.run.resume import agree_on_resume, first_whole, refuse_another
 from utils.run.run_folder import RunFolder
-from utils.scoring.evaluation import autocast, to_device
-from utils.scoring.scores import DomainScore, commit, domain_table
-from utils.scoring.selection import LAST, Selection
+from utils.scoring.scores import commit
+from utils.scoring.selection import LAST
 from utils.scoring.visualize import crop_pictures
 
 LESS_MEMORY = (
@@ -80,16 +77,11 @@ class Run:
         self.loaders = TrainingLoaders(
             self.domains, args, method.views, method.color_jitter, method.domains, method.target_transform
         )
-        self.validation = {
-            name: self.domains.evaluation_loader(name)
-            for name in dict.fromkeys([*args.dataset, *args.val_dataset])
-        }
-        self.domains.check_labels(self.validation.values(), args)
+        self.evaluation = Evaluation(args, method, self.domains, folder, device)
         self.step = TrainingStep(method, args, device, self.loaders.parts)
         if checkpoint is None and args.resume_from:
             notices.append(take_over(method, self.step.optimizer, args.resume_from))
         self.iteration, self.between_steps_due, self.meter = 0, False, Meter()
-        self.selection = Selection(args.selection, args.dataset, args.val_dataset)
         if checkpoint is not None:
             notices += self.restore(checkpoint, resume_file)
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
@@ -144,7 +136,7 @@ class Run:
                         saved.append(name)
                 except DamagedCheckpoint as damage:
                     lost.append(f"warning: {damage}; weights of the evaluations to come take its place")
-        self.selection.resume(checkpoint["best"], saved)
+        self.evaluation.selection.resume(checkpoint["best"], saved)
         return lost
 
     def save(self, weights: str, between_steps_due: bool = False) -> None:
@@ -164,65 +156,17 @@ class Run:
                 "between_steps_due": between_steps_due,
                 "sizes_of_step": self.sizes,
                 "training_pictures": self.loaders.digest,
-                "best": {name: vars(best) for name, best in self.selection.best.items()},
+                "best": {name: vars(best) for name, best in self.evaluation.selection.best.items()},
                 "meter": self.meter.state_dict(),
                 "bad_samples": self.loaders.bad_samples.state_dict(),
                 "log_bytes": self.folder.log_bytes,
                 "arguments": self.folder.plain(vars(self.args)),
                 "commit": self.commit,
-                "selection": self.selection.rule_of(weights),
+                "selection": self.evaluation.selection.rule_of(weights),
             }
             previous = self.folder.previous if weights == LAST else None
             save_checkpoint(self.folder.weights(weights), content, previous)
         distributed.barrier()
-
-    def score(self, name: str) -> DomainScore:
-        """Score the current weights on the val split of one domain."""
-        self.method.eval()
-        score = self.domains.score(
-            name,
-            self.method.predict,
-            self.validation[name],
-            self.device,
-            self.args.amp,
-            self.args.dataset,
-        )
-        self.method.train()
-        return score
-
-    def show(self) -> None:
-        """Show in TensorBoard what the method is at; one process does."""
-        if not distributed.is_main():
-            return
-        self.folder.scalars(
-            {name: value.item() for name, value in self.method.scalars().items()}, self.iteration
-        )
-        if self.step.last_batch is not None:
-            self.method.eval()
-            with autocast(self.args.amp, self.device):
-                pictures = self.method.pictures(
-                    changed_views(to_device(self.step.last_batch, self.device)), self.domains.classes.palette
-                )
-            self.method.train()
-            self.folder.board_pictures(pictures, self.iteration)
-
-    def select(self) -> None:
-        """Evaluate, and keep the weights where they are the best so far by the run's rule."""
-        if self.args.visualize_feature:
-            image = self.validation[self.args.dataset[0]].dataset[0]["image"].to(self.device)
-            pictures = covariance_pictures(self.method.network.eval(), image)
-            self.draw(f"covariance/{self.iteration}_site", pictures)
-        scores = {name: self.score(name) for name in self.selection.evaluated}
-        for name, score in scores.items():
-            self.folder.log(self.selection.line(name, score, self.iteration))
-            self.folder.scalars({f"{name}/mean_iu": score.miou}, self.iteration)
-        for name in self.selection.consider(scores, self.iteration):
-            self.save(name)
-
-    def draw(self, name: str, pictures: Mapping[Any, Image.Image]) -> None:
-        """Write pictures to ``<name><key>.png`` in the run folder."""
-        for key, picture in pictures.items():
-            self.folder.picture(f"{name}{key}.png", picture)
 
     def train(self, stop: StopRequest) -> bool:
         """Epoch after epoch to the last iteration, from wherever the run stands; False if it stopped before,
@@ -232,7 +176,8 @@ class Run:
         if args.dump_augmentation_images:
             for domain, batch in next(iter(self.loaders.batches(0))).items():
                 palette = self.domains.classes.palette
-                self.draw(f"crops/{domain}", crop_pictures(changed_views(batch), self.method.views, palette))
+                pictures = crop_pictures(changed_views(batch), self.method.views, palette)
+                self.folder.pictures(f"crops/{domain}", pictures)
         self.method.train()
         self.method.before_training(end / steps_per_epoch)
         self.meter.restart_clock()
@@ -277,8 +222,9 @@ class Run:
             epoch = self.iteration // self.loaders.steps_per_epoch - 1
             self.method.after_epoch(Progress(self.iteration, args.max_iter, epoch), self.loaders)
         if evaluation:
-            self.show()
-            self.select()
+            self.evaluation.show(self.step.last_batch, self.iteration)
+            for name in self.evaluation.select(self.iteration):
+                self.save(name)
         if saving:
             self.save(LAST)
 
@@ -308,38 +254,6 @@ class Run:
         for line in self.loaders.bad_samples.news():
             self.folder.log(line)
         return self.loaders.bad_samples.scalars()
-
-    def report(self) -> None:
-        """Score the selected weights on all domains: a table and ``results.json``."""
-        scores, selection, loaded = {}, self.selection, LAST
-        for name in self.validation:
-            score, weights = selection.known(name), selection.weights_of(name)
-            if score is None and weights != loaded:
-                path, loaded = self.folder.weights(weights), weights
-                if not selection.has_chosen(weights):
-                    raise UserError(
-                        f"{path}: is missing, and the run is over; score it with the --selection and "
-                        "--val_dataset that it was trained with"
-                    )
-                load_state(self.method, load_checkpoint(path)["model"], path)
-            scores[name] = score or self.score(name)
-        how = {
-            name: {
-                "selection": selection.rule_of(selection.weights_of(name)),
-                "iteration": selection.iteration(name, self.iteration),
-                "checkpoint": str(self.folder.weights(selection.weights_of(name))),
-            }
-            for name in scores
-        }
-        self.folder.log(f"{self.domains.protocol_words}, commit {self.commit}")
-        words = {name: f"{h['selection']}, iteration {h['iteration']}" for name, h in how.items()}
-        self.folder.log(domain_table(scores, words))
-        if distributed.is_main():
-            first = self.args.dataset[0]
-            content = self.domains.results(scores, split="val", **how[first])
-            for name, domain in content["domains"].items():
-                domain |= how[name]
-            self.folder.results(content)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -372,7 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     leave_word()
             if finished:
                 with stopping_at_once("while scoring the finished run; --resume auto scores it again"):
-                    run.report()
+                    run.evaluation.report(run.iteration, run.commit)
         except Stopped as stopped:
             # The other processes may be anywhere: nothing is exchanged with them any more.
             print(stopped, flush=True)

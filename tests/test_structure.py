@@ -9,8 +9,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
+ROOT = Path(__file__).resolve().parents[1]
 FILE_LINES = 350
 FUNCTION_LINES = 60
 """The lines that a screen shows."""

@@ -176,10 +176,10 @@ class RunFolder:
         if is_main():
             write_json(self.results_file, content, FREE_SPACE)
 
-    def picture(self, name: str, image: Image.Image) -> None:
-        """Write a picture to ``name``, a path within the folder."""
-        if is_main():
-            path = self.path / name
+    def pictures(self, name: str, images: Mapping[Any, Image.Image]) -> None:
+        """Write each picture to ``<name><key>.png``, a path within the folder."""
+        for key, image in images.items() if is_main() else ():
+            path = self.path / f"{name}{key}.png"
             with writing(path, FREE_SPACE):
                 path.parent.mkdir(exist_ok=True)
                 image.save(path)

@@ -1,0 +1,125 @@
+"""What a run is scored by, in the middle and at its end, and what it shows of itself."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import torch
+
+from datasets.domains import Domains
+from methods.common.base import Method
+from methods.engine.inspection import covariance_pictures
+from transforms.device_photometric import changed_views
+from utils import distributed
+from utils.errors import UserError
+from utils.run.checkpoint import load_checkpoint, load_state
+from utils.run.run_folder import RunFolder
+from utils.scoring.evaluation import autocast, to_device
+from utils.scoring.scores import DomainScore, domain_table
+from utils.scoring.selection import LAST, Selection
+
+
+class Evaluation:
+    """Scores the weights of ``method`` on the val splits of all domains of a run, and keeps the best.
+
+    Attributes:
+        selection: which weights are the best so far, by the run's rule.
+
+    Raises:
+        UserError: a data set, or its labels, cannot be scored on.
+    """
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        method: Method,
+        domains: Domains,
+        folder: RunFolder,
+        device: torch.device,
+    ) -> None:
+        self.args, self.method, self.domains, self.folder, self.device = args, method, domains, folder, device
+        self.selection = Selection(args.selection, args.dataset, args.val_dataset)
+        names = dict.fromkeys([*args.dataset, *args.val_dataset])
+        self.validation = {name: domains.evaluation_loader(name) for name in names}
+        domains.check_labels(self.validation.values(), args)
+
+    def score(self, name: str) -> DomainScore:
+        """Score the current weights on the val split of one domain."""
+        self.method.eval()
+        score = self.domains.score(
+            name,
+            self.method.predict,
+            self.validation[name],
+            self.device,
+            self.args.amp,
+            self.args.dataset,
+        )
+        self.method.train()
+        return score
+
+    def show(self, last_batch: dict[str, Any] | None, iteration: int) -> None:
+        """Show in TensorBoard what the method is at; one process does.
+
+        ``last_batch`` is the batch that its pictures are made of, as the loader gave it; ``None`` means none.
+        """
+        if not distributed.is_main():
+            return
+        self.folder.scalars({name: value.item() for name, value in self.method.scalars().items()}, iteration)
+        if last_batch is not None:
+            self.method.eval()
+            with autocast(self.args.amp, self.device):
+                views = changed_views(to_device(last_batch, self.device))
+                pictures = self.method.pictures(views, self.domains.classes.palette)
+            self.method.train()
+            self.folder.board_pictures(pictures, iteration)
+
+    def select(self, iteration: int) -> list[str]:
+        """Score the current weights; returns the names (of files) under which they are the best so far."""
+        if self.args.visualize_feature:
+            image = self.validation[self.args.dataset[0]].dataset[0]["image"].to(self.device)
+            pictures = covariance_pictures(self.method.network.eval(), image)
+            self.folder.pictures(f"covariance/{iteration}_site", pictures)
+        scores = {name: self.score(name) for name in self.selection.evaluated}
+        for name, score in scores.items():
+            self.folder.log(self.selection.line(name, score, iteration))
+            self.folder.scalars({f"{name}/mean_iu": score.miou}, iteration)
+        return self.selection.consider(scores, iteration)
+
+    def report(self, iteration: int, commit: str) -> None:
+        """Score the selected weights on all domains: a table and ``results.json``.
+
+        ``iteration`` is that of the current weights, ``commit`` the project's when the run was started.
+
+        Raises:
+            UserError: a file of selected weights is missing.
+        """
+        scores, selection, loaded = {}, self.selection, LAST
+        for name in self.validation:
+            score, weights = selection.known(name), selection.weights_of(name)
+            if score is None and weights != loaded:
+                path, loaded = self.folder.weights(weights), weights
+                if not selection.has_chosen(weights):
+                    raise UserError(
+                        f"{path}: is missing, and the run is over; score it with the --selection and "
+                        "--val_dataset that it was trained with"
+                    )
+                load_state(self.method, load_checkpoint(path)["model"], path)
+            scores[name] = score or self.score(name)
+        how = {
+            name: {
+                "selection": selection.rule_of(selection.weights_of(name)),
+                "iteration": selection.iteration(name, iteration),
+                "checkpoint": str(self.folder.weights(selection.weights_of(name))),
+            }
+            for name in scores
+        }
+        self.folder.log(f"{self.domains.protocol_words}, commit {commit}")
+        words = {name: f"{h['selection']}, iteration {h['iteration']}" for name, h in how.items()}
+        self.folder.log(domain_table(scores, words))
+        if distributed.is_main():
+            first = self.args.dataset[0]
+            content = self.domains.results(scores, split="val", **how[first])
+            for name, domain in content["domains"].items():
+                domain |= how[name]
+            self.folder.results(content)

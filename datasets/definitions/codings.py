@@ -265,7 +265,7 @@ MAPILLARY = LabelCoding(
     8,
     _MAPILLARY_PALETTE,
 )
-# The folder "class_id" of BDD100K's first release holds all 41 classes of its label table: 0 (unlabelled) to 40.
+# "class_id" in BDD100K's first release holds all 41 classes of its label table, from 0 (unlabelled) to 40.
 BDD100K_IDS = LabelCoding(
     "bdd100k id",
     {

@@ -16,10 +16,12 @@ from datasets.definitions.labels import CITYSCAPES_19, ClassSet
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import Pair, as_found, list_pairs
 from datasets.files.reading import read_image, read_label, read_size
+from transforms.geometric import Centroid, Label, Size
+from transforms.pipeline import Sample
 from utils.errors import UserError
 from utils.seeding import generator
 
-# Source domain n has 10 * n as its generators' last key. Other generators have 1 to 9 there.
+# Generators of samples of source domain n have 10 * n as their last key; other generators have 1 to 9.
 _SOURCES = 10
 
 
@@ -34,7 +36,7 @@ class Draw(NamedTuple):
     index: int
     epoch: int
     position: int
-    centroid: tuple[int, int] | None = None
+    centroid: Centroid = None
     source: int = 0
 
 
@@ -42,12 +44,8 @@ class Transform(Protocol):
     """Turns a picture and its train ids into named tensors; all random choices come from ``rng``."""
 
     def __call__(
-        self,
-        image: Image.Image,
-        label: np.ndarray | None,
-        centroid: tuple[int, int] | None,
-        rng: np.random.Generator,
-    ) -> dict[str, torch.Tensor]: ...
+        self, image: Image.Image, label: Label, centroid: Centroid, rng: np.random.Generator
+    ) -> Sample: ...
 
 
 @runtime_checkable
@@ -57,9 +55,7 @@ class PartialTransform(Protocol):
     ``rows_used`` gets (height, width), the centroid, and a generator in the same state as the later call.
     """
 
-    def rows_used(
-        self, native: tuple[int, int], centroid: tuple[int, int] | None, rng: np.random.Generator
-    ) -> range: ...
+    def rows_used(self, native: Size, centroid: Centroid, rng: np.random.Generator) -> range: ...
 
 
 class SegmentationSet(Dataset):

@@ -79,7 +79,7 @@ _NAMES = (
 
 
 def mapillary_config() -> dict[str, Any]:
-    """The content of ``config.json``; ``evaluate`` tells the ids that become one of the 19 classes."""
+    """The content of ``config.json``; ``evaluate`` is true for ids that become one of the 19 classes."""
     labels = [
         {
             "color": list(colour),

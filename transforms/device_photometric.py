@@ -80,11 +80,7 @@ def _operation(pictures: Tensor, operation: Tensor, amounts: Tensor) -> Tensor:
     red, green, blue = pictures.split(1, dim=1)
     grey = (0.299 * red + 0.587 * green + 0.114 * blue + 0.5).floor()
     mean = (grey.mean((1, 2, 3), keepdim=True) + 0.5).floor()
-    blends = (
-        (BRIGHTNESS, torch.zeros_like(mean)),
-        (CONTRAST, mean),
-        (SATURATION, grey),
-    )
+    blends = ((BRIGHTNESS, torch.zeros_like(mean)), (CONTRAST, mean), (SATURATION, grey))
     result = torch.where(kinds == HUE, turned(pictures, amounts[:, HUE]), pictures)
     for kind, other in blends:
         factor = amounts[:, kind]

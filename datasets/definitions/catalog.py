@@ -177,10 +177,7 @@ def _kitti(fold: int) -> dict[str, Split]:
     # The same folder may hold the multi-view extension: other frames of the same scenes, without labels.
     labelled = r"_10$"
     val = "(" + "|".join(f"{frame:06d}" for frame in KITTI_VAL_FRAMES[fold]) + ")" + labelled
-    return {
-        "train": Split(layouts, only=r"\d{6}" + labelled, without=val),
-        "val": Split(layouts, only=val),
-    }
+    return {"train": Split(layouts, only=r"\d{6}" + labelled, without=val), "val": Split(layouts, only=val)}
 
 
 # DA-SAC trains on the first 10,000 pictures of GTAV, whichever official split they are in. Only the sizes of

@@ -18,26 +18,11 @@ from utils.errors import UserError
 IGNORE_LABEL = 255
 NUM_CLASSES = 19
 
-TRAIN_ID_NAMES: tuple[str, ...] = (
-    "road",
-    "sidewalk",
-    "building",
-    "wall",
-    "fence",
-    "pole",
-    "traffic light",
-    "traffic sign",
-    "vegetation",
-    "terrain",
-    "sky",
-    "person",
-    "rider",
-    "car",
-    "truck",
-    "bus",
-    "train",
-    "motorcycle",
-    "bicycle",
+TRAIN_ID_NAMES: tuple[str, ...] = tuple(
+    (
+        "road, sidewalk, building, wall, fence, pole, traffic light, traffic sign, vegetation, terrain, "
+        "sky, person, rider, car, truck, bus, train, motorcycle, bicycle"
+    ).split(", ")
 )
 
 LABEL_COLOURS = np.array(

@@ -1,4 +1,4 @@
-"""How a data set is declared: where its files are, how names pair up, how its labels are coded and scored."""
+"""How a data set is declared: where pictures and labels are, how labels are coded, and how it is scored."""
 
 from __future__ import annotations
 

@@ -136,9 +136,9 @@ def begin_worker(worker: int) -> None:
     if the run itself sends it, because a scheduler may send it to every process.
     """
     limit_threads()
-    if hasattr(os, "setpgid"):  # Not on Windows.
+    if hasattr(os, "setpgid"):  # Windows does not have it.
         os.setpgid(0, 0)
-    if hasattr(signal, "sigwaitinfo"):  # Neither on Windows nor on macOS.
+    if hasattr(signal, "sigwaitinfo"):  # Windows and macOS do not have it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_when_asked, args=(os.getppid(),), daemon=True).start()
 

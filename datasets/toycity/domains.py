@@ -246,7 +246,7 @@ _MAKERS: dict[str, Callable[[np.random.Generator, int, tuple[int, int]], Look]] 
 }
 
 DOMAINS: tuple[str, ...] = tuple(_MAKERS)
-"""The domains of the toy city."""
+"""The domains that are made by default."""
 
 _MAKERS |= {f"nthu_{name}": partial(city_look, city) for name, city in CITIES.items()}
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from datasets.toycity.codes import Code
 from datasets.toycity.looks import Colour, Place
-from datasets.toycity.painter import Painter
+from datasets.toycity.painter import Painter, box
 
 _GLASS = ((58, 72, 92), (84, 102, 122), (40, 50, 64))
 _LIT = (255, 214, 140)
@@ -182,5 +182,6 @@ def paint_skyline(painter: Painter, place: Place, rng: np.random.Generator) -> N
         x = rng.uniform(-1.0, 1.0) * z
         width, height = rng.uniform(12, 34), rng.uniform(8, 36) * (1.6 if rng.uniform() < 0.15 else 1)
         colour = place.facades[int(rng.integers(len(place.facades)))]
-        box = [(-width / 2, 0), (width / 2, 0), (width / 2, height), (-width / 2, height)]
-        painter.flat(box, (x, z), mixed(colour, (110, 116, 126), 0.4), Code.BUILDING, painter.light.upright)
+        outline = box(-width / 2, 0, width / 2, height)
+        tone = mixed(colour, (110, 116, 126), 0.4)
+        painter.flat(outline, (x, z), tone, Code.BUILDING, painter.light.upright)

@@ -6,12 +6,11 @@ import numpy as np
 
 from datasets.toycity.codes import Code
 from datasets.toycity.facades import mixed
-from datasets.toycity.painter import Painter
+from datasets.toycity.painter import Painter, box
 from datasets.toycity.people import limb
 
 _STEEL = (128, 130, 134)
 _WOOD = (104, 82, 62)
-_TURN = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 
 SIGNS = ("limit", "warning", "stop", "mandatory", "parking", "name")
 
@@ -22,12 +21,7 @@ def _disc(x: float, y: float, radius: float, corners: int = 20) -> np.ndarray:
 
 
 def _box(x: float, y: float, half_x: float, half_y: float) -> list[tuple[float, float]]:
-    return [
-        (x - half_x, y - half_y),
-        (x + half_x, y - half_y),
-        (x + half_x, y + half_y),
-        (x - half_x, y + half_y),
-    ]
+    return box(x - half_x, y - half_y, x + half_x, y + half_y)
 
 
 def _post(

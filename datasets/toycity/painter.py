@@ -15,6 +15,11 @@ _SHIFT = 4  # sub-pixel bits of OpenCV's fills
 _FAR_OUT = 1e5  # pixels; coordinates are limited to this so that they fit into fixed-point numbers
 
 
+def box(x0: float, y0: float, x1: float, y1: float) -> list[tuple[float, float]]:
+    """The corners of a rectangle, counter-clockwise from (x0, y0)."""
+    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+
+
 class Painter:
     """A picture, uint8 (H, W, 3) RGB, and its raster of codes, uint16 (H, W). Paint from far to near.
 

@@ -111,7 +111,8 @@ def _draw_camera(lens: Lens, street: Street, rng: np.random.Generator) -> Camera
     )
 
 
-Segment = tuple[str, float, float, float]  # kind, start and end depth in metres, height in metres
+# Kind, start and end depth in metres, and a random number from 0 to 1 that sets the height.
+Segment = tuple[str, float, float, float]
 
 
 def _draw_side(side: int, index: int, street: Street, rng: np.random.Generator) -> list[Segment]:
@@ -140,11 +141,6 @@ def _draw_side(side: int, index: int, street: Street, rng: np.random.Generator) 
     return segments
 
 
-def _storeys(place: Place, share: float) -> float:
-    low, high = place.heights
-    return low + (high - low) * share**1.4
-
-
 def _paint_segment(
     painter: Painter, side: int, street: Street, place: Place, segment: Segment, rng: np.random.Generator
 ) -> None:
@@ -152,7 +148,8 @@ def _paint_segment(
     line = street.building_line(side)
     z = (near, far)
     if kind == "building":
-        paint_building(painter, side, line, z, _storeys(place, share), place, rng)
+        low, high = place.heights
+        paint_building(painter, side, line, z, low + (high - low) * share**1.4, place, rng)
         return
     depths = sorted(rng.uniform(near, far, int(rng.integers(2, 5))), reverse=True)
     for depth in depths:

@@ -10,7 +10,7 @@ import numpy as np
 from datasets.toycity.codes import Code
 from datasets.toycity.ground import Street
 from datasets.toycity.looks import Place
-from datasets.toycity.painter import Painter
+from datasets.toycity.painter import Painter, box
 from datasets.toycity.people import (
     draw_dress,
     paint_bicycle,
@@ -179,15 +179,8 @@ class Traffic:
         x, _ = self.painter.camera.locate(s, z)
         if z < 3.0 or (abs(x) < 1.3 and z < 8.0):
             return
-        shape = np.array(
-            [
-                (x - half, z - half * 0.5),
-                (x + half, z - half * 0.5),
-                (x + half, z + half * 0.5),
-                (x - half, z + half * 0.5),
-            ]
-        )
-        self.items.append(Item(z, lambda: paint((x, z)), shape, height))
+        footprint = np.array(box(x - half, z - half * 0.5, x + half, z + half * 0.5))
+        self.items.append(Item(z, lambda: paint((x, z)), footprint, height))
 
     def person(self, s: float, z: float, crossing: bool = False) -> None:
         """Add a person on foot."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from datasets.toycity.facades import mixed
 from datasets.toycity.looks import Colour
-from datasets.toycity.painter import Painter
+from datasets.toycity.painter import Painter, box
 
 _GLASS = (46, 58, 70)
 _TYRE = (24, 24, 26)
@@ -18,11 +18,6 @@ _LAMP = (255, 246, 220)
 _CIRCLE = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 
 Outline = Sequence[tuple[float, float]]
-
-
-def box(p0: float, q0: float, p1: float, q1: float) -> list[tuple[float, float]]:
-    """The corners of a rectangle, counter-clockwise."""
-    return [(p0, q0), (p1, q0), (p1, q1), (p0, q1)]
 
 
 class Vehicle:
@@ -47,11 +42,8 @@ class Vehicle:
 
     def footprint(self) -> np.ndarray:
         """The four corners of its rectangle on the ground, (4, 2) in camera-space (x, z)."""
-        corners = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
-        half = self.length / 2, self.width / 2
-        return np.array(
-            [self.origin + a * half[0] * self.ahead + b * half[1] * self.right for a, b in corners]
-        )
+        corners = box(-self.length / 2, -self.width / 2, self.length / 2, self.width / 2)
+        return np.array([self.origin + a * self.ahead + b * self.right for a, b in corners])
 
     def points(self, a: np.ndarray | float, b: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
         """Its own coordinates, each (N,) or a number -> camera space (N, 3)."""

@@ -96,8 +96,8 @@ class LabelCoding:
         """Train ids, uint8 H x W, of a palette picture's ``indices``, uint8 H x W.
 
         The colours count, not the indices, because programs that make files smaller keep the colours and
-        change the indices. So an index is a native id only if the palette is the coding's own. With any other
-        palette, either all colours are grey and their level is the native id, or all are in ``colours``.
+        change the indices. So an index is a native id only if the palette is the coding's own. Otherwise,
+        either all used colours are grey and their level is the native id, or all of them are in ``colours``.
 
         Raises :class:`LabelValueError` with the first colour that the coding does not have, or if the
         palette can be read in two ways.

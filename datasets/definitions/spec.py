@@ -50,8 +50,8 @@ class Split:
     only: str = ""
     without: str = ""
     evenly: int | None = None
-    """If given, the split takes only so many of these pictures, at equal distances in the order of their
-    names; all if there are fewer.
+    """If given, the split takes at most this many of these pictures. They are sorted by name and taken at
+    equal distances.
     """
 
     @property
@@ -99,8 +99,8 @@ class DatasetSpec:
     statistics: ChannelStatistics | None = None
     """The published statistics; without them :mod:`datasets.sampling.statistics` measures them."""
     class_shares: tuple[float, ...] | None = None
-    """How often each train id occurs, on any scale. Needed only if comparing the labels with Cityscapes
-    makes no sense (see :mod:`datasets.definitions.plausibility`).
+    """How often each train id occurs, on any scale, if the labels should not be compared with those of
+    Cityscapes (see :mod:`datasets.definitions.plausibility`).
     """
 
     @property

@@ -134,7 +134,7 @@ def _plain_label(image: Image.Image, path: Path, coding: LabelCoding, rows: rang
 
 
 def _file(path: Path) -> Path:
-    """``path``; ValueError if it is something else than a file, such as a pipe, which may block for ever."""
+    """``path``; ValueError if it is not a file but, for example, a pipe: opening that may never end."""
     if path.exists() and not path.is_file():
         raise ValueError("not a file")
     return path

@@ -32,7 +32,7 @@ def additional_pictures(
     around centroids of these classes. ``centroids`` are those of the split; ``open_split`` and ``scan`` give
     the pictures and centroids of other splits.
 
-    Returns None if nothing is asked for or the data set has no such pictures; the latter is printed.
+    Returns None if nothing is asked for or the data set has no such pictures. A line says if it has none.
     """
     dataset = source.spec
     has_coarse = "train_extra" in dataset.splits

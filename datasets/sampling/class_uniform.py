@@ -132,9 +132,10 @@ def epoch_draws(
     """The draws of one epoch, as many as there are pictures: a pure function of (seed, epoch).
 
     Each of ``train_ids`` that has centroids gets int(length * fraction / len(train_ids)) draws around its
-    centroids. If that number is 0, only some classes get one draw, chosen anew in each epoch. All other draws
-    are whole random pictures. Nothing is drawn again before all of its kind have been drawn. Without
-    centroids, every picture is drawn once. (The published list is shorter if classes are missing.)
+    centroids. If that number is 0, only some classes get one draw, and each epoch chooses others. All other
+    draws are whole random pictures. A picture, or a centroid of a class, is drawn again only after all others
+    have been drawn. Without centroids, every picture is drawn once. (The published list is shorter if classes
+    are missing.)
 
     Up to epoch ``max_cu_epoch`` the ``additional`` pictures are drawn too. Later epochs draw only from the
     ``pictures`` of the split and their ``centroids``, but have the same length.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _REPLACEMENT = 7
 
 NOTICES = "unreadable"
-"""The entry of a sample about the pictures that it replaces. It is JSON: {picture's name: error line}."""
+"""The entry of a sample about pictures that it replaces, as JSON: {data set and picture: error line}."""
 
 
 def readable_sample(dataset: SegmentationSet, draw: Draw, limit: int) -> dict[str, torch.Tensor | str | int]:

@@ -115,8 +115,9 @@ class MultiCropTransform:
 
     First the canvas is made: the picture is resized to ``crop_size`` times a factor in ``target_scale``,
     cropped to ``crop_size`` at random, and mirrored with probability 0.5. The first crop is the whole canvas.
-    The others are parts of it, by a factor in ``zoom``, resized to its size. A factor above 1 shows the whole
-    canvas smaller, with padding around it. With ``guided_hflip``, each crop is mirrored with probability 0.5.
+    The others are parts of it whose sides are shorter by a factor in ``zoom``; they are resized to its size.
+    A factor above 1 shows the whole canvas smaller, with padding around it. With ``guided_hflip``, each crop
+    is mirrored with probability 0.5.
 
     The entries of a sample, with T = ``group_size``:
 

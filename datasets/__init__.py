@@ -1,1 +1,1 @@
-"""Data sets: what they are, where their files lie, how they are sampled."""
+"""Data sets: what they are, where their files are, and which samples are drawn from them."""

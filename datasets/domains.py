@@ -1,6 +1,4 @@
-"""The data of one run: opens the named data sets with the settings of the command line, and checks them
-first.
-"""
+"""The data of one run: data sets are opened as the command line says, checked, and scored."""
 
 from __future__ import annotations
 
@@ -37,7 +35,7 @@ from utils.scoring.sliding_window import Windows, averaged
 
 
 class Domains:
-    """Opens splits of catalogued data sets, and scores networks of one number of classes on them."""
+    """Opens splits of the data sets in the catalog, and scores networks on them."""
 
     def __init__(
         self,
@@ -47,8 +45,9 @@ class Domains:
         num_classes: int = NUM_CLASSES,
         windows: Windows | None = None,
     ) -> None:
-        """``args`` carries the flags of ``datasets.flags.add_data_arguments``; labels come in the classes of
-        a network of ``num_classes``. Scores are of what it says of ``windows``, by default the picture alone.
+        """``args`` has the flags of ``datasets.flags.add_data_arguments``, and ``configured`` the roots in
+        config.py. Labels hold the classes of a network with ``num_classes`` outputs. Predictions are averaged
+        over ``windows`` before they are scored; by default there is one window, the whole picture.
         """
         self.windows = windows or Windows("pooling")
         self.classes: ClassSet = class_set_of(num_classes)
@@ -60,13 +59,13 @@ class Domains:
         self.workers: int = default_workers() if args.num_workers is None else args.num_workers
         self.configured = configured
         self.cv: int = args.cv
-        # A training run divides what it trains on; what it never sees keeps its official val pictures.
+        # --cv applies to the data sets that a run trains on. The others keep their official val pictures.
         self.divided: list[str] = vars(args).get("dataset") or vars(args).get("val_dataset") or []
         self.gtav_split: str | None = args.gtav_split
         self.skip_unlabelled: bool = args.skip_unlabelled
         self._left_out: dict[tuple[str, str], str | None] = {}
         self.folders: dict[str, Path] = {}
-        """Where each data set was read from that has been opened, by its name."""
+        """The folder of each data set that has been opened, by its name."""
         self._specs: dict[str, DatasetSpec] = {}
         self._sizes: dict[tuple[str, str], list[tuple[int, int]]] = {}
         self._checked: set[tuple[str, str]] = set()
@@ -78,7 +77,7 @@ class Domains:
 
     @property
     def protocol_words(self) -> str:
-        """How scores are made, for people."""
+        """A sentence for the reader of a score: how it was made."""
         height = f" at height {self.evaluation_height}" if self.evaluation_height else ""
         division = f", division {self.cv} of {' '.join(self.divided)}" if self.cv else ""
         classes = "" if self.classes == CITYSCAPES_19 else f", networks of {self.classes.name}"
@@ -90,9 +89,7 @@ class Domains:
 
     @property
     def folder_lines(self) -> list[str]:
-        """A line for each data set that has been opened: where it was read from; and for each split of which
-        pictures were left out.
-        """
+        """One line for the folder of each opened data set, and one for each split with left-out pictures."""
         read = [f"{name}: read from {folder}" for name, folder in self.folders.items()]
         return [*read, *filter(None, self._left_out.values())]
 
@@ -106,10 +103,10 @@ class Domains:
     def open(
         self, name: str, split: str, transform: Transform, seed: int = 0, labelled: bool = True
     ) -> SegmentationSet:
-        """One split of a data set: pairs found, sizes of pictures and labels equal.
+        """One split of a data set. Each picture has a label of the same size, unless ``labelled`` is false.
 
         Raises:
-            UserError: naming the setting, folder or file that is wrong.
+            UserError: with the setting, folder or file that is wrong.
         """
         dataset = self.spec(name)
         root = resolve_root(dataset, self.data_root, self.configured)
@@ -125,7 +122,7 @@ class Domains:
         return opened
 
     def evaluation_loader(self, name: str, split: str = "val") -> Loader:
-        """This process's share of a split, at the size the protocol scores it at."""
+        """A loader of this process's share of a split, at the size that the protocol prescribes."""
         transform = evaluation_transform(spec(name), self.protocol, self.evaluation_height)
         opened = self.open(name, split, transform)
         return evaluation_loader(
@@ -141,11 +138,10 @@ class Domains:
         amp: str = "off",
         sources: Sequence[str] = (),
     ) -> DomainScore:
-        """Score ``predict`` (see ``utils.scoring.evaluation``) on the pictures of a split, of all processes
-        together: its answers averaged over the scales and mirroring of ``windows``.
+        """Score ``predict`` (see ``utils.scoring.evaluation``) on the domain ``name``.
 
-        ``loader`` is :meth:`evaluation_loader`'s for the domain ``name``; ``sources`` are the domains that
-        the network was trained on.
+        The pictures of all processes count, and predictions are averaged over ``windows``. ``loader`` comes
+        from :meth:`evaluation_loader`; ``sources`` are the domains that the network was trained on.
         """
         classes = self.classes
         predict = averaged(predict, self.windows)
@@ -166,19 +162,19 @@ class Domains:
 
     @property
     def _less_memory(self) -> str:
-        """How scoring gets by with less of it."""
+        """The advice for a machine with too little memory."""
         smaller = [f"--scales {' '.join(map(str, self.windows.scales))}"] * (max(self.windows.scales) > 1)
         fewer = [f"--bs_mult_val {self.batch_size}"] * (self.batch_size > 1)
         lower = ["--evaluation_height", *smaller, *fewer]
         return f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
 
     def _class_sets(self, name: str, sources: Sequence[str]) -> list[ClassSet]:
-        """What a network is scored on: the domain's classes, and smaller sets with a mean of their own."""
+        """The class sets of the scores: first the domain's own, then smaller ones for further means."""
         main, *subsets = spec(name).class_sets
         if main != CITYSCAPES_19:
             return [main, *subsets]
         if self.classes == CITYSCAPES_19:
-            # A source's own smaller class sets (SYNTHIA's 16 and 13) are what its networks are compared on.
+            # Networks trained on SYNTHIA are compared on its smaller class sets, of 16 and 13 classes.
             subsets += [each for source in sources for each in spec(source).class_sets[1:]]
         else:
             subsets += NETWORK_CLASS_SETS.values()
@@ -186,7 +182,7 @@ class Domains:
         return [main, *dict.fromkeys(smaller)]
 
     def results(self, scores: Mapping[str, DomainScore], checkpoint: str, **extra: Any) -> dict[str, Any]:
-        """The content of ``results.json``: scores with everything that says how they were made."""
+        """The content of ``results.json``: the scores and everything that says how they were made."""
         how = {
             "evaluation_height": self.evaluation_height,
             "scales": list(self.windows.scales),
@@ -200,29 +196,35 @@ class Domains:
         return results(scores, self.classes.class_names, self.protocol, checkpoint, **how, **extra)
 
     def check_labels(self, loaders: Iterable[Loader], args: argparse.Namespace) -> None:
-        """Read every label of evaluation loaders once, so that a bad value is found before training."""
+        """Read every label of the loaders once, so that a bad value is found before the training starts."""
         for dataset in [loader.dataset for loader in loaders]:
             with distributed.main_process_first():
                 centroids = scan(dataset, args.class_uniform_tile, cache_folder(args))
             self.check_classes(dataset.spec.name, dataset.split, centroids.pixels)
 
     def check_classes(self, name: str, split: str, pixels: np.ndarray) -> None:
-        """Say once of each split if its classes are unlikely; ``pixels`` counts them, int64 (19,).
+        """Print a warning if the classes of a split have unusual shares; only the first call for it counts.
 
-        Raises :class:`UserError` where no pixel has a class.
+        ``pixels`` is the number of pixels of each train id, int64 (19,). Raises :class:`UserError` if no
+        pixel has a class.
         """
         if (name, split) in self._checked:
             return
         self._checked.add((name, split))
-        lines = unlikely_classes(self.spec(name), split, pixels, self.classes.train_ids)
-        if distributed.is_main():
-            for line in lines:
-                print(line, flush=True)
+        print_notices(unlikely_classes(self.spec(name), split, pixels, self.classes.train_ids))
+
+
+def print_notices(lines: Sequence[str]) -> None:
+    """Print the lines, in the main process only."""
+    if distributed.is_main():
+        for line in lines:
+            print(line, flush=True)
 
 
 def divided_spec(name: str, cv: int, gtav_split: str | None, skip_unlabelled: bool = False) -> DatasetSpec:
-    """The data set called ``name``, divided into splits as ``--cv`` and ``--gtav_split`` say, with or without
-    the pictures that have no label.
+    """The data set called ``name``, divided into splits as ``--cv`` and ``--gtav_split`` say.
+
+    ``skip_unlabelled`` leaves out pictures without a label, which are otherwise an error.
     """
     dataset = replace(spec(name), skips_unlabelled=True) if skip_unlabelled else spec(name)
     if gtav_split and dataset.name == "gtav":
@@ -231,10 +233,10 @@ def divided_spec(name: str, cv: int, gtav_split: str | None, skip_unlabelled: bo
 
 
 def split_pictures(name: str, args: argparse.Namespace, configured: Mapping[str, str]) -> list[Source]:
-    """The pictures of one split, for programs that only predict: labels are not looked for.
+    """The pictures of one split, for programs that only predict: nothing looks for their labels.
 
-    ``args`` carries ``data_root``, ``split`` and the flags of ``datasets.flags.add_division_arguments``.
-    Raises :class:`UserError` naming the setting, folder or file that is wrong.
+    ``args`` has ``data_root``, ``split`` and the flags of ``datasets.flags.add_division_arguments``.
+    Raises :class:`UserError` with the setting, folder or file that is wrong.
     """
     dataset = divided_spec(name, args.cv, args.gtav_split)
     root = resolve_root(dataset, args.data_root, configured)
@@ -244,11 +246,11 @@ def split_pictures(name: str, args: argparse.Namespace, configured: Mapping[str,
 
 
 def cache_folder(args: argparse.Namespace) -> Path:
-    """Where what was learnt from reading all labels is kept between runs."""
+    """The folder that keeps between runs what was found by reading all files of a data set."""
     return Path(args.ckpt) / "cache"
 
 
 def default_workers() -> int:
-    """Loader processes per training process: its share of the cores, at most 8."""
+    """The default number of loader processes: this process's share of the cores, from 1 to 8."""
     local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     return max(1, min(8, (os.cpu_count() or 1) // local_processes))

@@ -1,4 +1,4 @@
-"""The training data of one run: source domains with labels and, for adaptation, a target domain without."""
+"""The training data of one run: labelled source domains and, for adaptation, unlabelled target domains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets.domains import Domains, cache_folder
+from datasets.domains import Domains, cache_folder, print_notices
 from datasets.files.prepared import prepared
 from datasets.files.reading import read_size
 from datasets.files.segmentation import Draw, SegmentationSet, Transform
@@ -28,7 +28,7 @@ from utils import distributed
 from utils.errors import UserError
 from utils.seeding import generator
 
-# Keys of the generator that chooses the pictures of a round of covariance statistics.
+# The last key of the generator that chooses the pictures for covariance statistics.
 _COVARIANCE_PICTURES = 3
 
 
@@ -38,9 +38,10 @@ def training_transform(
     color_jitter: Sequence[float] = WEAK_JITTER,
     labelled: bool = True,
 ) -> Transform:
-    """What ``--augmentation`` and the flags around it make of a picture, with or without a label.
+    """The training transform that ``--augmentation`` and the flags around it ask for.
 
-    Without one no pixel can be marked as filled in, so such pictures are neither padded nor rotated.
+    Pictures without a label (``labelled`` false) are neither padded nor rotated, because only a label can
+    mark the pixels that were filled in.
     """
     crop_size = args.crop_size if labelled else args.target_crop_size or args.crop_size
     if args.augmentation == "maxsquare":
@@ -62,28 +63,19 @@ def training_transform(
     )
 
 
-def unlabelled_transform(
-    args: argparse.Namespace, views: Sequence[str], color_jitter: Sequence[float], name: str | None
-) -> Transform:
-    """What a target picture goes through: as a source's, or groups of crops, called "multi_crop"."""
-    if name == "multi_crop":
-        return MultiCropTransform(args.target_crop_size or args.crop_size, args.group_size)
-    return training_transform(args, views, color_jitter, labelled=False)
-
-
 class TrainingLoaders:
-    """The training data of one run, epoch by epoch of its source domains.
+    """The training data of one run, in epochs of the source domains.
 
-    ``views``, ``color_jitter``, ``domains`` and ``target_transform`` are what the method declares (see
-    ``methods.common.base.Method``); with a target among ``domains``, ``--target_dataset`` is opened
-    without labels.
+    The method declares ``views``, ``color_jitter``, ``domains`` and ``target_transform`` (see
+    ``methods.common.base.Method``). With "target" among ``domains``, ``--target_dataset`` is opened without
+    labels.
 
     Attributes:
-        steps_per_epoch: iterations of an epoch of the source domains.
-        digest: of the names of all training pictures.
+        steps_per_epoch: the training steps in one epoch of the source domains.
+        digest: a digest of the names of all training pictures.
 
     Raises:
-        UserError: naming the setting, folder or file that is wrong.
+        UserError: with the setting, folder or file that is wrong.
     """
 
     def __init__(
@@ -108,23 +100,24 @@ class TrainingLoaders:
             data.open(name, "train", CovarianceTransform(), args.seed, labelled=False)
             for name in args.covstat_val_dataset or args.dataset
         ]
-        adapts = "target" in domains
-        # The loaders of both domains work at the same time: each has half of the processes.
+        adapts, grouped = "target" in domains, target_transform == "multi_crop"
+        # The loaders of source and target work at the same time, so each gets half of the processes.
         workers = -(-data.workers // 2) if adapts else data.workers
-        unlabelled = unlabelled_transform(args, views, color_jitter, target_transform)
-        targets = open_target(data, args, unlabelled) if adapts else []
-        together = args.processes_per_group if target_transform == "multi_crop" else 1
+        if grouped:
+            unlabelled = MultiCropTransform(args.target_crop_size or args.crop_size, args.group_size)
+        else:
+            unlabelled = training_transform(args, views, color_jitter, labelled=False)
+        seed = target_seed(args.seed)
+        targets = [
+            data.open(name, args.target_split, unlabelled, seed, labelled=False)
+            for name in (args.target_dataset if adapts else ())
+        ]
+        together = args.processes_per_group if grouped else 1
         self.target = target_batches(targets, args, workers, together) if adapts else None
         if args.renormalise in ("published", "measured"):
             renormalise(sources, targets, args)
-        lines = [*notices(args), *scored_targets(targets, self.data, args)]
-        if target_transform == "multi_crop" and args.photometric == "device":
-            lines.append(
-                "--photometric device: target crops are changed by the loader's processes all the same"
-            )
-        print_notices(lines)
-        # The scan reads every label once and keeps the result, so a bad label value is found here, not hours
-        # later.
+        print_notices([*notices(args, grouped), *scored_targets(targets, self.data, args)])
+        # This reads every label once and keeps the result. A bad label value is found now, not hours later.
         draws = [self._draws_of_epoch(source, args) for source in sources]
         compose = image_uniform if args.image_uniform_sampling else domain_uniform
         self.sampler = TrainingSampler(
@@ -136,7 +129,8 @@ class TrainingLoaders:
         )
         if len(self.sampler) < args.accumulate:
             raise UserError(
-                f"--accumulate {args.accumulate}: an epoch has only {len(self.sampler)} batches of --bs_mult"
+                f"--accumulate {args.accumulate}: an epoch has only {len(self.sampler)} batches; lower it or "
+                "--bs_mult"
             )
         self.steps_per_epoch = len(self.sampler) // args.accumulate
         self.batches_per_epoch = self.steps_per_epoch * args.accumulate
@@ -145,7 +139,7 @@ class TrainingLoaders:
         self.loader = training_loader(Sources(sources, args.max_bad_samples), self.sampler, workers)
 
     def _draws_of_epoch(self, source: SegmentationSet, args: argparse.Namespace) -> EpochDraws:
-        """What is drawn of one source domain in an epoch, by class where the flags say so."""
+        """The function that lists the draws of one source domain in an epoch."""
 
         def scan_first(dataset: SegmentationSet) -> TileCentroids:
             with distributed.main_process_first():
@@ -156,13 +150,17 @@ class TrainingLoaders:
 
         pictures, centroids = len(source), scan_first(source)
         self.data.check_classes(source.spec.name, source.split, centroids.pixels)
-        self._warn_of_missing_classes(source, centroids)
+        names, train_ids = source.classes.class_names, source.classes.train_ids
+        expected = source.classes.classes_of(source.spec.class_sets[0])
+        missing = [names[c] for c in expected if centroids.pixels[train_ids[c]] == 0]
+        if missing:
+            print_notices([f"{source.spec.name}: no training pixel of {', '.join(missing)}"])
         width, height = read_size(source.pairs[0].image)
         if args.class_uniform_pct and args.class_uniform_tile >= max(width, height):
             print_notices(
                 [
                     f"--class_uniform_tile {args.class_uniform_tile}: {source.spec.name}'s first picture is "
-                    f"{width} x {height}, so each picture is a single tile; a smaller one finds rare classes"
+                    f"{width} x {height}, so each picture is one tile; smaller tiles find rare classes better"
                 ]
             )
         additional = additional_pictures(
@@ -176,22 +174,14 @@ class TrainingLoaders:
             fraction=args.class_uniform_pct,
             max_cu_epoch=args.max_cu_epoch,
             additional=additional,
-            train_ids=source.classes.train_ids,
+            train_ids=train_ids,
         )
 
-    @staticmethod
-    def _warn_of_missing_classes(source: SegmentationSet, centroids: TileCentroids) -> None:
-        expected = source.classes.classes_of(source.spec.class_sets[0])
-        names, train_ids = source.classes.class_names, source.classes.train_ids
-        missing = [names[c] for c in expected if centroids.pixels[train_ids[c]] == 0]
-        if missing and distributed.is_main():
-            print(f"{source.spec.name}: no training pixel of {', '.join(missing)}", flush=True)
-
     def batches(self, epoch: int, first_batch: int = 0) -> Iterator[dict[str, dict[str, Any]]]:
-        """This process's batches of one epoch from number ``first_batch`` on, by domain.
+        """This process's batches of one epoch, from number ``first_batch`` on, each as {domain: batch}.
 
-        With ``--step_per_domain`` every batch comes in parts, one per source domain, each with a target batch
-        of its own. The target runs through epochs of its own, its batches numbered through the whole run.
+        With ``--step_per_domain`` every batch is divided into parts, one per source domain, and each part
+        gets its own target batch. The target has epochs of its own; its batches are numbered through the run.
         """
         self.sampler.set_position(epoch, first_batch)
         first = epoch * self.batches_per_epoch + first_batch
@@ -205,8 +195,9 @@ class TrainingLoaders:
                 yield by_domain
 
     def covariance_pairs(self, trial: int) -> Iterator[Iterator[dict[str, Any]]]:
-        """Per statistics data set, this process's share of one round: whole pictures and their jittered
-        views.
+        """For each data set that covariance statistics use: this process's share of round ``trial``.
+
+        A batch is one whole picture and its jittered view.
         """
         for opened in self.covariance_sets:
             if trial == 0 and len(opened) < self.covariance_images:
@@ -226,14 +217,16 @@ class TrainingLoaders:
 
 
 def digest_of_names(opened: Sequence[SegmentationSet]) -> str:
-    """A digest of which pictures these data sets have, in their order, wherever they lie."""
+    """A digest of the names of all pictures, in order; it does not depend on where the files are."""
     names = [[dataset.spec.name, *(pair.name for pair in dataset.pairs)] for dataset in opened]
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def sizes_of_step(args: argparse.Namespace, target_transform: str | None) -> dict[str, int]:
-    """The pictures of all processes that make one iteration, by where they come from: what has to stay the
-    same when a run goes on with other processes. All crops of a target picture count as one.
+    """How many source and target pictures all processes together use in one training step.
+
+    These numbers must stay the same when a run is resumed with another number of processes. The crops of
+    one target picture count as one picture.
     """
     processes, domains = distributed.world_size(), len(args.dataset)
     of_sources = args.bs_mult * processes * (1 if args.image_uniform_sampling else domains)
@@ -254,19 +247,13 @@ def _part(values: Any, part: int, parts: int) -> Any:
     return values[part * size : (part + 1) * size]
 
 
-def open_target(data: Domains, args: argparse.Namespace, transform: Transform) -> list[SegmentationSet]:
-    """The pictures of ``--target_dataset``; label files are neither looked for nor read."""
-    seed = target_seed(args.seed)
-    return [
-        data.open(name, args.target_split, transform, seed, labelled=False) for name in args.target_dataset
-    ]
-
-
 def renormalise(
     sources: Sequence[SegmentationSet], targets: Sequence[SegmentationSet], args: argparse.Namespace
 ) -> None:
-    """Have every sample of ``sources`` say how it gets the channel statistics of the first target data set:
-    ``renormalisation``, float32 2 x 3 (see :func:`datasets.sampling.statistics.renormalisation`).
+    """Add to every sample of ``sources`` the entry ``renormalisation``, float32 2 x 3.
+
+    It gives pictures of the source the channel statistics of the first target data set (see
+    :func:`datasets.sampling.statistics.renormalisation`).
 
     Raises:
         UserError: there is no target.
@@ -284,15 +271,8 @@ def renormalise(
             source.constants["renormalisation"] = renormalisation(of_source, of_target)
 
 
-def print_notices(lines: Sequence[str]) -> None:
-    """Print them, once in all processes."""
-    if distributed.is_main():
-        for line in lines:
-            print(line, flush=True)
-
-
 def scored_targets(targets: Sequence[SegmentationSet], data: Domains, args: argparse.Namespace) -> list[str]:
-    """A line for every target data set whose pictures are adapted to and scored as well."""
+    """A line for every target data set whose val pictures are also used for adaptation."""
     lines = []
     for target in targets:
         name = target.spec.name
@@ -300,21 +280,28 @@ def scored_targets(targets: Sequence[SegmentationSet], data: Domains, args: argp
             scored = data.open(name, "val", target.transform, labelled=False)
             if {pair.image for pair in target.pairs} & {pair.image for pair in scored.pairs}:
                 lines.append(
-                    f"--target_dataset {name}: pictures that are scored are adapted to, unlabelled; "
-                    "say transductive beside the score"
+                    f"--target_dataset {name}: pictures that are scored are also trained on, without labels; "
+                    'call the score "transductive"'
                 )
     return lines
 
 
-def notices(args: argparse.Namespace) -> list[str]:
-    """A line for every setting by which a score of this run is not what it looks like."""
+def notices(args: argparse.Namespace, grouped: bool) -> list[str]:
+    """A line for every setting that has no effect, or that makes a score mean less than it seems to.
+
+    ``grouped``: target pictures come as groups of crops.
+    """
     lines = []
+    if grouped and args.photometric == "device":
+        lines.append(
+            "--photometric device: has no effect on target crops, which the loader's processes change"
+        )
     if args.city_mode == "trainval":
         lines.append(
             f"--city_mode trainval: the val pictures of {' '.join(args.dataset)} are trained on too, "
             "so their scores say nothing about unseen pictures"
         )
-    # The published scripts say 10000 and mean always.
+    # The published scripts pass 10000, which means: in all epochs.
     if args.max_cu_epoch < 10_000 and not (args.coarse_boost_classes or args.maxSkip):
         lines.append(
             f"--max_cu_epoch {args.max_cu_epoch}: has no effect without --coarse_boost_classes or --maxSkip"
@@ -323,10 +310,10 @@ def notices(args: argparse.Namespace) -> list[str]:
     if targets and args.target_split != "train":
         lines.append(
             f"--target_split {args.target_split}: pictures of {' '.join(targets)} that may be scored are "
-            "adapted to, without their labels"
+            "also trained on, without labels"
         )
     lines += [
-        f"--target_dataset {name}: is a source domain, too; with its labels there is nothing to adapt to"
+        f"--target_dataset {name}: is also a source domain, with labels, so there is nothing to adapt to"
         for name in targets
         if name in args.dataset
     ]

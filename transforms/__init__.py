@@ -1,1 +1,1 @@
-"""Geometric and photometric changes of a sample; every random draw comes from a generator passed in."""
+"""Geometric and photometric changes of a sample. All random numbers come from a generator passed in."""

@@ -1,9 +1,9 @@
 """Colour jitter and Gaussian blur of whole batches, on the device that trains.
 
-A loader's sample has the crop once, ``CROP`` uint8 3 x H x W, and for every view what was drawn for it,
-``PARAMETERS + view`` float32 (9,). :func:`changed_views` makes the views of them: those that
-:class:`transforms.photometric.Photometric` makes of the same draws, to within a grey level. Every picture has
-an order and amounts of its own, and nothing is read back to the host.
+A sample from the loader has the crop once, ``CROP`` uint8 3 x H x W, and for every view its random numbers,
+``PARAMETERS + view`` float32 (9,). :func:`changed_views` makes the views from them. They equal those of
+:class:`transforms.photometric.Photometric` for the same numbers, to within one grey level. Every picture has
+its own order and amounts of changes. Nothing is copied back to the host.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ CROP = "crop"
 PARAMETERS = "photometric_"
 
 PICTURES_AT_ONCE = 4
-"""Bounds the memory: a picture of 768 x 768 in work takes about 60 MiB."""
+"""Limits the memory: changing a picture of 768 x 768 takes about 60 MiB."""
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(len(JITTERS))
-# Of a view's numbers the first four are the order of the operations, -1 for none, then come their amounts.
+# The numbers of a view: four operations in their order (-1 for none), the amount of each kind, the sigma.
 _AMOUNTS = slice(4, 8)
 _SIGMA = 8
 
 
 def encoded(drawn: Mapping[str, tuple[Jitter, float]]) -> dict[str, Tensor]:
-    """The entries of a sample for the draws of its views: jitter and sigma of the blur, 0 for none."""
+    """View -> (jitter, sigma of the blur, 0 for none) as entries of a sample."""
     return {PARAMETERS + view: _numbers(jitter, sigma) for view, (jitter, sigma) in drawn.items()}
 
 
@@ -47,13 +47,13 @@ def _numbers(jitter: Jitter, sigma: float) -> Tensor:
 
 @torch.no_grad()
 def changed_views(batch: dict[str, Any]) -> dict[str, Any]:
-    """A batch with the views, uint8 B x 3 x H x W, of its crops and draws; one without crops as it is."""
+    """The batch with views (uint8 B x 3 x H x W) instead of crops and numbers; unchanged without crops."""
     if CROP not in batch:
         return batch
     crops = batch[CROP]
     result = {name: value for name, value in batch.items() if not name.startswith(PARAMETERS)}
     del result[CROP]
-    # Grey levels have to be counted exactly, whatever precision the network is trained in.
+    # Grey levels must be exact, so autocast for the network must not lower the precision here.
     with torch.autocast(crops.device.type, enabled=False):
         for name, numbers in batch.items():
             if name.startswith(PARAMETERS):
@@ -63,7 +63,7 @@ def changed_views(batch: dict[str, Any]) -> dict[str, Any]:
 
 
 def changed(crops: Tensor, numbers: Tensor) -> Tensor:
-    """Crops uint8 B x 3 x H x W after what ``numbers`` (B x 9) say, uint8."""
+    """``crops`` (uint8 B x 3 x H x W) after the changes that ``numbers`` (B x 9) describe, uint8."""
     pictures = crops.float()
     amounts = numbers[:, _AMOUNTS]
     for place in range(4):
@@ -72,33 +72,32 @@ def changed(crops: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _operation(pictures: Tensor, operation: Tensor, amounts: Tensor) -> Tensor:
-    """One operation per picture, of its own kind (-1: none), on whole grey levels, float32 B x 3 x H x W."""
+    """One operation on each picture, float32 B x 3 x H x W with whole grey levels.
+
+    ``operation`` (B,) is its kind, -1 for none, and ``amounts`` (B x 4) has the amounts of all kinds.
+    """
     kinds, amounts = operation[:, None, None, None], amounts[..., None, None, None]
     red, green, blue = pictures.split(1, dim=1)
     grey = (0.299 * red + 0.587 * green + 0.114 * blue + 0.5).floor()
     mean = (grey.mean((1, 2, 3), keepdim=True) + 0.5).floor()
-    blends = (
-        (BRIGHTNESS, torch.zeros_like(mean)),
-        (CONTRAST, mean),
-        (SATURATION, grey),
-    )
+    blends = ((BRIGHTNESS, torch.zeros_like(mean)), (CONTRAST, mean), (SATURATION, grey))
     result = torch.where(kinds == HUE, turned(pictures, amounts[:, HUE]), pictures)
     for kind, other in blends:
         factor = amounts[:, kind]
-        # Rounded down, as Pillow does.
+        # Pillow rounds down.
         blend = (other + factor * (pictures - other)).clamp(0, 255).floor()
         result = torch.where(kinds == kind, blend, result)
     return result
 
 
 def turned(pictures: Tensor, turn: Tensor) -> Tensor:
-    """Grey levels, float32 B x 3 x H x W, with their hue turned by ``turn`` (B x 1 x 1 x 1) of the circle.
+    """``pictures`` (float32 B x 3 x H x W) with their hue shifted by ``turn`` (B x 1 x 1 x 1) of the circle.
 
-    By way of hue, saturation and value of 256 steps each, as Pillow has them.
+    As in Pillow, hue, saturation and value have 256 steps each.
     """
     value, dominant = pictures.max(1, keepdim=True)
     spread = value - pictures.amin(1, keepdim=True)
-    # Grey has no hue: the divisor does not matter, for the differences are 0.
+    # For grey the spread is 0, and so are the differences: the clamp only avoids a division by 0.
     red, green, blue = ((value - pictures) / spread.clamp(min=1)).split(1, dim=1)
     sixths = torch.where(
         dominant == 0, blue - green, torch.where(dominant == 1, 2 + red - blue, 4 + green - red)
@@ -106,7 +105,7 @@ def turned(pictures: Tensor, turn: Tensor) -> Tensor:
     hue = ((sixths / 6 + 1) % 1 * 255).floor()
     saturation = (spread / value.clamp(min=1) * 255).floor() / 255
     hue = (hue + (turn * 255).trunc()) % 256 * (6 / 255)
-    # Channel n of red, green, blue falls by the saturation where the hue is far from its own.
+    # A channel is lower, by up to the saturation, if the hue is far from the channel's own.
     offsets = torch.arange(5, 0, -2, device=pictures.device)[:, None, None]
     distance = (offsets + hue) % 6
     fall = torch.minimum(distance, 4 - distance).clamp(0, 1)
@@ -114,9 +113,10 @@ def turned(pictures: Tensor, turn: Tensor) -> Tensor:
 
 
 def blurred(pictures: Tensor, sigma: Tensor) -> Tensor:
-    """Pictures float32 B x 3 x H x W, each by a Gaussian of its own ``sigma`` (B,), cut at 4 sigma.
+    """``pictures`` (float32 B x 3 x H x W), each blurred by a Gaussian of its own ``sigma`` (B,).
 
-    Edges are repeated; sigma 0 changes nothing, and none may be above :data:`GAUSSIAN_SIGMA`'s.
+    The filter ends at 4 sigma, and edges are repeated. A sigma of 0 changes nothing; none may be above the
+    greatest of :data:`GAUSSIAN_SIGMA`.
     """
     radius = blur_radius(GAUSSIAN_SIGMA[1])
     places = torch.arange(-radius, radius + 1, device=pictures.device)

@@ -1,7 +1,7 @@
 """The family's joint transform of picture and label: scale, crop, flip, rotate.
 
-What is described: resize the whole picture by a random factor, then cut a crop out of it. What is done:
-find the crop first and resize only the part of the picture it comes from, which gives the same pixels for a
+The published transform resizes the whole picture by a random factor and then cuts out a crop. Here the crop
+is chosen first, and only the part of the picture that it shows is resized. The pixels are the same, for a
 fraction of the work.
 """
 
@@ -12,14 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image
+
+IGNORE_LABEL = 255
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
 
+Label = np.ndarray | None
+"""Train ids, uint8 H x W; None for a picture without a label."""
+
+Centroid = tuple[int, int] | None
+"""(x, y) of a point that the crop must contain, in pixels of the original picture; None for no such point."""
+
 
 def as_size(crop_size: int | Sequence[int]) -> Size:
-    """(height, width) of what is given as that pair or as the side of a square."""
+    """(height, width) from such a pair or from the side of a square."""
     if isinstance(crop_size, int):
         return crop_size, crop_size
     height, width = crop_size
@@ -28,10 +37,10 @@ def as_size(crop_size: int | Sequence[int]) -> Size:
 
 @dataclass(frozen=True)
 class Window:
-    """A crop of a resized picture, possibly reaching over its edges.
+    """A crop of a resized picture; it may extend beyond the edges.
 
-    ``scaled`` is the size the whole picture is resized to; the crop covers rows ``top`` to ``top +
-    size[0]`` and columns ``left`` to ``left + size[1]`` of it. What lies outside is filled.
+    ``scaled`` is the size that the whole picture is resized to. The crop covers its rows from ``top`` to
+    ``top + size[0]`` and its columns from ``left`` to ``left + size[1]``. The part outside is filled.
     """
 
     scaled: Size
@@ -41,18 +50,12 @@ class Window:
 
 
 def draw_window(
-    native: Size,
-    crop: Size,
-    scale: float,
-    centroid: tuple[int, int] | None,
-    nopad: bool,
-    rng: np.random.Generator,
+    native: Size, crop: Size, scale: float, centroid: Centroid, nopad: bool, rng: Generator
 ) -> Window:
-    """A random crop of a picture of ``native`` size resized by ``scale``, around any ``centroid`` given.
+    """A random crop of a picture that has the size ``native`` and is resized by ``scale``.
 
-    ``centroid`` is (x, y) in native pixels; the crop contains it. A resized picture smaller than the crop
-    is padded on both sides by half of what is missing plus one; with ``nopad`` the crop shrinks instead,
-    keeping its shape.
+    If the resized picture is smaller than the crop, it is padded on both sides by half of the difference plus
+    one. With ``nopad``, the crop becomes smaller instead and keeps its shape.
     """
     height, width = (max(1, int(length * scale)) for length in native)
     if nopad:
@@ -64,8 +67,8 @@ def draw_window(
     return Window((height, width), top, left, crop)
 
 
-def _draw_start(length: int, crop: int, centre: int | None, rng: np.random.Generator) -> int:
-    """First row (column) of the crop along one axis; negative where padding is needed."""
+def _draw_start(length: int, crop: int, centre: int | None, rng: Generator) -> int:
+    """The first row (or column) of the crop; negative if padding is needed."""
     padding = (crop - length) // 2 + 1 if crop > length else 0
     last = length + 2 * padding - crop
     if centre is None:
@@ -77,7 +80,7 @@ def _draw_start(length: int, crop: int, centre: int | None, rng: np.random.Gener
 
 
 def crop_image(image: Image.Image, window: Window, fill: tuple[int, int, int] = (0, 0, 0)) -> Image.Image:
-    """``window`` of ``image`` resized bicubically; only the part of ``image`` under the window is touched."""
+    """The part of the bicubically resized ``image`` in ``window``; only this part is resized."""
     (top, bottom), (left, right) = _inside(window)
     height, width = window.scaled
     source_box = (
@@ -94,8 +97,8 @@ def crop_image(image: Image.Image, window: Window, fill: tuple[int, int, int] = 
     return canvas
 
 
-def crop_label(label: np.ndarray, window: Window, ignore_label: int = 255) -> np.ndarray:
-    """``window`` of ``label`` (H x W) resized to its nearest pixels, ``ignore_label`` outside."""
+def crop_label(label: np.ndarray, window: Window, ignore_label: int = IGNORE_LABEL) -> np.ndarray:
+    """The part of ``label`` (H x W), resized to nearest pixels, in ``window``; ``ignore_label`` outside."""
     (top, bottom), (left, right) = _inside(window)
     rows = nearest_indices(label.shape[0], window.scaled[0])[top:bottom]
     columns = nearest_indices(label.shape[1], window.scaled[1])[left:right]
@@ -108,18 +111,18 @@ def crop_label(label: np.ndarray, window: Window, ignore_label: int = 255) -> np
 
 
 def resize_label(label: np.ndarray, size: Size) -> np.ndarray:
-    """``label`` (H x W) resized to its nearest pixels."""
+    """``label`` (H x W) resized to nearest pixels."""
     rows, columns = (nearest_indices(old, new) for old, new in zip(label.shape, size, strict=True))
     return label[rows][:, columns]
 
 
 def nearest_indices(old: int, new: int) -> np.ndarray:
-    """The index of the old pixel nearest to each new pixel's centre, in exact integer arithmetic."""
+    """For each new pixel, the index of the old pixel nearest to its centre, in exact integer arithmetic."""
     return (2 * np.arange(new) + 1) * old // (2 * new)
 
 
 def _inside(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(first, one past the last) row and column of the window that lie in the resized picture."""
+    """The rows and the columns of the resized picture that the window shows, each as (first, last + 1)."""
     (height, width), (rows, columns) = window.scaled, window.size
     return (
         (max(window.top, 0), min(window.top + rows, height)),
@@ -131,11 +134,11 @@ def _inside(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
 class JointTransform:
     """Random scale, crop (around a centroid if one is given), horizontal flip and rotation.
 
-    ``crop_size`` is the side of a square or (height, width); the result always has it. Scale factors are
-    uniform in [``scale_min``, ``scale_max``], angles in [-``rotate``, ``rotate``] degrees (0 draws none).
-    ``pre_size``, a short side in pixels, is the size that counts as scale 1 instead of the picture's own.
-    ``nopad`` crops less instead of padding and resizes the crop. Order and borders are those of the
-    published code, except that padding moves the centroid along and the crop always contains it.
+    ``crop_size`` is the side of a square or (height, width); the result always has this size. Scale factors
+    are uniform in [``scale_min``, ``scale_max``], angles in [-``rotate``, ``rotate``] degrees (0 draws none).
+    Scale 1 is the picture's own size or, with ``pre_size``, a short side of so many pixels. ``nopad`` makes
+    the crop smaller instead of padding, and then resizes it. Order and borders are those of the published
+    code, except that the centroid moves with the padding and is always inside the crop.
     """
 
     crop_size: int | Sequence[int]
@@ -143,17 +146,13 @@ class JointTransform:
     scale_max: float = 2.0
     nopad: bool = False
     rotate: float = 0.0
-    ignore_label: int = 255
+    ignore_label: int = IGNORE_LABEL
     pre_size: int | None = None
 
     def __call__(
-        self,
-        image: Image.Image,
-        label: np.ndarray | None,
-        centroid: tuple[int, int] | None,
-        rng: np.random.Generator,
-    ) -> tuple[Image.Image, np.ndarray | None]:
-        """The transformed RGB picture and uint8 label, both of ``crop_size``; no label stays none."""
+        self, image: Image.Image, label: Label, centroid: Centroid, rng: Generator
+    ) -> tuple[Image.Image, Label]:
+        """The transformed RGB picture and label, both of ``crop_size``."""
         crop = as_size(self.crop_size)
         window = self._window((image.height, image.width), centroid, rng)
         flip = rng.random() < 0.5
@@ -163,17 +162,17 @@ class JointTransform:
             return image, None
         return image, self._finish_label(crop_label(label, window, self.ignore_label), crop, flip, angle)
 
-    def rows_used(self, native: Size, centroid: tuple[int, int] | None, rng: np.random.Generator) -> range:
-        """The rows that a call with this generator looks at in a picture of ``native`` size."""
+    def rows_used(self, native: Size, centroid: Centroid, rng: Generator) -> range:
+        """The rows of a picture of size ``native`` that a call with this generator needs."""
         window = self._window(native, centroid, rng)
         top, bottom = _inside(window)[0]
         step = native[0] / window.scaled[0]
-        # The bicubic filter reaches two pixels, of the coarser grid, beyond what it makes.
+        # The bicubic filter also reads two pixels beyond the crop, measured in the coarser of the two grids.
         reach = 2 * max(step, 1)
         first, end = math.floor(top * step - reach) - 1, math.ceil(bottom * step + reach) + 1
         return range(max(first, 0), min(end, native[0]))
 
-    def _window(self, native: Size, centroid: tuple[int, int] | None, rng: np.random.Generator) -> Window:
+    def _window(self, native: Size, centroid: Centroid, rng: Generator) -> Window:
         scale = rng.uniform(self.scale_min, self.scale_max)
         if self.pre_size is not None:
             scale *= self.pre_size / min(native)
@@ -199,24 +198,17 @@ class JointTransform:
 
 @dataclass(frozen=True)
 class MirrorAndResize:
-    """Horizontal flip with probability 0.5, then the whole picture resized to ``size`` (height, width).
+    """A horizontal flip with probability 0.5, then the whole picture is resized to ``size`` (height, width).
 
-    Pictures bicubically, labels to nearest pixels; the aspect is not kept.
+    Pictures are resized bicubically, labels to nearest pixels. The aspect ratio is not kept.
     """
 
     size: Size
 
     def __call__(
-        self,
-        image: Image.Image,
-        label: np.ndarray | None,
-        centroid: tuple[int, int] | None,
-        rng: np.random.Generator,
-    ) -> tuple[Image.Image, np.ndarray | None]:
-        """The RGB picture and uint8 label, both of ``size``; no label stays none.
-
-        Any ``centroid`` is in it: the whole picture is.
-        """
+        self, image: Image.Image, label: Label, centroid: Centroid, rng: Generator
+    ) -> tuple[Image.Image, Label]:
+        """The RGB picture and label, both of ``size``. ``centroid`` does not matter: all of it is shown."""
         flip = rng.random() < 0.5
         if flip:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

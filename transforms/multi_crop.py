@@ -1,7 +1,7 @@
-"""Several crops of one unlabelled picture, clean and noisy, and the way from each to their common canvas.
+"""Several crops of one unlabelled picture, clean and noisy, and the maps between each crop and the canvas.
 
 Araslanov and Roth, "Self-supervised augmentation consistency for adapting semantic segmentation", CVPR 2021,
-section 3: what a teacher says of the clean crops is brought to the canvas, averaged, and brought back.
+section 3: the teacher's predictions for the clean crops are mapped to the canvas, averaged and mapped back.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from PIL import Image
 
-from transforms.geometric import Size, as_size, crop_image, draw_window, resize_label
+from transforms.geometric import Centroid, Label, Size, as_size, crop_image, draw_window, resize_label
 from transforms.photometric import ColourJitter, gaussian_blur
-from transforms.pipeline import WEAK_JITTER
+from transforms.pipeline import WEAK_JITTER, Sample
 
 Range = tuple[float, float]
-"""(least, greatest) of a uniform draw."""
+"""(least, greatest) value of a uniform random number."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where on a canvas of ``canvas`` pixels a crop comes from; crops are resized to the canvas's size.
+    """The place of a crop on a canvas of the size ``canvas``. Crops are resized to the size of the canvas.
 
-    The crop covers ``size`` pixels from row ``top`` and column ``left`` on, which may lie outside, of the
-    canvas as it is or, with ``mirrored``, of the mirrored one.
+    The crop covers ``size`` pixels from row ``top`` and column ``left`` on; it may extend beyond the canvas.
+    With ``mirrored``, these are rows and columns of the mirrored canvas.
     """
 
     canvas: Size
@@ -36,25 +37,25 @@ class Placement:
     mirrored: bool
 
     def to_canvas(self) -> list[list[float]]:
-        """2 x 3 for ``affine_grid`` (``align_corners=False``): the crop sampled by it is the canvas.
+        """The 2 x 3 matrix for ``affine_grid`` (``align_corners=False``) that samples canvas from crop.
 
-        Coordinates of the canvas -> coordinates of the crop, each (x, y) from -1 to 1.
+        It maps coordinates of the canvas to coordinates of the crop, each (x, y) from -1 to 1.
         """
         (scale_y, shift_y), (scale_x, shift_x) = self._axes()
         sign = -1.0 if self.mirrored else 1.0
         return [[sign / scale_x, 0.0, -shift_x / scale_x], [0.0, 1 / scale_y, -shift_y / scale_y]]
 
     def to_crop(self) -> list[list[float]]:
-        """The inverse of :meth:`to_canvas`: the canvas sampled by it is the crop."""
+        """The inverse of :meth:`to_canvas`: the matrix that samples crop from canvas."""
         (scale_y, shift_y), (scale_x, shift_x) = self._axes()
         sign = -1.0 if self.mirrored else 1.0
         return [[sign * scale_x, 0.0, sign * shift_x], [0.0, scale_y, shift_y]]
 
     def _axes(self) -> list[tuple[float, float]]:
-        """(size of the crop, position of its centre) along y and x, where the canvas is from -1 to 1.
+        """(size of the crop, position of its centre) along y and x, in units in which the canvas is [-1, 1].
 
-        Of the whole pixels that the crop covers, so that the affine maps are exact; the published ones use
-        the factor that was drawn.
+        These come from the whole pixels that the crop covers, so that the affine maps are exact. The
+        published code uses the random factor instead.
         """
         starts = (self.top, self.left)
         return [
@@ -63,16 +64,16 @@ class Placement:
         ]
 
     def cut(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The crop of a picture uint8 H x W x 3, at its size, and where it is outside of it, bool H x W.
+        """The crop of a picture, uint8 H x W x 3, and where it is outside the picture, bool H x W.
 
-        What is outside is black.
+        Both have the size of the canvas. Pixels outside are black.
         """
         if self.mirrored:
             canvas = canvas[:, ::-1]
         spans = list(zip((self.top, self.left), self.size, self.canvas, strict=True))
         inside = tuple(slice(max(start, 0), start + size) for start, size, _ in spans)
         beyond = [(max(-start, 0), max(start + size - whole, 0)) for start, size, whole in spans]
-        # Edges are repeated outwards, so that no black is mixed into the resized picture.
+        # Edges are repeated, so that resizing mixes no black into the picture.
         pixels = np.pad(canvas[inside], [*beyond, (0, 0)], mode="edge")
         here = np.zeros(canvas[inside].shape[:2], dtype=bool)
         padding = resize_label(np.pad(here, beyond, constant_values=True), self.canvas)
@@ -82,16 +83,16 @@ class Placement:
 
 
 def blackened(pixels: np.ndarray, padding: np.ndarray) -> np.ndarray:
-    """``pixels`` (uint8 H x W x 3) with black where ``padding`` (bool H x W)."""
+    """``pixels`` (uint8 H x W x 3), black where ``padding`` (bool H x W) is true."""
     return np.where(padding[..., None], np.uint8(0), pixels) if padding.any() else pixels
 
 
 @dataclass(frozen=True)
 class MultiCropNoise:
-    """What is done to the student's crops: blur always, colour jitter and loss of colour at times.
+    """The noise of the student's crops: always blur, sometimes colour jitter, sometimes no colour.
 
-    ``blur`` is the range of the Gaussian's deviation in pixels, ``jitter_probability`` that of a change of
-    brightness, contrast, saturation and hue, ``grey_probability`` that of no colour.
+    ``blur`` is the range of the Gaussian's standard deviation in pixels, ``jitter`` how much brightness,
+    contrast, saturation and hue change with ``jitter_probability``. With ``grey_probability`` a crop is grey.
     """
 
     blur: Range = (0.1, 2.0)
@@ -99,7 +100,7 @@ class MultiCropNoise:
     jitter_probability: float = 0.5
     grey_probability: float = 0.2
 
-    def __call__(self, pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, pixels: np.ndarray, rng: Generator) -> np.ndarray:
         """uint8 H x W x 3 to the same."""
         blurred = gaussian_blur(pixels, rng.uniform(*self.blur))
         image = ColourJitter(*self.jitter, probability=self.jitter_probability)(Image.fromarray(blurred), rng)
@@ -110,25 +111,26 @@ class MultiCropNoise:
 
 @dataclass(frozen=True)
 class MultiCropTransform:
-    """``group_size`` crops of one picture at ``crop_size``, as DA-SAC's target pictures.
+    """``group_size`` crops of one picture, each of size ``crop_size``, as in DA-SAC's target pictures.
 
-    The picture is resized to ``crop_size`` times a factor of ``target_scale``, cropped to ``crop_size`` at
-    random and mirrored or not: the canvas. Each crop is mirrored or not again (unless ``guided_hflip`` is
-    off); the first is the whole canvas, the others are cut out of it at a factor of ``zoom`` and resized to
-    its size. A factor above 1 shows the canvas smaller, with padding around it.
+    First the canvas is made: the picture is resized to ``crop_size`` times a factor in ``target_scale``,
+    cropped to ``crop_size`` at random, and mirrored with probability 0.5. The first crop is the whole canvas.
+    The others are parts of it whose sides are shorter by a factor in ``zoom``; they are resized to its size.
+    A factor above 1 shows the whole canvas smaller, with padding around it. With ``guided_hflip``, each crop
+    is mirrored with probability 0.5.
 
-    A sample has, T being ``group_size``:
+    The entries of a sample, with T = ``group_size``:
 
     ================== ======================= =====================================================
-    ``image``          uint8 T x 3 x H x W     the student's crops, each with a ``noise`` of its own
-    ``image_clean``    uint8 T x 3 x H x W     the teacher's, the same crops without
+    ``image``          uint8 T x 3 x H x W     the student's crops, each with its own ``noise``
+    ``image_clean``    uint8 T x 3 x H x W     the teacher's crops: the same ones without noise
     ``padding``        bool T x H x W          where a crop shows no part of the picture; black in both
     ``affine``         float32 T x 2 x 3       crop -> canvas, see :meth:`Placement.to_canvas`
-    ``affine_inverse`` float32 T x 2 x 3       canvas -> crop
+    ``affine_inverse`` float32 T x 2 x 3       canvas -> crop, see :meth:`Placement.to_crop`
     ================== ======================= =====================================================
 
     Raises:
-        ValueError: factors of ``target_scale`` below 1, which would leave a part of the canvas empty.
+        ValueError: ``target_scale`` allows factors below 1, which would leave a part of the canvas empty.
     """
 
     crop_size: int | Sequence[int]
@@ -142,20 +144,14 @@ class MultiCropTransform:
         if min(self.target_scale) < 1:
             raise ValueError(f"target_scale {self.target_scale}: must be 1 or more")
 
-    def __call__(
-        self,
-        image: Image.Image,
-        label: np.ndarray | None,
-        centroid: tuple[int, int] | None,
-        rng: np.random.Generator,
-    ) -> dict[str, torch.Tensor]:
-        """The group of an RGB picture; any ``label`` or ``centroid`` is left out."""
+    def __call__(self, image: Image.Image, label: Label, centroid: Centroid, rng: Generator) -> Sample:
+        """The group of an RGB picture; ``label`` and ``centroid`` are not used."""
         canvas = self._canvas(image, rng)
         placements = [self._place(number, rng) for number in range(self.group_size)]
         clean, paddings = zip(*(each.cut(canvas) for each in placements), strict=True)
         noisy = [
-            blackened(self.noise(pixels, rng), without)
-            for pixels, without in zip(clean, paddings, strict=True)
+            blackened(self.noise(pixels, rng), padding)
+            for pixels, padding in zip(clean, paddings, strict=True)
         ]
         return {
             "image": _stacked(noisy),
@@ -165,22 +161,22 @@ class MultiCropTransform:
             "affine_inverse": torch.tensor([each.to_crop() for each in placements]),
         }
 
-    def _canvas(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
+    def _canvas(self, image: Image.Image, rng: Generator) -> np.ndarray:
         """The pixels that the crops of a group share, uint8 H x W x 3."""
         size = as_size(self.crop_size)
         window = draw_window(size, size, rng.uniform(*self.target_scale), None, False, rng)
         pixels = np.asarray(crop_image(image, window))
         return pixels[:, ::-1] if rng.random() < 0.5 else pixels
 
-    def _place(self, number: int, rng: np.random.Generator) -> Placement:
-        """Where crop ``number`` of a group comes from."""
+    def _place(self, number: int, rng: Generator) -> Placement:
+        """A random place for crop ``number`` of a group."""
         canvas = as_size(self.crop_size)
         mirrored = self.guided_hflip and rng.random() < 0.5
         if number == 0:
             return Placement(canvas, 0, 0, canvas, mirrored)
         factor = rng.uniform(*self.zoom)
         size = tuple(max(1, int(length * factor)) for length in canvas)
-        # Above the factor 1 the canvas lies anywhere in the crop, as below it the crop in the canvas.
+        # The smaller of crop and canvas is anywhere inside the larger one.
         rooms = [whole - length for whole, length in zip(canvas, size, strict=True)]
         top, left = (int(rng.integers(min(room, 0), max(room, 0) + 1)) for room in rooms)
         return Placement(canvas, top, left, (size[0], size[1]), mirrored)

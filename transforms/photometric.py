@@ -1,4 +1,4 @@
-"""Changes of colour and sharpness that leave the label alone."""
+"""Changes of colour and sharpness, which do not change the label."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageFilter
 from skimage.restoration import denoise_bilateral
 from torchvision.transforms import functional
@@ -14,19 +15,19 @@ from torchvision.transforms import functional
 JITTERS = ("brightness", "contrast", "saturation", "hue")
 
 Jitter = tuple[tuple[str, float], ...]
-"""Changes of colour in their order: what of :data:`JITTERS`, and its factor or shift. None is no change."""
+"""Changes of colour in their order, each as (name in :data:`JITTERS`, factor or hue shift); may be empty."""
 
 GAUSSIAN_SIGMA = (0.15, 1.30)
-"""Range of a Gaussian blur's deviation in pixels."""
+"""The range of a Gaussian blur's standard deviation, in pixels."""
 
 
 @dataclass(frozen=True)
 class ColourJitter:
-    """Random brightness, contrast, saturation and hue, in random order, with some ``probability``.
+    """With ``probability``, random changes of brightness, contrast, saturation and hue, in random order.
 
-    Factors are uniform in [max(0, 1 - amount), 1 + amount], the hue shift in [-hue, hue] turns of the
-    colour circle (at most 0.5): the distribution of torchvision's ColorJitter, drawn from an explicit
-    generator.
+    Factors are uniform in [max(0, 1 - amount), 1 + amount]; the hue shift is uniform in [-hue, hue] turns of
+    the colour circle (hue is at most 0.5). This is the distribution of torchvision's ColorJitter, but the
+    generator is passed in.
     """
 
     brightness: float
@@ -35,51 +36,49 @@ class ColourJitter:
     hue: float
     probability: float = 1.0
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    def __call__(self, image: Image.Image, rng: Generator) -> Image.Image:
         return jittered(image, self.draw(rng))
 
-    def draw(self, rng: np.random.Generator) -> Jitter:
-        """What is done to one picture."""
+    def draw(self, rng: Generator) -> Jitter:
+        """The changes of one picture."""
         if rng.random() >= self.probability:
             return ()
-        return tuple((name, self._amount(name, rng)) for name in map(JITTERS.__getitem__, rng.permutation(4)))
+        return tuple((JITTERS[kind], self._amount(JITTERS[kind], rng)) for kind in rng.permutation(4))
 
-    def _amount(self, name: str, rng: np.random.Generator) -> float:
+    def _amount(self, name: str, rng: Generator) -> float:
         if name == "hue":
             return rng.uniform(-self.hue, self.hue)
-        return _factor(getattr(self, name), rng)
+        amount = getattr(self, name)
+        return rng.uniform(max(0.0, 1.0 - amount), 1.0 + amount)
 
 
 def jittered(image: Image.Image, jitter: Jitter) -> Image.Image:
-    """An RGB picture after the changes of ``jitter``."""
+    """The RGB picture ``image`` after the changes of ``jitter``."""
     for name, amount in jitter:
         image = getattr(functional, f"adjust_{name}")(image, amount)
     return image
 
 
-def _factor(amount: float, rng: np.random.Generator) -> float:
-    return rng.uniform(max(0.0, 1.0 - amount), 1.0 + amount)
-
-
 def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """``image`` (uint8 H x W x 3) blurred by ``sigma`` pixels, cut at 4 sigma, edges repeated.
+    """``image`` (uint8 H x W x 3) blurred by ``sigma`` pixels. The filter ends at 4 sigma; edges repeat.
 
-    Rounded to the nearest grey level; the published code cut decimals off, which darkens by half a level.
+    Results are rounded to the nearest grey level. The published code rounds down, which darkens pictures by
+    half a level.
     """
     side = 2 * blur_radius(sigma) + 1
     return cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REPLICATE)
 
 
 def blur_radius(sigma: float) -> int:
-    """How many pixels a Gaussian of ``sigma`` pixels reaches to each side, cut at 4 sigma."""
+    """How many pixels a Gaussian of ``sigma`` pixels, which ends at 4 sigma, reaches to each side."""
     return int(4 * sigma + 0.5)
 
 
 def bilateral_blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """``image`` (uint8 H x W x 3) smoothed but for its edges; ``sigma`` is the spatial deviation in pixels.
+    """``image`` (uint8 H x W x 3) smoothed except at edges; ``sigma`` is the spatial deviation in pixels.
 
-    The window (5 x 5 here) and the colour deviation (the picture's own) are scikit-image's, as in the
-    published code.
+    The window (here 5 x 5) and the colour deviation (that of the picture) are scikit-image's defaults, as in
+    the published code.
     """
     blurred = denoise_bilateral(image, sigma_spatial=sigma, mode="edge", channel_axis=-1)
     return (blurred * 255).round().astype(np.uint8)
@@ -87,15 +86,16 @@ def bilateral_blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Photometric:
-    """Colour jitter, then a blur of random strength on every picture, or either alone.
+    """Colour jitter, then a blur of random strength; both are optional.
 
-    Gaussian: sigma uniform in :data:`GAUSSIAN_SIGMA`. Bilateral: spatial sigma uniform in [0.05, 0.75].
+    The sigma of a Gaussian blur is uniform in :data:`GAUSSIAN_SIGMA`, the spatial sigma of a bilateral blur
+    in [0.05, 0.75].
     """
 
     jitter: ColourJitter | None = None
     blur: Literal["gaussian", "bilateral"] | None = None
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, image: Image.Image, rng: Generator) -> np.ndarray:
         """RGB picture to uint8 H x W x 3."""
         jitter, sigma = self.draw(rng)
         pixels = np.asarray(jittered(image, jitter))
@@ -103,8 +103,8 @@ class Photometric:
             return gaussian_blur(pixels, sigma)
         return bilateral_blur(pixels, sigma) if self.blur == "bilateral" else pixels
 
-    def draw(self, rng: np.random.Generator) -> tuple[Jitter, float]:
-        """The jitter and the blur's sigma, 0 without blur, of one picture."""
+    def draw(self, rng: Generator) -> tuple[Jitter, float]:
+        """The jitter and the blur's sigma (0 without blur) of one picture."""
         jitter = () if self.jitter is None else self.jitter.draw(rng)
         if self.blur == "gaussian":
             least, greatest = GAUSSIAN_SIGMA
@@ -114,15 +114,15 @@ class Photometric:
 
 @dataclass(frozen=True)
 class OccasionalBlur:
-    """Gaussian blur with a ``probability``, of a radius uniform in [0, ``radius``]; else no change.
+    """With ``probability``, a Gaussian blur of a radius uniform in [0, ``radius``]; otherwise no change.
 
-    The radius is the deviation in pixels of Pillow's approximation by three box filters.
+    The radius is the standard deviation in pixels. Pillow approximates the Gaussian by three box filters.
     """
 
     probability: float = 0.5
     radius: float = 1.0
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> np.ndarray:
+    def __call__(self, image: Image.Image, rng: Generator) -> np.ndarray:
         """RGB picture to uint8 H x W x 3."""
         if rng.random() < self.probability:
             image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, self.radius)))
@@ -130,4 +130,4 @@ class OccasionalBlur:
 
 
 COVARIANCE_PHOTOMETRIC = Photometric(ColourJitter(0.8, 0.8, 0.8, 0.3), "gaussian")
-"""The strong change whose effect on feature covariances marks style (ISW, Choi et al. CVPR 2021)."""
+"""The strong change that shows which feature covariances depend on style (ISW, Choi et al., CVPR 2021)."""

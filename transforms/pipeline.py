@@ -1,7 +1,7 @@
-"""Which transforms a sample goes through: for training, for scores, for covariance statistics.
+"""The transforms of a sample: for training, for scores, and for covariance statistics.
 
-Every pipeline is called with (RGB picture, train ids uint8 H x W or None, centroid or None, generator) and
-returns tensors by name: each view uint8 3 x H x W, ``label`` int64 H x W unless there is none.
+Each is called with (RGB picture, label, centroid, generator) and returns named tensors: every view as uint8
+3 x H x W, and ``label`` as int64 H x W if there is one.
 """
 
 from __future__ import annotations
@@ -12,28 +12,40 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+from numpy.random import Generator
 from PIL import Image
 
 from transforms.device_photometric import CROP, encoded
-from transforms.geometric import JointTransform, MirrorAndResize, Size, as_size, resize_label
+from transforms.geometric import (
+    IGNORE_LABEL,
+    Centroid,
+    JointTransform,
+    Label,
+    MirrorAndResize,
+    Size,
+    as_size,
+    resize_label,
+)
 from transforms.photometric import COVARIANCE_PHOTOMETRIC, ColourJitter, OccasionalBlur, Photometric
 
-Photometrics = Callable[[Image.Image, np.random.Generator], np.ndarray]
+Sample = dict[str, torch.Tensor]
+
+Photometrics = Callable[[Image.Image, Generator], np.ndarray]
 """A change of colour and sharpness: RGB picture to uint8 H x W x 3."""
 
 PHOTOMETRIC_VIEWS: dict[str, Photometrics] = {
     "image_jittered": COVARIANCE_PHOTOMETRIC,
     "image_plain": Photometric(),
 }
-"""Further views a method may ask for, beside "image": the same crop under another photometric change, or
+"""The views that a method may ask for beside "image": the same crop with another photometric change, or with
 none.
 """
 
 WEAK_JITTER = (0.4, 0.4, 0.4, 0.1)
-"""RobustNet's brightness, contrast, saturation and hue jitter of "image"."""
+"""RobustNet's jitter of "image": the amounts for brightness, contrast, saturation and hue."""
 
 _PADDING_LABEL = 254
-"""Stands for what is outside of the picture while a label is cropped; no class and no ignored pixel is."""
+"""Marks the padding while a label is cropped; it is neither a class nor the ignore label."""
 
 
 class _JointThenViews:
@@ -51,13 +63,7 @@ class _JointThenViews:
         further = {name: PHOTOMETRIC_VIEWS[name] for name in views if name != "image"}
         self.photometric: Mapping[str, Photometrics] = {"image": image, **further}
 
-    def __call__(
-        self,
-        image: Image.Image,
-        label: np.ndarray | None,
-        centroid: tuple[int, int] | None,
-        rng: np.random.Generator,
-    ) -> dict[str, torch.Tensor]:
+    def __call__(self, image: Image.Image, label: Label, centroid: Centroid, rng: Generator) -> Sample:
         image, label = self.joint(image, label, centroid, rng)
         if self.on_device:
             drawn = {name: change.draw(rng) for name, change in self.photometric.items()}
@@ -68,13 +74,14 @@ class _JointThenViews:
 class TrainTransform(_JointThenViews):
     """RobustNet's training transform: joint scale, crop and flip, then photometric changes per view.
 
-    ``color_aug`` is the probability of the colour jitter (0 switches it off), ``gblur`` / ``bblur`` choose
-    the blur (bilateral wins), ``views`` names entries of :data:`PHOTOMETRIC_VIEWS` beside "image",
-    ``color_jitter`` is how much the jitter changes brightness, contrast, saturation and hue. With
-    ``marks_padding``, which needs a label, a sample has ``padding`` too, bool H x W, true where the crop
-    shows no part of the picture. With ``on_device`` it has, instead of its views, the crop and what
-    :mod:`transforms.device_photometric` makes the same views of; ``bblur`` cannot be done there. The others
-    as in :class:`~transforms.geometric.JointTransform`.
+    ``color_aug`` is the probability of the colour jitter (0 switches it off), and ``color_jitter`` says how
+    much it changes brightness, contrast, saturation and hue. ``gblur`` and ``bblur`` choose a Gaussian or a
+    bilateral blur (bilateral wins). ``views`` names entries of :data:`PHOTOMETRIC_VIEWS` beside "image".
+
+    With ``marks_padding``, which needs a label, a sample also has ``padding``, bool H x W, which is true
+    where the crop shows no part of the picture. With ``on_device``, a sample has the crop and random numbers
+    instead of its views, and :mod:`transforms.device_photometric` makes the views; it cannot do ``bblur``.
+    The other arguments are those of :class:`~transforms.geometric.JointTransform`.
     """
 
     def __init__(
@@ -88,42 +95,36 @@ class TrainTransform(_JointThenViews):
         rrotate: float = 0.0,
         crop_nopad: bool = False,
         views: Sequence[str] = ("image",),
-        ignore_label: int = 255,
         pre_size: int | None = None,
         color_jitter: Sequence[float] = WEAK_JITTER,
         marks_padding: bool = False,
         on_device: bool = False,
     ) -> None:
-        self.ignore_label, self.marks_padding = ignore_label, marks_padding
-        filling = _PADDING_LABEL if marks_padding else ignore_label
+        self.marks_padding = marks_padding
+        filling = _PADDING_LABEL if marks_padding else IGNORE_LABEL
         joint = JointTransform(crop_size, scale_min, scale_max, crop_nopad, rrotate, filling, pre_size)
         jitter = ColourJitter(*color_jitter, probability=color_aug) if color_aug > 0 else None
         blur = "bilateral" if bblur else "gaussian" if gblur else None
         super().__init__(joint, Photometric(jitter, blur), views, on_device)
 
-    def rows_used(self, native: Size, centroid: tuple[int, int] | None, rng: np.random.Generator) -> range:
-        """As :meth:`~transforms.geometric.JointTransform.rows_used`."""
+    def rows_used(self, native: Size, centroid: Centroid, rng: Generator) -> range:
+        """See :meth:`~transforms.geometric.JointTransform.rows_used`."""
         return self.joint.rows_used(native, centroid, rng)
 
-    def __call__(
-        self,
-        image: Image.Image,
-        label: np.ndarray | None,
-        centroid: tuple[int, int] | None,
-        rng: np.random.Generator,
-    ) -> dict[str, torch.Tensor]:
+    def __call__(self, image: Image.Image, label: Label, centroid: Centroid, rng: Generator) -> Sample:
         sample = super().__call__(image, label, centroid, rng)
         if self.marks_padding:
             padding = sample["label"] == _PADDING_LABEL
-            sample |= {"label": sample["label"].masked_fill(padding, self.ignore_label), "padding": padding}
+            sample |= {"label": sample["label"].masked_fill(padding, IGNORE_LABEL), "padding": padding}
         return sample
 
 
 class MaxSquareTransform(_JointThenViews):
     """The training transform of maximum squares (Chen et al., ICCV 2019) and of SNR's segmentation.
 
-    Every picture is mirrored or not and resized as a whole to ``crop_size``, which is (height, width) or the
-    side of a square; every second one is blurred a little. ``views`` as in :class:`TrainTransform`.
+    Each picture is mirrored with probability 0.5 and resized as a whole to ``crop_size``, which is (height,
+    width) or the side of a square. It is slightly blurred with probability 0.5. ``views`` as in
+    :class:`TrainTransform`.
     """
 
     def __init__(self, crop_size: int | Sequence[int], views: Sequence[str] = ("image",)) -> None:
@@ -132,41 +133,31 @@ class MaxSquareTransform(_JointThenViews):
 
 @dataclass(frozen=True)
 class CovarianceTransform:
-    """Two views of the whole picture for ISW's statistics: as it is, and strongly jittered and blurred."""
+    """Two views of the whole picture for ISW's statistics: unchanged, and strongly jittered and blurred."""
 
     photometric: Photometric = COVARIANCE_PHOTOMETRIC
 
-    def __call__(
-        self,
-        image: Image.Image,
-        label: np.ndarray | None,
-        centroid: tuple[int, int] | None,
-        rng: np.random.Generator,
-    ) -> dict[str, torch.Tensor]:
+    def __call__(self, image: Image.Image, label: Label, centroid: Centroid, rng: Generator) -> Sample:
         return to_tensors({"image": np.asarray(image), "image_jittered": self.photometric(image, rng)}, label)
 
 
 @dataclass(frozen=True)
 class EvaluationTransform:
-    """The size a picture is scored at; by default its own.
+    """The size at which a picture is scored; by default its own size.
 
-    ``size`` (height, width) resizes to exactly that; ``height`` keeps the aspect (width int(w / h * height)).
-    ``crop`` then cuts the central square of that side, padded with black and ``ignore_label`` where the
-    picture is smaller. Pictures are resized bicubically, labels to nearest pixels.
+    ``size`` resizes to exactly this (height, width). ``height`` resizes to this height and keeps the aspect
+    ratio: the width is int(w / h * height). ``crop`` then cuts out the central square of this side; a smaller
+    picture is padded with black, its label with ``IGNORE_LABEL``. Pictures are resized bicubically, labels to
+    nearest pixels.
     """
 
     size: Size | None = None
     height: int | None = None
     crop: int | None = None
-    ignore_label: int = 255
 
     def __call__(
-        self,
-        image: Image.Image,
-        label: np.ndarray | None,
-        centroid: tuple[int, int] | None = None,
-        rng: np.random.Generator | None = None,
-    ) -> dict[str, torch.Tensor]:
+        self, image: Image.Image, label: Label, centroid: Centroid = None, rng: Generator | None = None
+    ) -> Sample:
         size = self.size
         if self.height is not None:
             size = (self.height, max(1, int(image.width / image.height * self.height)))
@@ -176,12 +167,12 @@ class EvaluationTransform:
         pixels = np.asarray(image)
         if self.crop is not None:
             pixels = centre_crop(pixels, self.crop, 0)
-            label = None if label is None else centre_crop(label, self.crop, self.ignore_label)
+            label = None if label is None else centre_crop(label, self.crop, IGNORE_LABEL)
         return to_tensors({"image": pixels}, label)
 
 
 def centre_crop(pixels: np.ndarray, side: int, fill: int) -> np.ndarray:
-    """The central square of ``pixels`` (H x W or H x W x C), padded with ``fill`` where they are fewer."""
+    """The central square of ``pixels`` (H x W or H x W x C), padded with ``fill`` if they are too few."""
     for axis in (0, 1):
         start = round((pixels.shape[axis] - side) / 2)
         if start < 0:
@@ -193,9 +184,9 @@ def centre_crop(pixels: np.ndarray, side: int, fill: int) -> np.ndarray:
     return pixels
 
 
-def to_tensors(views: Mapping[str, np.ndarray], label: np.ndarray | None) -> dict[str, torch.Tensor]:
-    """Views uint8 H x W x 3 and a label uint8 H x W as the tensors of a sample."""
-    # OpenCV takes channels apart four times as fast as a permuted copy.
+def to_tensors(views: Mapping[str, np.ndarray], label: Label) -> Sample:
+    """Views (uint8 H x W x 3) and a label (uint8 H x W) as the tensors of a sample."""
+    # OpenCV splits the channels four times faster than a permuted copy would.
     sample = {name: torch.from_numpy(np.stack(cv2.split(pixels))) for name, pixels in views.items()}
     if label is not None:
         sample["label"] = torch.from_numpy(label.astype(np.int64))

@@ -1,1 +1,1 @@
-"""What a data set is: its files' places, its label coding, its classes."""
+"""What a data set is: where its files are, how its labels are coded, which classes it has."""

@@ -1,4 +1,4 @@
-"""Every data set we know, declared: where its files are, how its labels are coded, how it is scored."""
+"""The declarations of all data sets: where the files are, how labels are coded, how each is scored."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
 
 PROTOCOLS = ("robustnet", "full", "maxsquare")
-"""``robustnet``: pictures at the sizes that RobustNet's numbers were scored at; ``full``: whole pictures;
-``maxsquare``: every data set at 1024 x 512 (width x height), as maximum squares' and SNR's numbers.
+"""``robustnet``: pictures have the sizes at which RobustNet was scored; ``full``: whole pictures;
+``maxsquare``: all pictures are 1024 x 512 (width x height), as for maximum squares and SNR.
 """
 
 MAXSQUARE_HEIGHT = 512
 
 SPLIT_DATA = Path(__file__).resolve().parents[2] / "split_data"
-"""The published lists: one id per line, an id being a file name without its suffix."""
+"""The folder of the published lists. They hold one id per line; an id is a file name without its suffix."""
 
 
 def spec(name: str) -> DatasetSpec:
-    """The data set called ``name``; :class:`UserError` listing the known names."""
+    """The data set called ``name``; :class:`UserError` with the known names if there is none."""
     if name not in CATALOG:
         raise UserError(f"unknown data set {name!r}; known are {', '.join(CATALOG)}")
     return CATALOG[name]
@@ -33,8 +33,8 @@ def evaluation_transform(
 ) -> EvaluationTransform:
     """How pictures of ``dataset`` are resized and cropped before they are scored under ``protocol``.
 
-    ``height`` replaces the protocol's resize height and crop (Mapillary's 1536) where it has one, for
-    miniatures; ``maxsquare`` then resizes to twice as wide.
+    ``height`` is for miniature data. It replaces the height and the crop that the protocol has for the data
+    set (1536 for Mapillary); with ``maxsquare``, pictures become ``height`` high and twice as wide.
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"--protocol {protocol}: known are {', '.join(PROTOCOLS)}")
@@ -54,12 +54,6 @@ def _cityscapes(split: str) -> Split:
     )
 
 
-def _cityscapes_test() -> Split:
-    """The pictures whose labels only the vendor's server has; the files in their place say nothing."""
-    labelled = _cityscapes("test").layouts
-    return Split(tuple(replace(layout, labels=None) for layout in labelled))
-
-
 def _cityscapes_layout(pictures: str, labels: str, quality: str = "gtFine") -> Layout:
     split = pictures.rpartition("/")[2]
     return Layout(pictures, f"{labels}/{split}", ("_leftImg8bit.png",), f"_{quality}_labelIds.png")
@@ -71,9 +65,9 @@ _CITYSCAPES_COARSE = Split(
         _cityscapes_layout("leftImg8bit/train_extra", "gtCoarse", "gtCoarse"),
     )
 )
-# The vendor's sequences have no labels; those somebody made lie beside them, or pictures and labels have a
-# root of their own in the layout of the data set itself. Divisions other than the official one train on
-# frames of val.
+# The vendor's sequences have no labels. Labels made by somebody else either lie beside the sequences, or
+# frames and labels have a root of their own in the layout of the data set. "val" is needed here because
+# other divisions than the official one train on frames of val.
 _CITYSCAPES_FRAMES = tuple(
     _cityscapes_layout(f"{pictures}/{split}", labels)
     for pictures, labels in (
@@ -99,7 +93,7 @@ def _gtav(split: str, *folders: str, without: str = "") -> Split:
 
 
 def _synthia(split: str) -> Split:
-    # The vendor's archive makes the folder in the middle.
+    # Unpacking the vendor's archive makes the folder RAND_CITYSCAPES.
     places = ("", "RAND_CITYSCAPES/")
     divided = (Layout(f"{place}RGB/{split}", f"{place}GT/LABELS/{split}") for place in places)
     flat = (_flat("synthia", split, f"{place}RGB", f"{place}GT/LABELS", 7) for place in places)
@@ -128,7 +122,7 @@ def _mapillary(folder: str) -> Split:
 
 
 def _camvid(name: str, **splits: tuple[str, str]) -> DatasetSpec:
-    """CamVid or a sub-domain of it; each split is (folder, pattern of its sequences, as file names begin)."""
+    """CamVid or a part of it; each split is (folder, pattern of the beginning of its file names)."""
     return DatasetSpec(
         name,
         "camvid",
@@ -139,7 +133,7 @@ def _camvid(name: str, **splits: tuple[str, str]) -> DatasetSpec:
 
 
 def _camvid_layouts(split: str) -> tuple[Layout, ...]:
-    """SegNet's form, in which the 11 classes come; and as Cambridge and others ship all 32."""
+    """The folders of SegNet's form, which has 11 classes, and of the forms that have all 32 classes."""
     listed, coding = SPLIT_DATA / f"camvid_{split}.txt", codings.CAMVID_32
     return (
         Layout(split, f"{split}annot"),
@@ -155,7 +149,7 @@ def _camvid_layouts(split: str) -> tuple[Layout, ...]:
 
 
 def _nthu(city: str) -> DatasetSpec:
-    """One city of NTHU's cross-city data: nobody labelled what is trained on, and its test part is val."""
+    """One city of NTHU's cross-city data: its training pictures have no labels; its test part is also val."""
     test = Split((Layout(f"{city}/Images/Test", f"{city}/Labels/Test", label_suffix="_eval.png"),))
     return DatasetSpec(
         f"nthu_{city.lower()}",
@@ -167,7 +161,7 @@ def _nthu(city: str) -> DatasetSpec:
     )
 
 
-# Pictures of the official training part whose label has another size; nobody can train on them.
+# Pictures of the official training part that cannot be used because their label has another size.
 _GTAV_MISMATCHED = r"(12160|12166|12167|12191|12192|12193|12195|1220[2-8]|19993)$"
 
 KITTI_VAL_FRAMES: tuple[tuple[int, ...], ...] = (
@@ -175,23 +169,20 @@ KITTI_VAL_FRAMES: tuple[tuple[int, ...], ...] = (
     (*(0, 12, 24, 31, 42, 50, 63, 71, 84, 96, 101), *(112, 121, 133, 141, 155, 164, 171, 187, 191, 197)),
     (*(3, 6, 13, 21, 41, 54, 61, 73, 88, 91, 110), *(121, 126, 131, 142, 149, 150, 163, 173, 183, 199)),
 )
-"""Validation frames of the three published divisions of KITTI's 200 pictures; the first is the official."""
+"""The val frames of the three published divisions of KITTI's 200 pictures; the first one is the official."""
 
 
 def _kitti(fold: int) -> dict[str, Split]:
     layouts = (Layout("training/image_2", "training/semantic"),)
-    # The multi-view extension lies in the same folder: other frames of the same scenes, without labels.
+    # The same folder may hold the multi-view extension: other frames of the same scenes, without labels.
     labelled = r"_10$"
     val = "(" + "|".join(f"{frame:06d}" for frame in KITTI_VAL_FRAMES[fold]) + ")" + labelled
-    return {
-        "train": Split(layouts, only=r"\d{6}" + labelled, without=val),
-        "val": Split(layouts, only=val),
-    }
+    return {"train": Split(layouts, only=r"\d{6}" + labelled, without=val), "val": Split(layouts, only=val)}
 
 
-# The part of GTAV that DA-SAC trains on: its first 10,000 pictures, whichever official split they are in. Of
-# their published division only the sizes are known, 9,000 and 1,000; neighbours are frames of one sequence,
-# so here the last 1,000 are val.
+# DA-SAC trains on the first 10,000 pictures of GTAV, whichever official split they are in. Only the sizes of
+# its train and val parts are published: 9,000 and 1,000. Neighbouring pictures are frames of one sequence, so
+# here val is the last 1,000 instead of pictures in between.
 _GTAV_FIRST = Layout("images", "labels")
 _GTAV_9K = Split((_GTAV_FIRST,), only=r"0([0-8]\d{3}|9000)$")
 _GTAV_1K = Split((_GTAV_FIRST,), only=r"(09\d{3}|10000)$", without="09000$")
@@ -212,7 +203,8 @@ CATALOG: dict[str, DatasetSpec] = {
             "cityscapes",
             {
                 **{split: _cityscapes(split) for split in ("train", "val")},
-                "test": _cityscapes_test(),
+                # The vendor keeps the test labels. The label files in the archive hold no classes.
+                "test": Split(tuple(replace(each, labels=None) for each in _cityscapes("test").layouts)),
                 "train_extra": _CITYSCAPES_COARSE,
             },
             codings.CITYSCAPES_IDS,
@@ -260,8 +252,8 @@ CATALOG: dict[str, DatasetSpec] = {
             evaluation={"robustnet": EvaluationTransform(size=(376, 1242))},
             folds=(_kitti(1), _kitti(2)),
         ),
-        # Labelled pictures of the training split that DA-SAC chooses its checkpoints by. Only their number is
-        # known; these are every sixth or so.
+        # DA-SAC chooses its checkpoints on 500 labelled pictures of the training split. Only their number is
+        # known, so this is about every sixth picture.
         DatasetSpec(
             "cityscapes_val2",
             "cityscapes",
@@ -278,7 +270,7 @@ CATALOG: dict[str, DatasetSpec] = {
         _camvid("camvid", train=("train", ""), val=("val", ""), test=("test", "")),
         _camvid("camvid_day", train=("train", _DAY), val=("val", _DAY)),
         _camvid("camvid_seq05", val=("test", "Seq05VD_"), test=("test", "Seq05VD_")),
-        # One domain without a split of its own: trained on only as unlabelled pictures.
+        # Train and val are the same pictures, so training may use them only without their labels.
         _camvid("camvid_dusk", train=("train", _DUSK), val=("train", _DUSK)),
         *(_nthu(city) for city in ("Rome", "Rio", "Tokyo", "Taipei")),
     )

@@ -1,8 +1,8 @@
 """How every data set stores its labels, and how these values become train ids.
 
-Each data set has values of its own ("native ids"), some data sets have published colours as well. A
-:class:`LabelCoding` turns both into train ids with one table look-up, and refuses what its coding does not
-have instead of guessing.
+Each data set stores values of its own ("native ids"). Some data sets also have published colours. A
+:class:`LabelCoding` turns both into train ids with one table look-up. It refuses a value that the coding does
+not have; it never guesses.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from datasets.definitions.labels import (
 from utils.errors import UserError
 
 UNKNOWN = 254
-"""Table entry of a native value that a coding does not have; never found in a decoded label."""
+"""The table entry of a value that a coding does not have. A decoded label never holds it."""
 
 Colour = tuple[int, int, int]
 """Red, green and blue, each 0 to 255."""
 
 
 class LabelValueError(UserError):
-    """A label value that its coding does not have; whoever knows the file adds its name."""
+    """A label holds a value that its coding does not have. The caller that knows the file adds its name."""
 
 
 @dataclass(frozen=True)
 class LabelCoding:
     """One data set's native label values.
 
-    ``classes[t]`` lists the native ids of train id ``t``, the one to write first; ``ignored`` the native ids
-    without a class, likewise. ``bits`` is the depth of the files' channels. ``palette`` is the published
-    colour of every native id from 0 on, empty where there are none; ``ignored_colours`` are further colours
-    that mean no class.
+    ``classes[t]`` lists the native ids of train id ``t``, and ``ignored`` the native ids without a class. In
+    both, the first id is the one that is written. ``bits`` is the depth of the files' channels. ``palette``
+    holds the published colour of every native id, from 0 on; it is empty if there are none.
+    ``ignored_colours`` are further colours without a class.
     """
 
     name: str
@@ -51,12 +51,12 @@ class LabelCoding:
     palette: tuple[Colour, ...] = ()
     ignored_colours: tuple[Colour, ...] = ()
     table: np.ndarray = field(init=False, repr=False, compare=False)
-    """Train id of every native id, uint8 (256,), ``UNKNOWN`` where the coding has none."""
+    """Native id -> train id, uint8 (256,); ``UNKNOWN`` for values that the coding does not have."""
     native_ids: np.ndarray = field(init=False, repr=False, compare=False)
-    """Native id to write for every train id, uint8 (256,); classes the coding lacks become an ignored id."""
+    """Train id -> native id to write, uint8 (256,); a class that the coding lacks gets an ignored id."""
     colours: Mapping[Colour, int] = field(init=False, repr=False, compare=False)
-    """Train id of every colour, ``IGNORE_LABEL`` of those without a class; of several native ids with one
-    colour the one that has a class counts.
+    """Colour -> train id, ``IGNORE_LABEL`` for colours without a class. If several native ids share a
+    colour, the one with a class counts.
     """
 
     def __post_init__(self) -> None:
@@ -74,13 +74,13 @@ class LabelCoding:
         object.__setattr__(self, "colours", colours)
 
     def decode(self, raw: np.ndarray, whole: bool = True) -> np.ndarray:
-        """Train ids, uint8 H x W, of native ids (integers, H x W) or of colours (uint8 RGB, H x W x 3).
+        """Train ids, uint8 H x W, from native ids (integers, H x W) or from colours (uint8 RGB, H x W x 3).
 
-        ``whole``: ``raw`` is all of a picture. Then colours that are all grey, and would mean something else
-        as values, are refused; a part of a picture may well be all black.
+        ``whole`` says that ``raw`` is a whole picture. Then a colour picture is refused if all its colours
+        are grey and would mean something else as values. (A part of a picture may rightly be all black.)
 
-        Raises :class:`LabelValueError` naming the first value outside the coding and its place. In signed
-        types -1 stands for 255 (Cityscapes' licence plate).
+        Raises :class:`LabelValueError` with the first value outside the coding and its place. In signed
+        types, -1 means 255 (Cityscapes' licence plate).
         """
         if raw.ndim == 3:
             return self._decode_colours(raw, whole)
@@ -95,12 +95,12 @@ class LabelCoding:
     def decode_palette(self, indices: np.ndarray, palette: Sequence[Colour]) -> np.ndarray:
         """Train ids, uint8 H x W, of a palette picture's ``indices``, uint8 H x W.
 
-        A palette means colours: programs that make files smaller keep the colours and change the indices. So
-        an index is a native id only where the palette is the coding's own; else grey is a native id, and any
-        other colour is one of ``colours``.
+        The colours count, not the indices, because programs that make files smaller keep the colours and
+        change the indices. So an index is a native id only if the palette is the coding's own. Otherwise,
+        either all used colours are grey and their level is the native id, or all of them are in ``colours``.
 
-        Raises :class:`LabelValueError` naming the first colour that the coding does not have, or a palette
-        that can be read in two ways.
+        Raises :class:`LabelValueError` with the first colour that the coding does not have, or if the
+        palette can be read in two ways.
         """
         train_ids = cv2.LUT(indices, self._own_palette(palette))
         if not (train_ids == UNKNOWN).any():
@@ -111,23 +111,23 @@ class LabelCoding:
         readings = [each for each in (by_value, by_colour) if not (each == UNKNOWN).any()]
         if not readings:
             self._refuse_palette((by_colour if self.colours else by_value) == UNKNOWN, indices, palette)
-        # Black and grey alone: the colours that are not used tell which kind of palette it is.
+        # All used colours are black or grey. The unused colours tell which kind of palette it is.
         if len(readings) == 2 and set(palette) <= self.colours.keys() and (by_value != by_colour).any():
             raise LabelValueError(
                 f"its palette can be read as grey values and as colours of the {self.name} coding, which "
-                "differ; save the label values as a grey picture"
+                "give different classes; save the label values as a grey picture"
             )
         return readings[0]
 
     def _own_palette(self, palette: Sequence[Colour]) -> np.ndarray:
-        """Train id of every index whose colour is that of the native id with this number, uint8 (256,),
-        ``UNKNOWN`` for others.
+        """Index -> train id, uint8 (256,), if the index has the colour of the native id of the same number;
+        ``UNKNOWN`` for other indices.
         """
         matching = np.zeros(256, dtype=bool)
         same = [own == colour for own, colour in zip(self.palette, palette, strict=False)]
         matching[: len(same)] = same
         coloured = [index for index in np.flatnonzero(matching).tolist() if len(set(palette[index])) > 1]
-        # What is ignored is coloured as one likes, where the colour of a class leaves no doubt.
+        # Once the colour of one class has matched, an ignored id may have any colour that is not a class's.
         if (self.table[coloured] < NUM_CLASSES).any():
             scored = [self.colours.get(colour, IGNORE_LABEL) < NUM_CLASSES for colour in palette]
             matching[: len(palette)] |= (self.table[: len(palette)] == IGNORE_LABEL) & ~np.array(scored)
@@ -149,7 +149,7 @@ class LabelCoding:
                 f"a colour picture of {raw.shape[2]} channels where the {self.name} coding has one number "
                 "per pixel"
             )
-        # Runs of one colour along the rows are a hundred times fewer than pixels.
+        # Look up runs of equal pixels instead of single pixels: there are about a hundred times fewer.
         colours = cv2.cvtColor(np.ascontiguousarray(raw), cv2.COLOR_RGB2BGRA).view("<u4").reshape(-1)
         begins = np.empty(colours.shape, dtype=bool)
         begins[:1] = True
@@ -165,7 +165,7 @@ class LabelCoding:
         return train_ids
 
     def _refuse_grey(self, found: np.ndarray, train_ids: np.ndarray) -> None:
-        """Refuse a picture of black and grey alone, ``found``, that means something else as values."""
+        """Refuse colours ``found`` (24 bits each) that are all grey and mean something else as values."""
         values = found & 0xFF
         if (found == values * 0x010101).all():
             by_value = self.table[values]
@@ -173,7 +173,7 @@ class LabelCoding:
             if both and (by_value != train_ids).any():
                 raise LabelValueError(
                     f"its greys can be read as values and as colours of the {self.name} coding, which "
-                    "differ; save the label values as a grey picture"
+                    "give different classes; save the label values as a grey picture"
                 )
 
     def _refuse(self, unknown: np.ndarray, raw: np.ndarray) -> None:
@@ -188,7 +188,7 @@ class LabelCoding:
 def colour_table(coding: LabelCoding) -> np.ndarray:
     """Train id of every 24-bit colour (red << 16 | green << 8 | blue), uint8 (2 ** 24,).
 
-    Kept apart from the coding, which travels to other processes.
+    This large table is no attribute of the coding, because codings are sent to other processes.
     """
     table = np.full(1 << 24, UNKNOWN, dtype=np.uint8)
     for (red, green, blue), train_id in coding.colours.items():
@@ -197,7 +197,7 @@ def colour_table(coding: LabelCoding) -> np.ndarray:
 
 
 def _filled(table: Sequence[int]) -> np.ndarray:
-    """A table of at most 256 train ids as uint8 (256,), ``UNKNOWN`` beyond its end."""
+    """A table of at most 256 train ids as uint8 (256,); the entries beyond its end are ``UNKNOWN``."""
     return np.array([*table, *[UNKNOWN] * (256 - len(table))], dtype=np.uint8)
 
 
@@ -205,10 +205,10 @@ def _palette(colours: np.ndarray) -> tuple[Colour, ...]:
     return tuple(map(tuple, colours.tolist()))
 
 
-# Officially a licence plate has the colour of a car and a pole group that of a pole, so colours cannot tell
-# them apart: such pixels become car and pole, where ids would ignore them (as in published results).
+# Officially, a licence plate has the same colour as a car, and a pole group the same as a pole. Read from
+# colours, such pixels become car and pole; read from ids, they are ignored (as in published results).
 _LABEL_PALETTE = _palette(LABEL_COLOURS)
-# Some archives colour "static" so.
+# The colour of "static" in some archives.
 _STATIC = (20, 20, 20)
 _LABEL_IDS = {train_id: (int(LABEL_ID_OF_TRAIN_ID[train_id]),) for train_id in range(NUM_CLASSES)}
 _IGNORED_LABEL_IDS = tuple(value for value in range(34) if (value,) not in _LABEL_IDS.values())
@@ -260,12 +260,12 @@ _MAPILLARY_PALETTE = (
 MAPILLARY = LabelCoding(
     "mapillary",
     _MAPILLARY_CLASSES,
-    # 65, unlabelled, comes first: it is the one to write.
+    # 65 (unlabelled) comes first because it is the id that is written.
     tuple(value for value in reversed(range(66)) if value not in _MAPILLARY_SCORED),
     8,
     _MAPILLARY_PALETTE,
 )
-# BDD100K's first release: "class_id" holds all 41 classes of its label table, from 0, unlabelled, to 40.
+# "class_id" in BDD100K's first release holds all 41 classes of its label table, from 0 (unlabelled) to 40.
 BDD100K_IDS = LabelCoding(
     "bdd100k id",
     {
@@ -276,13 +276,13 @@ BDD100K_IDS = LabelCoding(
 )
 CAMVID = LabelCoding(
     "camvid",
-    # Native 10, bicyclist, covers rider and bicycle: read as bicycle, scored with riders merged into it.
+    # Native id 10, bicyclist, covers rider and bicycle. It is read as bicycle; scores merge rider into it.
     {10: (0,), 2: (1,), 5: (2,), 0: (3,), 1: (4,), 8: (5,), 7: (6,), 4: (7,), 13: (8,), 11: (9,), 18: (10,)},
     (11,),
 )
-# As Cambridge ships CamVid: 32 classes by colour, numbered in the order of their names. They are grouped into
-# the 11 classes of SegNet (Badrinarayanan et al., 2017) as MathWorks' published example does ("Semantic
-# Segmentation Using Deep Learning", camvidPixelLabelIDs); CamVid itself groups nothing.
+# CamVid as Cambridge ships it: 32 classes by colour, numbered here in the order of their names. CamVid itself
+# does not group them. The grouping into the 11 classes of SegNet (Badrinarayanan et al., 2017) is that of
+# MathWorks' published example ("Semantic Segmentation Using Deep Learning", camvidPixelLabelIDs).
 CAMVID_32 = LabelCoding(
     "camvid 32",
     {

@@ -1,7 +1,7 @@
-"""The 19 train ids, their names and colours, and the sets of them that networks have and scores are of.
+"""The 19 train ids, their names and colours, and the sets of classes that networks predict and scores use.
 
-A train id is the class number a network predicts (0..18, the order of Cityscapes); 255 marks pixels that
-neither train nor score. :mod:`datasets.definitions.codings` turns a data set's own label values into train
+A train id is the number of a class, 0 to 18, in the order of Cityscapes. 255 marks pixels that count neither
+in training nor in scores. :mod:`datasets.definitions.codings` turns a data set's own label values into train
 ids.
 """
 
@@ -18,26 +18,11 @@ from utils.errors import UserError
 IGNORE_LABEL = 255
 NUM_CLASSES = 19
 
-TRAIN_ID_NAMES: tuple[str, ...] = (
-    "road",
-    "sidewalk",
-    "building",
-    "wall",
-    "fence",
-    "pole",
-    "traffic light",
-    "traffic sign",
-    "vegetation",
-    "terrain",
-    "sky",
-    "person",
-    "rider",
-    "car",
-    "truck",
-    "bus",
-    "train",
-    "motorcycle",
-    "bicycle",
+TRAIN_ID_NAMES: tuple[str, ...] = tuple(
+    (
+        "road, sidewalk, building, wall, fence, pole, traffic light, traffic sign, vegetation, terrain, "
+        "sky, person, rider, car, truck, bus, train, motorcycle, bicycle"
+    ).split(", ")
 )
 
 LABEL_COLOURS = np.array(
@@ -57,22 +42,22 @@ LABEL_COLOURS = np.array(
     ],
     dtype=np.uint8,
 )
-"""Official Cityscapes colours by label id, uint8 (35, 3) RGB; entry 34 is the licence plate (label id -1)."""
+"""The official Cityscapes colour of each label id, uint8 (35, 3) RGB; entry 34 is the licence plate (-1)."""
 
 LABEL_ID_OF_TRAIN_ID = np.zeros(256, dtype=np.uint8)
-"""Cityscapes label id of every train id, as benchmark servers expect it; ignore (255) becomes 0."""
+"""Train id -> Cityscapes label id, as benchmark servers expect it, uint8 (256,); ignore (255) becomes 0."""
 LABEL_ID_OF_TRAIN_ID[:NUM_CLASSES] = [7, 8, *range(11, 14), 17, *range(19, 29), 31, 32, 33]
 
 PALETTE = LABEL_COLOURS[LABEL_ID_OF_TRAIN_ID[:NUM_CLASSES]]
-"""Colour of each train id, uint8 (19, 3) RGB."""
+"""The colour of each train id, uint8 (19, 3) RGB."""
 
 
 @dataclass(frozen=True)
 class ClassSet:
-    """Train ids that a mean is taken over, or that a network tells apart.
+    """Train ids that a mean score is taken over, or that a network predicts.
 
-    Class ``k`` of a network that has just these classes is ``train_ids[k]``. ``merge`` maps a train id to the
-    one it is scored as, in truth and prediction alike.
+    In a network with these classes, class ``k`` is ``train_ids[k]``. ``merge`` maps a train id to the one
+    that it is scored as, in labels and in predictions.
     """
 
     name: str
@@ -81,26 +66,26 @@ class ClassSet:
 
     @cached_property
     def class_of_train_id(self) -> np.ndarray:
-        """The network's class of every train id, uint8 (256,); ``IGNORE_LABEL`` where it has none."""
+        """Train id -> class of the network, uint8 (256,); ``IGNORE_LABEL`` if the network has none."""
         table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
         table[list(self.train_ids)] = np.arange(len(self.train_ids))
         return table
 
     @cached_property
     def train_id_of_class(self) -> np.ndarray:
-        """The train id of every class of the network, uint8 (256,); ``IGNORE_LABEL`` beyond the last."""
+        """Class of the network -> train id, uint8 (256,); ``IGNORE_LABEL`` beyond the last class."""
         table = np.full(256, IGNORE_LABEL, dtype=np.uint8)
         table[: len(self.train_ids)] = self.train_ids
         return table
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Name of each class."""
+        """The name of each class."""
         return tuple(TRAIN_ID_NAMES[train_id] for train_id in self.train_ids)
 
     @property
     def palette(self) -> np.ndarray:
-        """Colour of each class, uint8 (classes, 3) RGB."""
+        """The colour of each class, uint8 (classes, 3) RGB."""
         return PALETTE[list(self.train_ids)]
 
     def classes_of(self, other: ClassSet) -> list[int]:
@@ -108,7 +93,7 @@ class ClassSet:
         return [number for number, train_id in enumerate(self.train_ids) if train_id in other.train_ids]
 
     def merged_classes(self, other: ClassSet) -> dict[int, int]:
-        """``other.merge`` in the network's classes, where it has both."""
+        """``other.merge`` as classes of the network; pairs of which the network lacks one are left out."""
         return {
             self.train_ids.index(source): self.train_ids.index(target)
             for source, target in other.merge.items()
@@ -122,12 +107,12 @@ SYNTHIA_13 = ClassSet("13 classes", tuple(t for t in SYNTHIA_16.train_ids if t n
 CAMVID_11 = ClassSet("11 classes", (0, 1, 2, 4, 5, 7, 8, 10, 11, 13, 18), merge={12: 18})
 
 NETWORK_CLASS_SETS = {len(each.train_ids): each for each in (CITYSCAPES_19, SYNTHIA_16, SYNTHIA_13)}
-"""The classes of a network, by their number, most first."""
+"""Number of classes -> the classes of a network, largest number first."""
 
 
 def class_set_of(num_classes: int) -> ClassSet:
-    """The classes of a network with ``num_classes`` outputs; :class:`UserError` listing the known numbers."""
+    """The classes of a network with ``num_classes`` outputs; :class:`UserError` if the number is unknown."""
     if num_classes not in NETWORK_CLASS_SETS:
         known = ", ".join(map(str, NETWORK_CLASS_SETS))
-        raise UserError(f"a network of {num_classes} classes: nothing says which they are; known are {known}")
+        raise UserError(f"a network of {num_classes} classes: it is unknown which; known are {known}")
     return NETWORK_CLASS_SETS[num_classes]

@@ -1,4 +1,4 @@
-"""Whether the labels of a split say what its data set is known for: labels read wrongly seldom do."""
+"""A check of how often each class occurs in a split: unusual shares mean that labels may be read wrongly."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ STREET_SHARES = (
     *(36.88, 6.09, 22.82, 0.656, 0.878, 1.227, 0.208, 0.551, 15.92, 1.159),
     *(4.009, 1.219, 0.135, 6.999, 0.268, 0.235, 0.233, 0.099, 0.414),
 )
-"""Percent of Cityscapes' labelled training pixels that each train id has.
+"""The share of each train id among Cityscapes' labelled training pixels, in percent.
 
-From the class weights w of ERFNet (Romera et al., 2018), which are 1 / ln(1.10 + share). Other street scenes
-are compared with them too: the splits of CamVid and of the toy city differ by 0.15 to 0.34 in the measure of
-:func:`unlikely_classes`, labels of Cityscapes with train ids read as label ids by 0.86.
+They are computed from the class weights of ERFNet (Romera et al., 2018), which are 1 / ln(1.10 + share).
+Other street scenes are compared with them too. In the measure of :func:`unlikely_classes`, the splits of
+CamVid and of the toy city differ from them by 0.15 to 0.34. Cityscapes' labels with train ids read as label
+ids differ by 0.86.
 """
 
 MOST_DIFFERENT = 0.6
-"""Shares that differ more than this are worth a word."""
+"""A greater difference gives a warning."""
 
 
 def unlikely_classes(
     dataset: DatasetSpec, split: str, pixels: Sequence[int], train_ids: Sequence[int] = range(NUM_CLASSES)
 ) -> list[str]:
-    """A warning, if there is cause for one, about how often each class occurs in a split.
+    """A list with one warning if the classes of a split occur in unusual shares, else an empty list.
 
-    ``pixels`` holds the labelled pixels of all 19 train ids, as far as they are among ``train_ids``. Two sets
-    of shares differ by half the sum of their absolute differences, 0 for equal ones and 1 for those that have
-    no class in common.
+    ``pixels`` counts the labelled pixels of each of the 19 train ids; those not in ``train_ids`` have none.
+    The difference of two sets of shares is half the sum of their absolute differences: 0 if they are equal, 1
+    if they have no class in common.
 
-    Raises :class:`UserError` where no pixel has a class.
+    Raises :class:`UserError` if no pixel has a class.
     """
     coding = dataset.coding
     counts = np.asarray(pixels, dtype=np.float64)
     expected = [t for t in dataset.class_sets[0].train_ids if t in coding.classes and t in train_ids]
     if counts.sum() == 0:
         raise UserError(
-            f"{dataset.name} {split}: no pixel of its labels has a class, all are ignored; {_advice(coding)}"
+            f"{dataset.name} {split}: no pixel of its labels has a class (all are ignored); {_advice(coding)}"
         )
     known = np.array([(dataset.class_shares or STREET_SHARES)[t] for t in expected])
     found, known = counts[expected] / counts.sum(), known / known.sum()
@@ -61,10 +62,10 @@ def unlikely_classes(
 
 
 _TRAIN_IDS = (
-    "no value from 19 to 254 has a class in them, so they may be train ids, where label ids are expected"
+    "no value from 19 to 254 in them has a class, so they may be train ids, but label ids are expected"
 )
 
-_ANY_CAUSE = "look at some of them and at the coding that the data set should have"
+_ANY_CAUSE = "look at some of the labels and compare them with the coding that the data set should have"
 
 
 def _has_label_ids(coding: LabelCoding) -> bool:

@@ -1,4 +1,4 @@
-"""How a data set is declared: where its files are, how names pair up, how its labels are coded and scored."""
+"""How a data set is declared: where pictures and labels are, how labels are coded, and how it is scored."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 class Layout:
     """A folder of pictures and the folder of their labels, both below the data set's root.
 
-    The label of ``<pictures>/<name><picture suffix>`` is ``<labels>/<name><label_suffix>``; ``<name>`` may
-    contain folders (cities). With ``listed``, the folder holds the pictures of all splits, as the vendor's
-    archives do, and this file names those of the split (see :mod:`datasets.files.split_lists`); such a layout
-    counts only where no split has a folder of its own. ``labels`` is None where there are none.
+    The label of ``<pictures>/<name><picture suffix>`` is ``<labels>/<name><label_suffix>``. ``<name>`` may
+    contain folders (cities). ``labels`` is None if the pictures have no labels.
+
+    With ``listed``, the folder holds the pictures of all splits, as in the vendor's archive, and the file
+    ``listed`` names the pictures of this split (see :mod:`datasets.files.split_lists`). Such a layout is
+    used only if no split of the data set has a folder of its own.
     """
 
     pictures: str
@@ -31,36 +33,36 @@ class Layout:
     label_suffix: str = ".png"
     listed: Path | None = None
     coding: LabelCoding | None = None
-    """Of its labels, where that is not the data set's."""
+    """The coding of these labels, if it is not the coding of the data set."""
     digits: int = 0
-    """Length of the file names that a ``listed`` file of plain numbers means."""
+    """If ``listed`` holds plain numbers: how many digits the file names have."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """The files of one split: the first of ``layouts`` that exists, limited by two regular expressions.
+    """The files of one split: the first of ``layouts`` that exists.
 
-    Both are matched at the start of the file's name without folders: ``only`` must match, ``without`` must
-    not.
+    Two regular expressions choose among its pictures. They are matched at the start of the file name,
+    without folders: ``only`` must match, and ``without``, if it is not empty, must not.
     """
 
     layouts: tuple[Layout, ...]
     only: str = ""
     without: str = ""
     evenly: int | None = None
-    """Of what is left, sorted by name, only this many pictures at equal distances; all where they are
-    fewer.
+    """If given, the split takes at most this many of these pictures. They are sorted by name and taken at
+    equal distances.
     """
 
     @property
     def labelled(self) -> bool:
-        """Whether its pictures have labels."""
+        """Whether the pictures have labels."""
         return all(layout.labels is not None for layout in self.layouts)
 
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """Mean and standard deviation of red, green and blue over all pixels, as parts of the greatest value."""
+    """Mean and standard deviation of red, green and blue over all pixels, on a scale from 0 to 1."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -75,27 +77,29 @@ class DatasetSpec:
     splits: Mapping[str, Split] = field(hash=False)
     coding: LabelCoding
     class_sets: tuple[ClassSet, ...] = (labels.CITYSCAPES_19,)
-    """How it is scored: the first set gives the main mean, further ones are printed beside it."""
+    """The classes that scores are averaged over: the first set gives the main mean, the others give further
+    means that are printed beside it.
+    """
     evaluation: Mapping[str, EvaluationTransform] = field(default_factory=dict, hash=False)
-    """By protocol, the size it is scored at where that is not the whole picture."""
+    """Protocol -> the size at which pictures are scored, if that is not their own size."""
     folds: tuple[Mapping[str, Split], ...] = field(default=(), hash=False)
-    """Further published divisions into splits, number 1 first, for cross-validation."""
+    """Other published divisions into splits, for cross-validation; the first one is ``--cv 1``."""
     city_folds: int = 0
-    """Further divisions, by city: as ``folds``, made from the cities that are found."""
+    """The number of other divisions that are made from the cities (folders) of the data set."""
     fold: int = 0
-    """The division that is used; 0 is the official one."""
+    """The number of the division that is used; 0 is the official one."""
     nearby_frames: tuple[Layout, ...] = ()
-    """Where labelled frames of its training sequences are that belong to no split."""
+    """Where to find labelled frames of the training sequences that belong to no split."""
     skips_unlabelled: bool = False
     """Whether pictures without a label are left out (``--skip_unlabelled``) instead of being an error."""
     lists_flag: str | None = None
-    """The flag for lists of one's own in place of the published ones, where there is one."""
+    """The flag that replaces the published lists by the user's own, if there is one."""
     further_root_names: tuple[str, ...] = ()
-    """Other names that its folder under ``--data_root`` may have."""
+    """Other names that the folder under ``--data_root`` may have."""
     statistics: ChannelStatistics | None = None
-    """Published ones; :mod:`datasets.sampling.statistics` measures those of other data sets."""
+    """The published statistics; without them :mod:`datasets.sampling.statistics` measures them."""
     class_shares: tuple[float, ...] | None = None
-    """How often each train id occurs, on any scale, where its labels should not be compared with those of
+    """How often each train id occurs, on any scale, if the labels should not be compared with those of
     Cityscapes (see :mod:`datasets.definitions.plausibility`).
     """
 
@@ -105,17 +109,17 @@ class DatasetSpec:
 
     @property
     def frames_variable(self) -> str:
-        """The environment variable for the root of ``nearby_frames``, if that is not the data set's own."""
+        """The environment variable that may name another root for ``nearby_frames``."""
         return f"{self.root_name.upper()}_AUG_DIR"
 
     def split(self, name: str) -> Split:
-        """The split called "train", "val" or "test"; :class:`UserError` where the data set has none."""
+        """The split called ``name``, such as "train"; :class:`UserError` if the data set does not have it."""
         if name not in self.splits:
             raise UserError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
         return self.splits[name]
 
     def cross_validation(self, fold: int) -> DatasetSpec:
-        """The data set in division ``fold`` of its train and val pictures (``--cv``); 0 is the official one.
+        """The data set with its train and val pictures divided as ``--cv fold`` says; 0 is the official way.
 
         Raises:
             UserError: the data set has no such division.

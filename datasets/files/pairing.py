@@ -1,4 +1,4 @@
-"""Which label belongs to which picture, checked before anything is trained or scored."""
+"""Finding the pictures of a split and their labels, with checks before anything is trained or scored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 
 class Pair(NamedTuple):
-    """One picture and its label. ``name`` is the picture's path in its folder, without the suffix."""
+    """One picture and its label. ``name`` is the path of the picture in its folder, without the suffix."""
 
     name: str
     image: Path
@@ -29,22 +29,22 @@ class Pair(NamedTuple):
 def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True) -> list[Pair]:
     """All pairs of one split, or of train and val together ("trainval"), sorted by name.
 
-    A label without a picture is left out, and a picture without a label too where ``spec`` says so.
-    ``labelled=False`` does not look at labels at all (``label`` is None).
+    A label without a picture is left out. So is a picture without a label if ``spec.skips_unlabelled``.
+    With ``labelled=False`` nothing looks for labels, and every ``label`` is None.
 
-    Raises :class:`UserError` naming the folder that is missing or empty, the picture without a label,
-    or the split that has none at all.
+    Raises :class:`UserError` if a folder is missing or empty, a picture has no label, a picture is there
+    twice, or the split has no labels at all.
     """
     if split == "trainval":
         both = (pair for each in ("train", "val") for pair in list_pairs(spec, each, root, labelled))
-        # A domain without a split of its own has the same pictures in both.
+        # In some data sets train and val are the same pictures; each is taken once.
         return sorted({pair.image: pair for pair in both}.values())
     if spec.city_folds and spec.fold and split in ("train", "val"):
         return _fold_by_city(spec, split, root, labelled)
     files = spec.split(split)
     if labelled and not files.labelled:
         raise UserError(
-            f"{spec.name} {split}: this split has no labels; take it as unlabelled target pictures, or "
+            f"{spec.name} {split}: this split has no labels; use it as unlabelled target pictures, or choose "
             "another split"
         )
     layout = _find_layout(spec, files, Path(root), labelled)
@@ -68,10 +68,9 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
         Pair(name, folder / path, label_folder / (name + layout.label_suffix)) for name, path in pictures
     ]
     complete = [pair for pair in pairs if pair.name + layout.label_suffix in labels]
-    if complete == pairs or (complete and spec.skips_unlabelled):
+    missing = [pair for pair in pairs if pair.name + layout.label_suffix not in labels]
+    if not missing or (complete and spec.skips_unlabelled):
         return complete
-    found = set(complete)
-    missing = [pair for pair in pairs if pair not in found]
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     remedy = "; pass --skip_unlabelled to leave such pictures out" if complete else ""
     beside = _beside(missing[0].label, labels, label_folder)
@@ -81,21 +80,21 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
 
 
 def _beside(label: Path, present: set[str], folder: Path) -> str:
-    """What else lies where ``label`` should: files of its picture in another form (colours, train ids), or
-    with its suffix in capitals. ``present`` are the paths of all files below ``folder``.
+    """A hint for a missing ``label``: other files of the same picture beside it, such as its colours.
+
+    ``present`` holds the paths of all files below ``folder``. Empty if there is no such file.
     """
     picture = label.relative_to(folder).with_suffix("").as_posix().removesuffix("_labelIds")
     others = sorted(path for path in present if path.startswith(picture))[:2]
     if not others:
         return ""
-    names = " and ".join(path.rpartition("/")[2] for path in others)
-    return f"; beside it lies {names}, which is not read as a label here"
+    return f"; files beside it that are no labels: {', '.join(path.rpartition('/')[2] for path in others)}"
 
 
 def as_found(spec: DatasetSpec, split: str, root: Path) -> DatasetSpec:
-    """``spec`` with the coding of the labels that ``root`` holds of a split: layouts may have their own.
+    """``spec`` with the coding of the split's labels in ``root``, because a layout may have its own coding.
 
-    Raises :class:`UserError` where train and val of "trainval" are stored in different codings.
+    Raises :class:`UserError` if train and val of "trainval" have different codings.
     """
     parts = ("train", "val") if split == "trainval" else (split,)
     layouts = [_find_layout(spec, spec.split(part), Path(root), labelled=True) for part in parts]
@@ -110,7 +109,7 @@ def as_found(spec: DatasetSpec, split: str, root: Path) -> DatasetSpec:
 
 
 def left_out(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[Pair]) -> str | None:
-    """A line about the pictures that :func:`list_pairs` left out of ``pairs`` for want of a label, if any."""
+    """A line about the pictures that :func:`list_pairs` left out because they have no label, if any."""
     if not spec.skips_unlabelled:
         return None
     taken = {pair.image for pair in pairs}
@@ -121,15 +120,16 @@ def left_out(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[Pair]) -
 
 
 def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
-    """``count`` of the ``items`` at equal distances, the first among them; all where they are fewer."""
+    """``count`` of the ``items`` at equal distances, beginning with the first; all if there are fewer."""
     count = min(count, len(items))
     return [items[place * len(items) // count] for place in range(count)]
 
 
 def check_sizes(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
-    """(width, height) of every picture, read from file headers only.
+    """(width, height) of every picture, read from the file headers only.
 
-    Raises :class:`UserError` naming the first picture and label of different size, or an unreadable file.
+    Raises :class:`UserError` with the first pair whose picture and label differ in size, or the first
+    unreadable file.
     """
 
     def size(pair: Pair) -> tuple[int, int]:
@@ -145,8 +145,10 @@ def check_sizes(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
 
 
 def _fold_by_city(spec: DatasetSpec, split: str, root: Path, labelled: bool) -> list[Pair]:
-    """Train or val of a further division: the cities, val's before train's, and from a part of the way on
-    as many of them for val as the official division has.
+    """The train or val pairs of another division (``--cv``), which divides by city.
+
+    The cities form a ring: the official val cities, then the train cities. Val gets as many neighbouring
+    cities as officially; they start ``fold / (city_folds + 1)`` of the way round. Train gets the others.
     """
     official = replace(spec, fold=0)
     cities: dict[tuple[str, str], list[Pair]] = {}
@@ -168,7 +170,8 @@ def _fold_by_city(spec: DatasetSpec, split: str, root: Path, labelled: bool) -> 
 
 
 def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) -> Layout:
-    # Folders of some splits beside the pictures of all: a list could name pictures that are in the folders.
+    # Lists are used only if no split has a folder of its own, because they could name pictures that are in
+    # the folder of another split.
     divided = any(
         (root / layout.pictures).is_dir()
         for split in spec.splits.values()
@@ -196,7 +199,7 @@ def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) ->
 
 
 def _pictures(folder: Path, layout: Layout, files: Split) -> Iterator[tuple[str, str]]:
-    """(name, path below ``folder``) of every picture that the split takes."""
+    """(name, path below ``folder``) of every picture whose name ``files`` accepts."""
     for path in _walk(folder):
         suffix = next((end for end in layout.picture_suffixes if path.lower().endswith(end.lower())), None)
         if suffix is None:
@@ -208,7 +211,7 @@ def _pictures(folder: Path, layout: Layout, files: Split) -> Iterator[tuple[str,
 
 
 def _holds_pictures(folder: Path, layout: Layout) -> bool:
-    """Whether pictures lie directly in ``folder``."""
+    """Whether pictures are directly in ``folder``."""
     return folder.is_dir() and any(
         path.name.lower().endswith(layout.picture_suffixes) and not path.name.startswith(".")
         for path in folder.iterdir()
@@ -218,9 +221,9 @@ def _holds_pictures(folder: Path, layout: Layout) -> bool:
 def _listed_pictures(
     folder: Path, layout: Layout, files: Split, spec: DatasetSpec, split: str
 ) -> Iterator[tuple[str, str]]:
-    """(name, path below ``folder``) of every picture of the layout's list.
+    """(name, path below ``folder``) of every picture in the layout's list.
 
-    Raises :class:`UserError` with the number of absent ones and the first of them.
+    Raises :class:`UserError` if some are absent, with their number and the first of them.
     """
     present = dict(_pictures(folder, layout, files))
     listed = [name for name in read_ids(layout.listed, split, layout.digits) if _takes(files, name)]
@@ -241,8 +244,8 @@ def _takes(files: Split, stem: str) -> bool:
 def _walk(folder: Path) -> Iterator[str]:
     """Paths of all files below ``folder``, relative to it; hidden files (macOS's ``._*`` too) are skipped.
 
-    Linked folders are followed, each real folder once, so that a link to a parent ends. Raises
-    :class:`UserError` for a folder that cannot be listed, whose files would be missing in silence.
+    Links to folders are followed, but each real folder is read only once, so a link to a parent folder does
+    no harm. Raises :class:`UserError` for a folder that cannot be listed.
     """
 
     def refuse(error: OSError) -> None:

@@ -1,4 +1,4 @@
-"""The same function over many files at once, in threads or processes, with a progress bar."""
+"""Calling a function for many files at the same time, in threads or processes, with a progress bar."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def threaded_map(
 ) -> list[Result]:
     """``[function(item) for item in items]`` on ``threads`` threads (default: one per core).
 
-    Threads suffice because reading and decoding pictures releases the interpreter. The first exception in the
-    order of ``items`` is raised, and what has not started by then never runs.
+    Threads are enough because reading and decoding pictures releases Python's global lock. If calls fail, the
+    first exception in the order of ``items`` is raised, and calls that have not started by then never run.
     """
     threads = threads or os.cpu_count() or 1
     executor = ThreadPoolExecutor(threads)
@@ -43,10 +43,10 @@ def threaded_map(
 def in_processes(
     function: Callable[..., object], *items: Sequence[object], processes: int, description: str = ""
 ) -> None:
-    """Call ``function`` with the first of each of ``items``, then the second, in ``processes`` processes.
+    """Call ``function(*arguments)`` for all ``arguments`` in ``zip(*items)``, in ``processes`` processes.
 
-    None of them is at work any more when this returns or raises, and if this process is killed, they end.
-    The first exception in the order of ``items`` is raised.
+    When this returns or raises, the processes have stopped. They also end if this process is killed. If calls
+    fail, the first exception in the order of ``items`` is raised.
 
     Raises:
         UserError: one of the processes was killed.
@@ -58,16 +58,16 @@ def in_processes(
             pass
     except BrokenProcessPool:
         raise UserError(
-            f"--processes {processes}: one of them was killed, perhaps for want of memory; start again with "
-            "fewer"
+            f"--processes {processes}: one of them was killed, perhaps because memory ran out; start again "
+            "with fewer"
         ) from None
     finally:
         executor.shutdown(cancel_futures=True)
 
 
 def _begin_worker() -> None:
-    """What a process of :func:`in_processes` does first."""
-    # Ctrl-C reaches it too; the process that started it ends it when its file is whole.
+    """What each process of :func:`in_processes` does first."""
+    # Ctrl-C is sent to this process too. It must finish its file first; then its parent ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

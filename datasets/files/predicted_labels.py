@@ -1,4 +1,4 @@
-"""Predictions that lie in a folder as PNG files, by the pictures they are of."""
+"""Finding and counting predictions that are stored in a folder as PNG files."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from datasets.files.reading import read_label
 from utils.errors import UserError
 
 CODINGS = {"trainids": TRAIN_IDS, "labelids": CITYSCAPES_IDS}
-"""What pixel values of a prediction mean, by the names that infer.py gives its results."""
+"""Kind of result, as infer.py calls it -> the coding of its pixel values."""
 
 
 def find_predictions(folder: Path, names: Sequence[str]) -> list[Path]:
-    """The PNG file of every picture, in the order of ``names`` (paths without suffix, as ``Pair.name``).
+    """The PNG file with the prediction of every picture, in the order of ``names``.
 
-    The prediction of ``city/street_1`` is ``city/street_1.png``, as infer.py writes it; in its absence the
-    file anywhere below ``folder`` that is called ``street_1.png`` or ``street_1_<anything>.png``, as the
-    official evaluation of Cityscapes looks for it.
+    A name is a path without suffix, as ``Pair.name``. The prediction of ``city/street_1`` is
+    ``city/street_1.png``, as infer.py writes it. If that does not exist, it is the file called
+    ``street_1.png`` or ``street_1_<anything>.png`` anywhere below ``folder``, as in the official evaluation
+    of Cityscapes.
 
     Raises:
-        UserError: no such folder, a picture without a prediction, or with several.
+        UserError: there is no such folder, or a picture has no prediction or several.
     """
     if not folder.is_dir():
         raise UserError(f"--predictions {folder}: no such folder")
@@ -40,28 +41,28 @@ def find_predictions(folder: Path, names: Sequence[str]) -> list[Path]:
     for name in names:
         matching = [by_path[name]] if name in by_path else by_picture[PurePosixPath(name).name]
         if not matching:
-            raise UserError(f"--predictions {folder}: holds no prediction of {name} (PNG)")
+            raise UserError(f"--predictions {folder}: holds no prediction of {name} as PNG")
         if len(matching) > 1:
             raise UserError(
                 f"--predictions {folder}: {matching[0]} and {matching[1]} both may be the prediction of "
-                f"{name}; name a folder of one kind of result"
+                f"{name}; give a folder with only one kind of result"
             )
         found.append(folder / matching[0])
     return found
 
 
 def _beginnings(stem: str) -> Iterator[str]:
-    """``a_b_c``, ``a_b``, ``a`` of ``a_b_c``."""
+    """``a_b_c`` -> ``a_b_c``, ``a_b``, ``a``."""
     while stem:
         yield stem
         stem = stem.rpartition("_")[0]
 
 
 def count_predictions(files: Sequence[Path], coding: str, classes: ClassSet) -> np.ndarray:
-    """Pixels of each class in every file, int64 (files, classes); other train ids and ignored are left out.
+    """The number of pixels of each class in every file, int64 (files, classes).
 
-    ``coding`` is one of :data:`CODINGS`. Raises :class:`UserError` naming a file that cannot be read, or with
-    a value that the coding does not have.
+    Pixels of other train ids and ignored pixels are not counted. ``coding`` is a key of :data:`CODINGS`.
+    Raises :class:`UserError` with a file that cannot be read, or that holds a value outside the coding.
     """
 
     def count(file: Path) -> np.ndarray:

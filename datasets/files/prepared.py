@@ -1,7 +1,7 @@
-"""A copy of a data set's pictures and labels that is faster to read, and whether it is up to date.
+"""Copies of a data set's pictures and labels that are faster to read.
 
-A copy's name holds a stamp of everything it was made of: the files' sizes and modification times, the label
-coding and the settings. So a copy that exists is whole and right, and one that is out of date does not exist.
+The file name of a copy holds a stamp of all that it depends on: the sizes and modification times of the
+originals, the label coding and the settings. If a file of that name exists, it is complete and up to date.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from datasets.definitions.codings import TRAIN_IDS, LabelCoding
-from datasets.definitions.labels import LABEL_COLOURS, LABEL_ID_OF_TRAIN_ID, NUM_CLASSES
+from datasets.definitions.labels import NUM_CLASSES, PALETTE
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import Pair
 from datasets.files.reading import READING, read_image, read_label
@@ -35,8 +35,10 @@ PREPARE = ("python", "-m", "scripts.prepare")
 
 @dataclass(frozen=True)
 class Settings:
-    """How copies are made: pictures as JPEG of ``quality`` 1 to 100, or with None not compressed, and resized
-    like their labels to ``height``, or with None as large as they are.
+    """How copies are made.
+
+    ``quality``: 1 to 100 for JPEG pictures; None keeps them lossless. ``height``: the height that pictures
+    and labels are resized to; None keeps their size.
     """
 
     quality: int | None = None
@@ -44,23 +46,23 @@ class Settings:
 
     @property
     def suffix(self) -> Literal[".ppm", ".jpg"]:
-        """Of the pictures' files."""
+        """The suffix of the copied pictures."""
         return ".ppm" if self.quality is None else ".jpg"
 
     @property
     def flags(self) -> list[str]:
-        """Of the program that makes the copies; none for lossless ones as large as the originals."""
+        """These settings as flags of the program that makes copies; none for lossless, full-size copies."""
         given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
         return [word for name, value in given.items() for word in (f"--{name}", str(value))]
 
 
 def folder_of(directory: Path, spec: DatasetSpec, split: str) -> Path:
-    """Where the copies of a split are."""
+    """The folder of the copies of a split."""
     return directory / spec.name / split
 
 
 def copy_of(pair: Pair, folder: Path, settings: Settings, coding: LabelCoding) -> Pair:
-    """The names of a pair's copies in ``folder``, whether or not they exist."""
+    """The paths of a pair's copies in ``folder``, whether or not they exist."""
     files = (("picture", pair.image), ("label", pair.label))
     how = (READING, dataclasses.asdict(settings), coding.name, coding.table.tolist())
     stamp = fingerprint(files, *how)
@@ -72,7 +74,7 @@ def copy_of(pair: Pair, folder: Path, settings: Settings, coding: LabelCoding) -
 
 
 def write_copy(pair: Pair, copy: Pair, settings: Settings, coding: LabelCoding) -> None:
-    """Make the copies of a pair that do not exist."""
+    """Write those copies of a pair that do not exist yet."""
     if not copy.image.exists():
         image = read_image(pair.image)
         if settings.height is not None:
@@ -91,16 +93,16 @@ def write_copy(pair: Pair, copy: Pair, settings: Settings, coding: LabelCoding) 
 
 
 def coloured(label: np.ndarray) -> Image.Image:
-    """Train ids as a palette picture in the classes' colours, which PNG keeps unfiltered: fast to read."""
+    """Train ids as a palette picture in the classes' colours. PNG does not filter it, so it is read fast."""
     palette = np.zeros((256, 3), dtype=np.uint8)
-    palette[:NUM_CLASSES] = LABEL_COLOURS[LABEL_ID_OF_TRAIN_ID[:NUM_CLASSES]]
+    palette[:NUM_CLASSES] = PALETTE
     image = Image.fromarray(label)
     image.putpalette(palette.tobytes())
     return image
 
 
 def read_settings(folder: Path) -> Settings | None:
-    """What the copies in ``folder`` are made with; None where there are none."""
+    """The settings of the copies in ``folder``; None if there are no copies."""
     try:
         return Settings(**json.loads((folder / SETTINGS_FILE).read_text()))
     except FileNotFoundError:
@@ -110,10 +112,10 @@ def read_settings(folder: Path) -> Settings | None:
 
 
 def present_settings(directory: Path, spec: DatasetSpec, split: str, flags: Sequence[str] = ()) -> Settings:
-    """What the copies of a split in ``directory`` are made with; ``flags`` as for :func:`prepared`.
+    """The settings of the copies of a split in ``directory``; ``flags`` as for :func:`prepared`.
 
     Raises:
-        UserError: there are none.
+        UserError: there are no copies.
     """
     settings = read_settings(folder_of(directory, spec, split))
     if settings is None:
@@ -123,18 +125,19 @@ def present_settings(directory: Path, spec: DatasetSpec, split: str, flags: Sequ
 
 
 def differences(directory: Path, specs: Sequence[DatasetSpec], split: str, flags: Sequence[str] = ()) -> str:
-    """In what the copies in ``directory`` differ from the originals: empty if in nothing, wherever they lie.
+    """How the copies in ``directory`` differ from the originals; empty if they are lossless and full-size.
 
-    ``flags`` as for :func:`prepared`. Raises a :class:`UserError` where there are none.
+    ``flags`` as for :func:`prepared`. Raises a :class:`UserError` if there are no copies.
     """
     made = {spec.name: present_settings(directory, spec, split, flags).flags for spec in specs}
     return ", ".join(f"{name} {' '.join(flags)}" for name, flags in made.items() if flags)
 
 
 def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = ()) -> SegmentationSet:
-    """``dataset`` with the copies in ``directory`` in place of its pictures and labels.
+    """``dataset`` with the copies in ``directory`` instead of its own pictures and labels.
 
-    ``flags`` say where the originals are and how they are divided, for the command that an error names.
+    ``flags`` say where the originals are and how they are divided. Errors show them in the command that
+    makes the copies.
 
     Raises:
         UserError: a copy is missing or out of date.

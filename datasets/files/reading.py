@@ -1,4 +1,4 @@
-"""Reading one picture or one label file, with errors that name it."""
+"""Reading one picture or one label file; errors name the file."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from datasets.definitions.labels import IGNORE_LABEL
 from datasets.files.png import decode_png
 from utils.errors import UserError
 
-# On files that are missing, cut short, not pictures or absurdly large, decoders raise nearly anything.
+# Decoders raise almost any exception for a file that is missing, cut short, too large or not a picture.
 UNREADABLE = Exception
 
 LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")
 
 READING = 2
-"""Changes whenever :func:`read_label` makes something else of the same file: results kept from an earlier
-reading are not used then.
+"""Must be raised when :func:`read_label` decodes some file differently, so that stored results of earlier
+versions are no longer used.
 """
 
 ROWS_WORTH_STOPPING_AT = 0.85
-"""Pillow can stop at a row; OpenCV cannot, but reads a whole PNG in this part of Pillow's time."""
+"""The share of rows from which OpenCV is faster. Pillow can stop after the last row that is needed; OpenCV
+cannot, but reads a whole PNG in this share of Pillow's time.
+"""
 
 
 def read_image(path: Path, rows: range | None = None) -> Image.Image:
-    """The picture as 8-bit RGB, upright by its EXIF data; alpha is dropped, 16-bit grey reduced.
+    """The picture as 8-bit RGB, turned upright by its EXIF data. Alpha is dropped; 16-bit grey becomes 8-bit.
 
-    It has its whole size, but where ``rows`` are given, only these need be right.
+    The picture always has its full size. If ``rows`` are given, only these rows need to be correct.
 
-    Raises :class:`UserError` naming the file when it cannot be read whole.
+    Raises :class:`UserError` with the file if it cannot be read completely.
     """
     try:
         with Image.open(_file(path)) as image:
@@ -52,7 +54,7 @@ def read_image(path: Path, rows: range | None = None) -> Image.Image:
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """Whether it is a PNG of 8-bit RGB and nothing else, which OpenCV and Pillow read alike, row by row."""
+    """Whether it is a simple PNG of 8-bit RGB. OpenCV and Pillow read such files alike, row by row."""
     return (
         (image.format, image.mode) == ("PNG", "RGB")
         and not {"exif", "transparency", "interlace"} & image.info.keys()
@@ -61,8 +63,10 @@ def _is_plain(image: Image.Image) -> bool:
 
 
 def _plain_pixels(image: Image.Image, path: Path, rows: range | None) -> np.ndarray | None:
-    """Decode a plain ``image``, opened from ``path``, by the faster way: all of it into the answer, uint8
-    H x W x 3, or into ``image``, down to the last of ``rows``.
+    """Decode a plain ``image``, opened from ``path``, in the faster of two ways.
+
+    Either OpenCV decodes all of it and the result is its pixels, uint8 H x W x 3; or Pillow decodes it into
+    ``image``, down to the last of ``rows``, and the result is None.
     """
     if rows is not None and rows.stop < ROWS_WORTH_STOPPING_AT * image.height:
         codec, _, offset, rawmode = image.tile[0]
@@ -71,15 +75,15 @@ def _plain_pixels(image: Image.Image, path: Path, rows: range | None) -> np.ndar
         pixels = decode_png(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
         if pixels is not None:
             return pixels
-    # Also where OpenCV fails: Pillow says why.
+    # If OpenCV failed, Pillow now raises an error that says why.
     image.load()
     return None
 
 
 def read_size(path: Path, kind: str = "picture") -> tuple[int, int]:
-    """(width, height) of what :func:`read_image` would return, from the file's header alone.
+    """(width, height) of what :func:`read_image` would return, from the file header alone.
 
-    ``kind`` is what a :class:`UserError` calls the file.
+    Raises :class:`UserError` with the file, called a ``kind``, if that cannot be read.
     """
     try:
         with Image.open(_file(path)) as image:
@@ -91,14 +95,15 @@ def read_size(path: Path, kind: str = "picture") -> tuple[int, int]:
 
 
 def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np.ndarray:
-    """The label's train ids, uint8 H x W; where ``rows`` are given, only these need be right.
+    """The train ids of a label file, uint8 H x W. If ``rows`` are given, only these need to be correct.
 
-    Raises :class:`UserError` naming the file when it cannot be read whole or holds values outside ``coding``.
+    Raises :class:`UserError` with the file if it cannot be read completely or holds values outside
+    ``coding``.
     """
     try:
         with Image.open(_file(path)) as image:
             if image.format in LOSSY:
-                raise LabelValueError(f"a {image.format} file, which keeps label values only nearly")
+                raise LabelValueError(f"a {image.format} file, which does not keep label values exactly")
             if image.mode == "P":
                 return coding.decode_palette(np.asarray(image), _palette(image))
             if coding.bits == 16:
@@ -107,7 +112,7 @@ def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np
                 return _plain_label(image, path, coding, rows or range(image.height))
             if image.mode in ("RGB", "RGBA", "LA") and _is_deep(image):
                 raise LabelValueError(f"16 bits per channel where the {coding.name} coding has 8")
-            # What is transparent has its value all the same; of 1 bit, white is 255 as in all other depths.
+            # Transparent pixels keep their value. White is 255 in pictures of 1 bit, as in those of 8 bits.
             plain = {"1": "L", "LA": "L", "RGBA": "RGB"}.get(image.mode, image.mode)
             return coding.decode(np.asarray(image if image.mode == plain else image.convert(plain)))
     except LabelValueError as error:
@@ -117,7 +122,7 @@ def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np
 
 
 def _plain_label(image: Image.Image, path: Path, coding: LabelCoding, rows: range) -> np.ndarray:
-    """The train ids in ``rows`` of a plain ``image``, opened from ``path``; none in others."""
+    """Train ids, uint8 H x W, of a plain ``image``, opened from ``path``; ignored outside ``rows``."""
     pixels = _plain_pixels(image, path, rows)
     if pixels is None:
         colours = np.asarray(image.crop((0, rows.start, image.width, rows.stop)))
@@ -129,25 +134,25 @@ def _plain_label(image: Image.Image, path: Path, coding: LabelCoding, rows: rang
 
 
 def _file(path: Path) -> Path:
-    """``path``, unless opening it would wait for ever, as on a pipe."""
+    """``path``; ValueError if it is not a file but, for example, a pipe: opening that may never end."""
     if path.exists() and not path.is_file():
         raise ValueError("not a file")
     return path
 
 
 def _palette(image: Image.Image) -> list[Colour]:
-    """The colours of a palette picture, by index."""
+    """The colours of a palette picture, in the order of its indices."""
     levels = image.getpalette("RGB") or []
     return list(zip(levels[::3], levels[1::3], levels[2::3], strict=True))
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether its channels have 16 bits in the file, of which Pillow keeps the upper 8."""
+    """Whether the channels have 16 bits in the file; Pillow keeps only the upper 8 of them."""
     return any(";16" in str(tile[3]) for tile in image.tile)
 
 
 def _first_channel(path: Path) -> np.ndarray:
-    """The first (red) channel at the file's own depth, which Pillow would cut to its high byte."""
+    """The first (red) channel with all its 16 bits, of which Pillow would keep only the upper 8."""
     pixels = decode_png(path, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("not a whole PNG file")
@@ -155,14 +160,14 @@ def _first_channel(path: Path) -> np.ndarray:
 
 
 def _orientation(image: Image.Image) -> int:
-    # Pillow would decode a whole PNG to look for EXIF data behind its pixels.
+    # For a PNG, getexif would decode all pixels to look for EXIF data behind them.
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     return image.getexif().get(ExifTags.Base.Orientation, 1)
 
 
 def _unreadable(kind: str, path: Path, error: Exception) -> UserError:
-    # Pillow's text names the file once more.
+    # Pillow's own text would repeat the path.
     reason = "not a picture file" if isinstance(error, UnidentifiedImageError) else str(error)
     reason = getattr(error, "strerror", None) or reason or type(error).__name__
     return UserError(f"{path}: this {kind} cannot be read ({reason}); replace or remove it")

@@ -1,4 +1,4 @@
-"""Where a data set lies on this machine."""
+"""Finding the folder of a data set on this machine."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from utils.errors import UserError
 
 
 def resolve_root(spec: DatasetSpec, data_root: str | None, configured: Mapping[str, str]) -> Path:
-    """The folder of ``spec``: with ``data_root`` the one of a name of it in there, in any case, and nothing
-    else; without, what its environment variable says, else config.
+    """The folder of a data set.
 
-    Raises :class:`UserError` naming the setting that points nowhere, or all three when none is set.
+    With ``data_root`` it is the subfolder with a name of the data set (capitals do not matter), and no other
+    setting counts. Otherwise it is what the environment variable says, else what ``configured`` (config.py)
+    says.
+
+    Raises :class:`UserError` with the setting that names no folder, or with all three if none is given.
     """
     variable = spec.environment_variable
     settings = {
@@ -36,7 +39,11 @@ def resolve_root(spec: DatasetSpec, data_root: str | None, configured: Mapping[s
 
 
 def _in_data_root(spec: DatasetSpec, data_root: Path, given: Mapping[str, str]) -> Path:
-    """A data set that lay elsewhere would be read unasked, were the settings ``given`` used as well."""
+    """The folder of ``spec`` in ``data_root``.
+
+    The other settings, ``given``, are only named in errors. If they were used, a data set from elsewhere
+    would be read without the user's knowledge.
+    """
     if not data_root.is_dir():
         raise UserError(f"--data_root {data_root}: no such folder")
     names = (spec.root_name, *spec.further_root_names)
@@ -45,19 +52,19 @@ def _in_data_root(spec: DatasetSpec, data_root: Path, given: Mapping[str, str]) 
             return found
     missing = f"{spec.name}: --data_root {data_root} has no folder {' or '.join(names)}"
     if _is_own_folder(spec, data_root):
-        raise UserError(f"{missing}, it seems to be that folder itself; give the folder that it is in")
+        raise UserError(f"{missing}, but seems to be that folder itself; give the folder that it is in")
     unused = "".join(
         f"; {setting} is {value}, which is not used because --data_root is given"
         for setting, value in given.items()
     )
     raise UserError(
         f"{missing}{unused}; put the data or a link to it there, or leave out --data_root and set "
-        f"{spec.environment_variable} and those of the other data sets"
+        f"{spec.environment_variable} and the variables of the other data sets"
     )
 
 
 def _is_own_folder(spec: DatasetSpec, folder: Path) -> bool:
-    """Whether pictures of ``spec`` would be found in ``folder`` itself."""
+    """Whether ``folder`` itself has a folder for pictures of ``spec``."""
     layouts = (layout for split in spec.splits.values() for layout in split.layouts)
     return any((folder / layout.pictures).is_dir() for layout in layouts)
 

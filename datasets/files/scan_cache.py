@@ -1,4 +1,4 @@
-"""Results of reading many files once, kept until the files change."""
+"""A cache for results of reading many files. A result is used until the files change."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Arrays = dict[str, np.ndarray]
 
 
 def fingerprint(files: Iterable[tuple[str, Path]], *settings: object) -> str:
-    """A short name for a result that depends on ``files``, each with a name of its own, and on ``settings``.
+    """A short key for a result that depends on ``files``, as (name, path), and on ``settings``.
 
-    Names, sizes and modification times count, not where the files lie.
+    The names, sizes and modification times count; the paths do not.
     """
     stats = ((name, path.stat()) for name, path in files)
     content = [[(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats], *settings]
@@ -25,7 +25,7 @@ def fingerprint(files: Iterable[tuple[str, Path]], *settings: object) -> str:
 
 
 def cached_arrays(cache: Path | None, compute: Callable[[], Arrays]) -> Arrays:
-    """The arrays in the ``.npz`` file ``cache``, or what ``compute`` returns, which is then written there."""
+    """The arrays in the ``.npz`` file ``cache``. If there is none, those of ``compute``, which are stored."""
     if cache is not None and (found := _load(cache)) is not None:
         return found
     arrays = compute()
@@ -39,6 +39,6 @@ def _load(cache: Path) -> Arrays | None:
     try:
         with np.load(cache) as saved:
             return {name: saved[name] for name in saved.files}
-    # Whatever is wrong with the file, making it anew is right.
+    # Whatever is wrong with the file, computing it again is right.
     except Exception:
         return None

@@ -1,4 +1,4 @@
-"""The data set class: a split of any catalogued data set as samples."""
+"""The data set class: the samples of one split of any data set in the catalog."""
 
 from __future__ import annotations
 
@@ -16,59 +16,56 @@ from datasets.definitions.labels import CITYSCAPES_19, ClassSet
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import Pair, as_found, list_pairs
 from datasets.files.reading import read_image, read_label, read_size
+from transforms.geometric import Centroid, Label, Size
+from transforms.pipeline import Sample
 from utils.errors import UserError
 from utils.seeding import generator
 
-# Last key of the generators of further source domains, apart from the keys of other uses.
+# Generators of samples of source domain n have 10 * n as their last key; other generators have 1 to 9.
 _SOURCES = 10
 
 
 class Draw(NamedTuple):
-    """One sample to be made: everything its random choices depend on, apart from the seed.
+    """A sample that is to be made: all that its random choices depend on, apart from the seed.
 
-    ``position`` is the draw's own number in its epoch; ``centroid``, (x, y) in native pixels, is a point
-    the crop must contain; ``source`` is the number of the source domain, where there are several.
+    ``index`` is the number of the picture in its data set, ``position`` the number of the draw in its epoch.
+    ``centroid``, (x, y) in the picture's own pixels, is a point that the crop must contain. ``source`` is the
+    number of the source domain.
     """
 
     index: int
     epoch: int
     position: int
-    centroid: tuple[int, int] | None = None
+    centroid: Centroid = None
     source: int = 0
 
 
 class Transform(Protocol):
-    """Picture and train ids to tensors by name; all randomness comes from ``rng``."""
+    """Turns a picture and its train ids into named tensors; all random choices come from ``rng``."""
 
     def __call__(
-        self,
-        image: Image.Image,
-        label: np.ndarray | None,
-        centroid: tuple[int, int] | None,
-        rng: np.random.Generator,
-    ) -> dict[str, torch.Tensor]: ...
+        self, image: Image.Image, label: Label, centroid: Centroid, rng: np.random.Generator
+    ) -> Sample: ...
 
 
 @runtime_checkable
 class PartialTransform(Protocol):
-    """A transform that can say which rows of a picture a call will look at.
+    """A transform that can say which rows of a picture it needs.
 
-    ``rows_used`` is given (height, width), the centroid and a generator in the state the call will get.
+    ``rows_used`` gets (height, width), the centroid, and a generator in the same state as the later call.
     """
 
-    def rows_used(
-        self, native: tuple[int, int], centroid: tuple[int, int] | None, rng: np.random.Generator
-    ) -> range: ...
+    def rows_used(self, native: Size, centroid: Centroid, rng: np.random.Generator) -> range: ...
 
 
 class SegmentationSet(Dataset):
     """One split of one data set.
 
     A sample is what ``transform`` returns (see :mod:`transforms.pipeline`) plus ``constants``, ``name`` (str)
-    and ``index`` (int). Its label is in the classes of a network that has just ``classes``, ``IGNORE_LABEL``
-    where it has none. It is a pure function of (``seed``, draw): the same on any worker, rank, or after any
-    resume. With ``labelled=False`` label files are neither looked for nor read. Raises :class:`UserError`
-    naming the file or folder at fault.
+    and ``index`` (int). Its label holds the classes of a network that has just ``classes``, and
+    ``IGNORE_LABEL`` elsewhere. A sample depends on (``seed``, draw) alone: it is the same on any worker, on
+    any rank and after any resume. With ``labelled=False``, nothing looks for label files or reads them.
+    Raises :class:`UserError` with the file or folder that is wrong.
     """
 
     def __init__(
@@ -89,21 +86,21 @@ class SegmentationSet(Dataset):
         self.pairs = list_pairs(spec, split, self.root, labelled)
         self.spec = as_found(spec, split, self.root) if labelled else spec
         self.constants: dict[str, torch.Tensor] = {}
-        """What every sample of this data set has, beside what ``transform`` returns."""
+        """Further entries of every sample; they are the same in all samples."""
         self.boost: list[Pair] = []
-        """Pictures that only draws around a centroid name, by indices from ``len(self)`` on."""
+        """Further pictures, with indices from ``len(self)`` on, that are drawn only around centroids."""
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def with_pairs(self, split: str, pairs: list[Pair]) -> SegmentationSet:
-        """The same data set with other pictures, which are called ``split``."""
+        """A copy of this data set with the pictures ``pairs`` and the name ``split`` for them."""
         other = copy.copy(self)
         other.split, other.pairs = split, pairs
         return other
 
     def pair(self, index: int) -> Pair:
-        """The picture and label that a draw's index names."""
+        """The picture and label with this index."""
         return self.pairs[index] if index < len(self.pairs) else self.boost[index - len(self.pairs)]
 
     def __getitem__(self, key: int | Draw) -> dict[str, torch.Tensor | str | int]:
@@ -123,16 +120,16 @@ class SegmentationSet(Dataset):
         return {**transformed, **self.constants, "name": pair.name, "index": draw.index}
 
     def _generator(self, draw: Draw) -> np.random.Generator:
-        """Every call gives the same numbers."""
+        """The generator of one sample; with each call it starts afresh."""
         return generator(self.seed, draw.epoch, draw.position, _SOURCES * draw.source)
 
     def _rows_used(self, draw: Draw) -> range | None:
-        """Which rows of the picture have to be read; None for all."""
+        """The rows of the picture that have to be read; None for all rows."""
         if not isinstance(self.transform, PartialTransform):
             return None
         width, height = read_size(self.pair(draw.index).image)
         return self.transform.rows_used((height, width), draw.centroid, self._generator(draw))
 
     def read_label(self, index: int) -> np.ndarray:
-        """Train ids of one picture, uint8 H x W, at native size."""
+        """The train ids of one label at its own size, uint8 H x W."""
         return read_label(self.pair(index).label, self.spec.coding)

@@ -1,4 +1,7 @@
-"""Lists that divide a flat archive into splits: our text files, and GTAV's official ``split.mat``."""
+"""Lists of the pictures of each split, for data sets that have all pictures in one folder.
+
+A list is a text file of ours, or GTAV's official ``split.mat``.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ from utils.errors import UserError
 
 
 def read_ids(file: Path, split: str, digits: int) -> list[str]:
-    """The ids of a list, sorted, each once: lines of a text file, or ``<split>Ids`` of a ``.mat`` file.
+    """The ids of a list, sorted and without repetitions.
 
-    Numbers of a ``.mat`` file become ids of ``digits`` digits; a line of a text file may end in ``.png``.
-    Raises :class:`UserError` naming a file that is missing, unreadable or empty.
+    They are the lines of a text file, which may end in ``.png``, or the numbers ``<split>Ids`` of a ``.mat``
+    file, written with ``digits`` digits. Raises :class:`UserError` with a file that is missing, unreadable
+    or empty.
     """
     if not file.is_file():
         raise UserError(f"{file}: no such file; it should list the pictures of the {split} split")
@@ -29,10 +33,10 @@ def read_ids(file: Path, split: str, digits: int) -> list[str]:
 
 
 def divided_by(dataset: DatasetSpec, lists: Path) -> DatasetSpec:
-    """The data set as a flat archive that ``lists`` divides, in place of the published lists.
+    """The data set with all pictures in one folder, divided by ``lists`` instead of the published lists.
 
     ``lists`` is a ``.mat`` file, or a folder of ``<name of the data set>_<split>.txt``. Raises
-    :class:`UserError` if it is missing or unreadable, or names a picture in two splits.
+    :class:`UserError` if it is missing or unreadable, or puts a picture into two splits.
     """
     if not lists.exists():
         raise UserError(f"{lists}: no such file or folder; it should list the splits of {dataset.name}")
@@ -41,7 +45,7 @@ def divided_by(dataset: DatasetSpec, lists: Path) -> DatasetSpec:
         file = lists / f"{dataset.name}_{name}.txt" if lists.is_dir() else lists
         flat = [replace(layout, listed=file) for layout in split.layouts if layout.listed]
         splits[name] = replace(split, layouts=tuple(flat))
-        # A list that nobody needs may be absent from a folder; whoever needs it is told.
+        # A folder need not have the lists of all splits. Whoever opens a split without a list is told.
         ids = read_ids(file, name, flat[0].digits) if file.exists() else []
         if twice := [each for each in ids if each in seen]:
             raise UserError(
@@ -52,7 +56,7 @@ def divided_by(dataset: DatasetSpec, lists: Path) -> DatasetSpec:
 
 
 def division_digest(dataset: DatasetSpec) -> str:
-    """A digest of which pictures the lists of ``dataset`` put into which split, wherever the lists lie."""
+    """A digest of which pictures the lists of ``dataset`` put into which split; their paths do not count."""
     ids = {
         name: read_ids(layout.listed, name, layout.digits)
         for name, split in dataset.splits.items()
@@ -76,6 +80,6 @@ def _matlab_ids(file: Path, key: str, digits: int) -> list[str]:
         return [f"{number:0{digits}d}" for number in np.asarray(numbers).ravel().astype(np.int64).tolist()]
     except KeyError as error:
         raise UserError(f"{file}: has no {key}; GTAV's split.mat holds trainIds, valIds, testIds") from error
-    # What scipy raises for a damaged file is not documented and varies with the damage.
+    # scipy does not document what it raises for a damaged file; it depends on the damage.
     except Exception as error:
         raise UserError(f"{file}: cannot be read as a MATLAB file ({error})") from error

@@ -1,1 +1,1 @@
-"""Which samples an epoch draws, from which domains, and the loaders that make them."""
+"""Which samples an epoch draws, from which domains, and the loaders that make the samples."""

@@ -1,4 +1,4 @@
-"""Pictures beyond a split that training may draw: further frames of its sequences, coarsely labelled ones."""
+"""Pictures outside a split that training may draw: more frames of its sequences, coarsely labelled ones."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ def additional_pictures(
     open_split: Callable[[str], SegmentationSet],
     scan: Callable[[SegmentationSet], TileCentroids],
 ) -> Additional | None:
-    """Make additional pictures known to ``source``, and say what sampling may draw of them.
+    """Add additional pictures to ``source``, and return what sampling may draw of them.
 
-    ``distance`` is ``--maxSkip``: frames so far from the split's own ones in their sequences join them.
-    ``classes`` are ``--coarse_boost_classes``: coarsely labelled pictures are drawn, but only around their
-    centroids of these. ``centroids`` are the split's own; ``open_split`` and ``scan`` give pictures and
-    centroids of others. None where nothing is asked for, or the data set has nothing of it: it says so.
+    ``distance`` is ``--maxSkip``: the split gets the frames that are so far from its own frames in their
+    sequences. ``classes`` are ``--coarse_boost_classes``: coarsely labelled pictures are drawn too, but only
+    around centroids of these classes. ``centroids`` are those of the split; ``open_split`` and ``scan`` give
+    the pictures and centroids of other splits.
+
+    Returns None if nothing is asked for or the data set has no such pictures. A line says if it has none.
     """
     dataset = source.spec
     has_coarse = "train_extra" in dataset.splits
@@ -39,7 +41,7 @@ def additional_pictures(
         ("--coarse_boost_classes", classes, has_coarse),
     ):
         if asked and not has and distributed.is_main():
-            print(f"{flag}: {dataset.name} has no such pictures, ignored", flush=True)
+            print(f"{flag}: ignored, {dataset.name} has no such pictures", flush=True)
     points = [centroids.points]
     own = len(source)
     if distance and dataset.nearby_frames:
@@ -53,9 +55,7 @@ def additional_pictures(
         found = scan(coarse).points
         absent = [TRAIN_ID_NAMES[train_id] for train_id in classes if train_id not in found[:, 0]]
         if absent and distributed.is_main():
-            print(
-                f"--coarse_boost_classes: no coarse pixel of {', '.join(absent)} to draw around", flush=True
-            )
+            print(f"--coarse_boost_classes: no coarse label shows {', '.join(absent)}", flush=True)
         points.append(_shifted(found[np.isin(found[:, 0], classes)], len(source)))
         source.boost = coarse.pairs
     if len(points) == 1:
@@ -73,20 +73,20 @@ def _shifted(points: np.ndarray, by: int) -> np.ndarray:
 
 
 def frames_root(source: SegmentationSet) -> Path:
-    """Where frames beside the split's are: what the environment variable says, else the data set's root."""
+    """The root of additional frames: what the environment variable says, else the root of the data set."""
     variable = source.spec.frames_variable
     root = Path(os.environ.get(variable) or source.root).expanduser()
     if not root.is_dir():
-        raise UserError(f"environment variable {variable} is {root}: no such folder")
+        raise UserError(f"environment variable {variable} is {root}: no such folder; correct or unset it")
     return root
 
 
 def nearby_frames(spec: DatasetSpec, pairs: Sequence[Pair], root: Path, distance: int) -> list[Pair]:
-    """The frames ``distance`` before and behind each of ``pairs`` in its sequence, sorted by name.
+    """The frames ``distance`` before and after each of ``pairs`` in its sequence, sorted by name.
 
-    Frames that lack the picture or the label are left out, and so are those that ``pairs`` holds already.
-    The frame's number is the last one in the name (``ulm_000000_000019``). Raises :class:`UserError` if
-    there are none at all.
+    The number of a frame is the last one in its name (``ulm_000000_000019``). Frames without a picture or a
+    label are left out, and so are frames that are already in ``pairs``. Raises :class:`UserError` if no frame
+    is left.
     """
     folders = [layout for layout in spec.nearby_frames if (root / layout.pictures).is_dir()]
     known = {pair.name for pair in pairs}
@@ -99,8 +99,8 @@ def nearby_frames(spec: DatasetSpec, pairs: Sequence[Pair], root: Path, distance
     found = [frame for name in sorted(names - known) if (frame := _frame(name, folders, root))]
     if not found:
         raise UserError(
-            f"--maxSkip {distance}: {root} has no labelled frames of {spec.name} so far from those it trains "
-            f"on; set {spec.frames_variable} to where they are"
+            f"--maxSkip {distance}: {root} has no labelled frames so far from the training frames of "
+            f"{spec.name}; set {spec.frames_variable} to the folder that has them"
         )
     return found
 

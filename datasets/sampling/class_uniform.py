@@ -1,9 +1,9 @@
-"""Class-uniform sampling: half of an epoch is drawn class by class, so that rare classes are seen as often.
+"""Class-uniform sampling: a part of each epoch has equally many draws of each class, even of rare ones.
 
 Zhu et al., "Improving semantic segmentation via video propagation and label relaxation", CVPR 2019. Every
-picture is divided into tiles; for each class in a tile the centre of its pixels is kept, and a draw of that
-class crops around one of these points. Here the tiles cover the whole picture, the narrower ones at its
-right and lower edge included.
+picture is divided into tiles. For each class in a tile, the centre of its pixels (its centroid) is stored. A
+draw of a class is a crop around one of its centroids. Here the tiles cover the whole picture, including the
+narrower tiles at its right and lower edges.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from datasets.files.scan_cache import Arrays, cached_arrays, fingerprint
 from datasets.files.segmentation import Draw, SegmentationSet
 from utils.seeding import generator
 
-# Third key of the generator for the epoch's list; a sample's own generator has a zero there.
+# The last key of the generator for the list of an epoch, so that it differs from those of samples.
 _EPOCH_LIST = 1
 
 
@@ -30,8 +30,8 @@ _EPOCH_LIST = 1
 class TileCentroids:
     """Where each class is found in a data set.
 
-    ``points`` int64 (n, 4): class, picture index, x, y (native pixels), sorted by class. ``pixels`` int64
-    (19,): pixels per class. ``pictures`` int64 (19,): pictures that contain the class.
+    ``points`` int64 (n, 4): class, picture index, x, y (in the picture's own pixels), sorted by class.
+    ``pixels`` int64 (19,): pixels of each class. ``pictures`` int64 (19,): pictures that show each class.
     """
 
     points: np.ndarray
@@ -39,17 +39,17 @@ class TileCentroids:
     pictures: np.ndarray
 
     def of_class(self, train_id: int) -> np.ndarray:
-        """Points of one class, int64 (n, 3): picture index, x, y."""
+        """The points of one class, int64 (n, 3): picture index, x, y."""
         first, last = np.searchsorted(self.points[:, 0], [train_id, train_id + 1])
         return self.points[first:last, 1:]
 
 
 @dataclass(frozen=True)
 class Additional:
-    """What the epochs up to ``--max_cu_epoch`` may draw beside a split's own pictures.
+    """The additional pictures that epochs up to ``--max_cu_epoch`` may draw.
 
-    ``whole`` is how many additional pictures are drawn as the split's own are; ``centroids`` are those of all
-    pictures, own and additional ones, by their index in the data set.
+    ``whole`` is the number of those that are drawn like the split's own pictures, also as a whole. They come
+    directly after the split's own pictures. ``centroids`` are those of all pictures, own and additional.
     """
 
     whole: int
@@ -57,10 +57,10 @@ class Additional:
 
 
 def tile_centroids(label: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centres of the classes in each tile of one label (train ids uint8 H x W), and pixels per class.
+    """The centre of each class in each tile of a label (train ids, uint8 H x W), and the pixels per class.
 
-    Returns int64 (n, 3) rows of class, x, y, rounded down, and int64 (19,). Works on runs of equal pixels
-    along the rows, of which street labels have a hundred times fewer than pixels.
+    Returns int64 (n, 3) with rows of class, x, y (rounded down), and int64 (19,). This works on runs of equal
+    pixels along the rows, because there are about a hundred times fewer runs than pixels.
     """
     height, width = label.shape
     begins = np.empty((height, width), dtype=bool)
@@ -91,10 +91,11 @@ def tile_centroids(label: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray
 def scan(
     dataset: SegmentationSet, tile: int, cache_dir: Path | None = None, threads: int | None = None
 ) -> TileCentroids:
-    """Tile centroids of every label of ``dataset``, from ``cache_dir`` if the data has not changed since.
+    """The tile centroids of every label of ``dataset``, from ``cache_dir`` if the data has not changed.
 
-    The cache's key is what the result depends on: names, sizes and modification times of the label files,
-    the label coding and ``tile``; not where the data lies. Among several processes let one call this first.
+    The key in the cache holds what the result depends on: names, sizes and modification times of the label
+    files, the label coding and ``tile``, but not the folder of the data. If there are several processes, one
+    of them should call this before the others do.
     """
     cache = None
     if cache_dir is not None:
@@ -128,14 +129,16 @@ def epoch_draws(
     additional: Additional | None = None,
     train_ids: Sequence[int] = range(NUM_CLASSES),
 ) -> list[Draw]:
-    """One epoch's list of draws, as long as there are pictures: a pure function of (seed, epoch).
+    """The draws of one epoch, as many as there are pictures: a pure function of (seed, epoch).
 
-    Each of ``train_ids`` that has centroids gives int(length * fraction / their number) draws around them
-    (where that is 0, some of the classes give one, others in each epoch), the rest are whole random pictures;
-    both are drawn without replacement until they run out. Without
-    centroids every picture comes once. (The published list is shorter where classes are missing.) Up to epoch
-    ``max_cu_epoch`` the ``additional`` pictures are drawn too, after it only the ``pictures`` of the split
-    and their ``centroids``; the length is the same.
+    Each of ``train_ids`` that has centroids gets int(length * fraction / len(train_ids)) draws around its
+    centroids. If that number is 0, only some classes get one draw, and each epoch chooses others. All other
+    draws are whole random pictures. A picture, or a centroid of a class, is drawn again only after all others
+    have been drawn. Without centroids, every picture is drawn once. (The published list is shorter if classes
+    are missing.)
+
+    Up to epoch ``max_cu_epoch`` the ``additional`` pictures are drawn too. Later epochs draw only from the
+    ``pictures`` of the split and their ``centroids``, but have the same length.
     """
     rng = generator(seed, epoch, 0, _EPOCH_LIST)
     length = pictures
@@ -160,8 +163,10 @@ def epoch_draws(
 def _draws_per_class(
     wanted: float, centroids: TileCentroids, train_ids: Sequence[int], rng: np.random.Generator
 ) -> Mapping[int, int]:
-    """How many of ``wanted`` draws each class gives: all the same number, or, where there are more classes
-    than draws, one for as many of the classes found as make ``wanted`` in the mean over the epochs.
+    """The number of draws of each class, of ``wanted`` draws in all.
+
+    All classes get the same number. If there are fewer draws than classes, random classes that occur get one
+    draw each, so that the mean over the epochs is ``wanted``.
     """
     per_class = int(wanted / len(train_ids))
     if per_class or not wanted:
@@ -172,7 +177,7 @@ def _draws_per_class(
 
 
 def _cycle(available: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """``wanted`` indices below ``available``, shuffled, each used again only when all have been used."""
+    """``wanted`` random indices below ``available``; each comes again only after all others have come."""
     if available == 0:
         return np.empty(0, dtype=np.int64)
     rounds = [rng.permutation(available) for _ in range(-(-wanted // available))]

@@ -1,8 +1,8 @@
-"""How much of each class a target picture shows, and draws by it, so that rare classes are seen as often.
+"""Importance weights: target pictures are drawn class by class, so that all classes are seen equally often.
 
 Araslanov and Roth, "Self-supervised augmentation consistency for adapting semantic segmentation", CVPR 2021,
-equation 8: the pictures that a batch consists of are drawn class by class, by their share of its pixels. As
-in their released code the shares are of predicted classes and a part of the draws is uniform.
+equation 8: a class draws each picture in proportion to the picture's share of the pixels of that class. As in
+their released code, the shares are those of predicted classes, and a part of the draws is uniform.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from utils.files import write_json
 from utils.run.checkpoint import NUMPY_SCALARS
 from utils.seeding import generator
 
-# Last key of the generator of an epoch's draws, apart from the keys of other uses.
+# The last key of the generator for the draws of an epoch, so that it differs from those of other uses.
 _IMPORTANCE = 6
 
-# The published files call a picture by its label file.
+# In published files, the name of a picture is the file name of its label.
 _LABEL_SUFFIXES = ("_gtFine_labelIds.png", ".png")
-# Their keys are numpy's scalars.
+# In published files, class numbers and shares are numpy scalars.
 _PUBLISHED_TYPES = [*NUMPY_SCALARS, type(np.dtype("uint8"))]
 
 
@@ -39,9 +39,9 @@ _PUBLISHED_TYPES = [*NUMPY_SCALARS, type(np.dtype("uint8"))]
 class ImportanceWeights:
     """Each picture's share of each class.
 
-    ``pictures``: by a picture's name in its data set (see :class:`datasets.files.pairing.Pair`) and by class,
-    the picture's part of all pixels of that class; a class that it does not show may be absent. ``dataset``
-    and ``split`` say which pictures these are, where the file knows.
+    ``pictures``: name of a picture (see :class:`datasets.files.pairing.Pair`) -> class -> the picture's share
+    of all pixels of that class. A class that the picture does not show may be absent. ``dataset`` and
+    ``split`` say which pictures these are; they are None if the file does not say it.
     """
 
     num_classes: int
@@ -51,10 +51,10 @@ class ImportanceWeights:
 
 
 def shares(pixels: np.ndarray) -> np.ndarray:
-    """Each picture's part of all pixels of each class, float64 (pictures, classes).
+    """Each picture's share of all pixels of each class, float64 (pictures, classes).
 
-    ``pixels``, of the same shape, counts pixels or sums probabilities. A column sums to 1, or is 0 throughout
-    where nothing shows the class.
+    ``pixels``, of the same shape, holds numbers of pixels or sums of probabilities. A column of the result
+    sums to 1; it is 0 if no picture shows the class.
     """
     return pixels / np.maximum(pixels.sum(0), np.finfo(np.float64).tiny)
 
@@ -62,7 +62,7 @@ def shares(pixels: np.ndarray) -> np.ndarray:
 def importance_weights(
     names: Sequence[str], pixels: np.ndarray, dataset: str, split: str
 ) -> ImportanceWeights:
-    """What ``pixels`` (pictures, classes) of the pictures called ``names`` say."""
+    """The weights of the pictures ``names``, of which ``pixels`` (pictures, classes) counts the classes."""
     pictures = {
         name: {int(c): float(row[c]) for c in np.flatnonzero(row)}
         for name, row in zip(names, shares(pixels), strict=True)
@@ -71,17 +71,17 @@ def importance_weights(
 
 
 def write_importance_weights(path: Path, weights: ImportanceWeights) -> None:
-    """Write ``weights`` to ``path`` as JSON: a whole file or none."""
+    """Write ``weights`` to ``path`` as JSON. The file is written completely or not at all."""
     write_json(path, vars(weights), "free space or choose another --output")
 
 
 def read_importance_weights(path: Path) -> ImportanceWeights:
     """Read a file of :func:`write_importance_weights`, or a published one.
 
-    The published files hold {label file: {class: share}} as ``torch.save`` writes it, numpy's scalars in it.
+    A published file holds {label file: {class: share}}, written by ``torch.save``, with numpy scalars.
 
     Raises:
-        UserError: no such file, or none of either kind.
+        UserError: there is no such file, or it is of neither kind.
     """
     path = Path(path)
     if not path.is_file():
@@ -92,23 +92,25 @@ def read_importance_weights(path: Path) -> ImportanceWeights:
         weights = _from_json(path) if path.read_bytes()[:1] == b"{" else _published(path)
     except pickle.UnpicklingError:
         raise UserError(
-            f"--importance_weights {path}: not a file of numbers; refused to run code from it"
+            f"--importance_weights {path}: holds more than numbers; refused to run code from it"
         ) from None
-    except Exception as error:  # On damaged files the readers raise nearly anything.
+    except Exception as error:  # For damaged files the readers raise almost any exception.
         reason = f"{type(error).__name__} {error}".split("\n")[0]
-        raise UserError(f"--importance_weights {path}: cannot be read as such ({reason})") from None
+        raise UserError(
+            f"--importance_weights {path}: cannot be read as importance weights ({reason})"
+        ) from None
     values = [share for of_picture in weights.pictures.values() for share in of_picture.values()]
     classes = {number for of_picture in weights.pictures.values() for number in of_picture}
     if not classes <= {*range(weights.num_classes)} or not all(0 <= share <= 1 for share in values):
         raise UserError(
-            f"--importance_weights {path}: holds classes beyond its {weights.num_classes}, or shares beyond "
+            f"--importance_weights {path}: holds classes beyond its {weights.num_classes}, or shares outside "
             "0 to 1; make it anew with python -m scripts.importance"
         )
     return weights
 
 
 def content_digest(weights: ImportanceWeights) -> str:
-    """Twelve hexadecimal digits that tell apart what different files say, wherever and however they do."""
+    """A digest of the weights, 12 hexadecimal digits; it does not depend on the path or the file format."""
     pictures = {
         name: sorted((number, share) for number, share in of_picture.items() if share)
         for name, of_picture in weights.pictures.items()
@@ -126,7 +128,10 @@ def _from_json(path: Path) -> ImportanceWeights:
 def _published(path: Path) -> ImportanceWeights:
     with torch.serialization.safe_globals(_PUBLISHED_TYPES):
         content = torch.load(path, map_location="cpu", weights_only=True)
-    pictures = {_without_suffix(file): _plain(of_picture) for file, of_picture in content.items()}
+    pictures = {}
+    for file, of_picture in content.items():
+        suffix = next((each for each in _LABEL_SUFFIXES if file.endswith(each)), "")
+        pictures[file.removesuffix(suffix)] = _plain(of_picture)
     return ImportanceWeights(NUM_CLASSES, pictures)
 
 
@@ -134,18 +139,13 @@ def _plain(of_picture: Mapping[Any, Any]) -> dict[int, float]:
     return {int(number): float(share) for number, share in of_picture.items()}
 
 
-def _without_suffix(file: str) -> str:
-    suffix = next((each for each in _LABEL_SUFFIXES if file.endswith(each)), "")
-    return file.removesuffix(suffix)
-
-
 def shares_of(weights: ImportanceWeights, names: Sequence[str], path: Path) -> np.ndarray:
     """The shares of the pictures called ``names``, float64 (pictures, classes), from the file ``path``.
 
-    Where the file names no folders, as the published ones, neither do these pictures' names count theirs.
+    If no name in the file has a folder, as in published files, the folders in ``names`` do not count either.
 
     Raises:
-        UserError: a picture without an entry, an entry without picture, or a name that means two pictures.
+        UserError: a picture has no entry, an entry has no picture, or a name means several pictures.
     """
     if not any("/" in name for name in weights.pictures):
         names = [name.rpartition("/")[2] for name in names]
@@ -170,10 +170,10 @@ def shares_of(weights: ImportanceWeights, names: Sequence[str], path: Path) -> n
 
 
 def picture_probabilities(table: np.ndarray, uniform_prior: float) -> np.ndarray:
-    """How probable each picture is in a draw of each class, float64 (pictures, classes); columns sum to 1.
+    """The probability that a class draws a picture, float64 (pictures, classes); each column sums to 1.
 
-    ``table`` is that of :func:`shares`. A part ``uniform_prior`` of the draws takes every picture alike, and
-    so do all draws of a class that no picture shows.
+    ``table`` has the shares, as from :func:`shares`. In a share ``uniform_prior`` of the draws, and in all
+    draws of a class that no picture shows, every picture is equally probable.
     """
     total = table.sum(0)
     uniform = 1 / len(table)
@@ -182,10 +182,10 @@ def picture_probabilities(table: np.ndarray, uniform_prior: float) -> np.ndarray
 
 
 def importance_draws(probabilities: np.ndarray, epoch: int, seed: int = 0) -> list[Draw]:
-    """One epoch's draws, as many as there are pictures: a pure function of (``seed``, ``epoch``).
+    """The draws of one epoch, as many as there are pictures: a pure function of (``seed``, ``epoch``).
 
-    Classes take turns through all epochs; ``probabilities`` (pictures, classes) says with which probability a
-    class draws a picture. Pictures are drawn with replacement.
+    The classes take turns, from one epoch into the next. A class draws a picture with its probability in
+    ``probabilities`` (pictures, classes), with replacement.
     """
     pictures, num_classes = probabilities.shape
     classes = (epoch * pictures + np.arange(pictures)) % num_classes
@@ -193,7 +193,7 @@ def importance_draws(probabilities: np.ndarray, epoch: int, seed: int = 0) -> li
     uniform = generator(seed, epoch, 0, _IMPORTANCE).random(pictures)
     draws = []
     for position, (number, place) in enumerate(zip(classes, uniform, strict=True)):
-        # Rounding may leave the last sum below 1: the draw is in proportion to it.
+        # Because of rounding, the last sum may not be exactly 1, so the random number is scaled by it.
         of_class = cumulative[:, number]
         index = int(np.searchsorted(of_class, place * of_class[-1], side="right"))
         draws.append(Draw(min(index, pictures - 1), epoch, position))

@@ -1,4 +1,4 @@
-"""Who draws which samples when, and the loaders that make them."""
+"""Samplers, which say which samples each process gets, and the loaders that make the samples."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from utils.errors import UserError
 from utils.machine import own_words
 from utils.seeding import generator
 
-# Last key of the generator for an epoch's order, beside the one of its list.
+# The last key of the generator for the order of an epoch, so that it differs from that of its list.
 _EPOCH_ORDER = 2
 
 
 class TrainingSampler(Sampler[list[Draw]]):
     """Batches of draws for one of ``world_size`` processes.
 
-    ``items_of_epoch(epoch)`` lists the items of an epoch, each a tuple of draws that belong together, one
-    per source domain; it must return the same list on every rank, of the same length in every epoch. The
-    list is shuffled by (``seed``, epoch) and dealt out in global batches of ``batch_size * world_size``
-    items; an incomplete last batch is dropped, and an epoch shorter than one global batch repeats items to
-    fill it. Resume with :meth:`set_position`.
+    ``items_of_epoch(epoch)`` lists the items of an epoch. An item is a tuple of draws that belong together,
+    one per source domain. The list must be the same on every rank, and equally long in every epoch. It is
+    shuffled by (``seed``, epoch) and divided into global batches of ``batch_size * world_size`` items. An
+    incomplete last batch is dropped; an epoch shorter than one global batch repeats items to fill it.
+    :meth:`set_position` is for resuming.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class TrainingSampler(Sampler[list[Draw]]):
         self.length = max(1, len(items_of_epoch(0)) // (batch_size * world_size))
 
     def set_position(self, epoch: int, first_batch: int = 0) -> None:
-        """The next iteration yields the batches of ``epoch`` from number ``first_batch`` on."""
+        """Let the next iteration yield the batches of ``epoch`` from number ``first_batch`` on."""
         self.epoch = epoch
         self.first_batch = first_batch
 
     def __len__(self) -> int:
-        """Batches in a whole epoch, wherever in it the next iteration starts."""
+        """The number of batches in a whole epoch, even if the next iteration starts in the middle."""
         return self.length
 
     def __iter__(self) -> Iterator[list[Draw]]:
@@ -64,20 +64,19 @@ class TrainingSampler(Sampler[list[Draw]]):
         shuffled = [items[index] for index in order]
         global_batch = self.batch_size * self.world_size
         if len(shuffled) < global_batch:
-            endless = itertools.cycle(shuffled)
-            # A draw used again gets a number of its own, so that its crop is another one.
-            repeated = itertools.islice(endless, global_batch)
+            # A repeated draw gets another position, so that its crop is a different one.
+            repeated = itertools.islice(itertools.cycle(shuffled), global_batch)
             shuffled = [
                 tuple(draw._replace(position=number) for draw in item) for number, item in enumerate(repeated)
             ]
         for batch in range(self.first_batch, self.length):
             share = shuffled[batch * global_batch : (batch + 1) * global_batch][self.rank :: self.world_size]
-            # Domain by domain, so that a batch can be divided into one part per domain.
+            # The draws are ordered by domain, so that a batch can be divided into one part per domain.
             yield [draw for of_domain in zip(*share, strict=True) for draw in of_domain]
 
 
 class EvaluationSampler(Sampler[int]):
-    """Every ``world_size``-th index from ``rank`` on: over all ranks each index exactly once."""
+    """Every ``world_size``-th index from ``rank`` on. All ranks together have each index exactly once."""
 
     def __init__(self, length: int, rank: int = 0, world_size: int = 1) -> None:
         self.indices = range(rank, length, world_size)
@@ -90,7 +89,7 @@ class EvaluationSampler(Sampler[int]):
 
 
 class Loader(DataLoader):
-    """A DataLoader whose workers' user errors are one line here too, without the worker's traceback."""
+    """A DataLoader that reports a user error of a worker as one line, without the worker's traceback."""
 
     def __iter__(self) -> Iterator[Any]:
         try:
@@ -100,14 +99,14 @@ class Loader(DataLoader):
 
 
 def training_loader(dataset: Dataset, sampler: TrainingSampler, workers: int = 4) -> Loader:
-    """Batches of ``dataset`` as ``sampler`` draws them; workers live as long as the loader."""
+    """Batches of ``dataset`` as ``sampler`` draws them; the workers live as long as the loader."""
     return Loader(dataset, batch_sampler=sampler, **_worker_settings(workers, persistent=True))
 
 
 def evaluation_loader(
     dataset: Dataset, batch_size: int = 1, workers: int = 4, rank: int = 0, world_size: int = 1
 ) -> Loader:
-    """This rank's share of ``dataset`` in order; ``batch_size`` above 1 needs pictures of one size."""
+    """This rank's share of ``dataset``, in order; a ``batch_size`` above 1 needs pictures of equal size."""
     sampler = EvaluationSampler(len(dataset), rank, world_size)
     return Loader(
         dataset, batch_size=batch_size, sampler=sampler, **_worker_settings(workers, persistent=False)
@@ -130,16 +129,16 @@ def _worker_settings(workers: int, persistent: bool) -> dict[str, object]:
 
 
 def begin_worker(worker: int) -> None:
-    """What a loader's process does first.
+    """What each process of a loader does first.
 
-    A signal that asks the run to end, and to save before it needs its loaders no more, is not for them: they
-    leave the run's process group, to which torchrun sends it, and heed SIGTERM only from the run itself, for
-    a scheduler may send it to every process there is.
+    A signal that asks the run to save and end must not stop the loaders, because the run still needs them.
+    So they leave the run's process group, to which torchrun sends such signals. They also obey SIGTERM only
+    if the run itself sends it, because a scheduler may send it to every process.
     """
     limit_threads()
-    if hasattr(os, "setpgid"):  # Not on Windows.
+    if hasattr(os, "setpgid"):  # Windows does not have it.
         os.setpgid(0, 0)
-    if hasattr(signal, "sigwaitinfo"):  # Nor on macOS.
+    if hasattr(signal, "sigwaitinfo"):  # Windows and macOS do not have it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_when_asked, args=(os.getppid(),), daemon=True).start()
 
@@ -151,6 +150,6 @@ def _end_when_asked(parent: int) -> None:
 
 
 def limit_threads() -> None:
-    """One thread per worker: the workers are the parallelism, more threads than cores slow all down."""
+    """Use one thread per worker: the workers already use all cores, and more threads would slow them down."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

@@ -1,8 +1,8 @@
-"""Training samples that cannot be read: another picture takes their place, they are named and counted.
+"""Training pictures that cannot be read are replaced by others, named and counted.
 
-A file may turn unreadable in the middle of a run that takes days: a disk fails, somebody copies over it. Such
-a run goes on without the picture until there are too many of them. Scores never do: one over fewer pictures
-would be another score.
+A file may become unreadable in the middle of a run that takes days, because a disk fails or somebody
+overwrites the file. The run then goes on without the picture, unless there are too many of them. Scoring
+never replaces a picture, because a score over fewer pictures is a different score.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 
     from datasets.files.segmentation import Draw, SegmentationSet
 
-# Last key of the generator of what is drawn instead, apart from the keys of other uses in the same place.
+# The last key of the generator that draws replacements, so that it differs from those of other uses.
 _REPLACEMENT = 7
 
 NOTICES = "unreadable"
-"""What a sample says of the pictures whose place it took, as JSON: of each, by its name, one line."""
+"""The entry of a sample about pictures that it replaces, as JSON: {data set and picture: error line}."""
 
 
 def readable_sample(dataset: SegmentationSet, draw: Draw, limit: int) -> dict[str, torch.Tensor | str | int]:
-    """The sample of ``draw``, or of the next picture that can be read, with :data:`NOTICES` beside it.
+    """The sample of ``draw``, or of another picture if it cannot be read, with the entry :data:`NOTICES`.
 
-    What is drawn in its place is a pure function of the data set's seed and ``draw``: pictures of the same
-    data set in random order, each as a whole and with the random choices of the draw itself.
+    The other pictures of the data set are tried in a random order, which depends on the data set's seed and
+    ``draw`` alone. A replacement makes the same random choices as ``draw``, but has no centroid.
 
     Raises:
-        UserError: ``limit`` further pictures cannot be read either, or there are no further ones.
+        UserError: ``limit`` further pictures cannot be read either, or there are no further pictures.
     """
     notices: dict[str, str] = {}
     for instead in itertools.islice(_draws(dataset, draw), limit + 1):
         try:
             return {**dataset[instead], NOTICES: json.dumps(notices)}
         except UserError as error:
-            # Not by what the error says: of one file that depends on how many rows a draw needs.
+            # The key is not the error's text, because that depends on how many rows of the file are read.
             notices[f"{dataset.spec.name} {dataset.pair(instead.index).name}"] = str(error)
     last = next(reversed(notices.values()))
     if limit == 0:
@@ -62,13 +62,12 @@ def _draws(dataset: SegmentationSet, draw: Draw) -> Iterator[Draw]:
 
 
 class BadSamples:
-    """Which training pictures of a run could not be read so far.
+    """The training pictures of a run that could not be read so far.
 
-    A picture that is drawn again in later epochs counts once, in however many processes, with what was said
-    of it first.
+    A picture counts once, even if several processes or epochs draw it; its first error line is kept.
 
     Args:
-        limit: how many there may be (``--max_bad_samples``).
+        limit: the greatest allowed number of such pictures (``--max_bad_samples``).
     """
 
     def __init__(self, limit: int) -> None:
@@ -77,10 +76,10 @@ class BadSamples:
         self._new: dict[str, str] = {}
 
     def note(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Take the :data:`NOTICES` out of a batch of this process; returns it without them.
+        """Count the pictures in a batch's :data:`NOTICES`; returns the batch without that entry.
 
         Raises:
-            UserError: more than ``limit`` pictures by now.
+            UserError: there are now more than ``limit`` pictures.
         """
         for notices in map(json.loads, batch.pop(NOTICES)):
             unknown = {picture: line for picture, line in notices.items() if picture not in self._known}
@@ -90,22 +89,24 @@ class BadSamples:
         return batch
 
     def state_dict(self) -> dict[str, dict[str, str]]:
-        """What :meth:`load_state_dict` needs; right after :meth:`news`, so that none stays unnamed."""
+        """The state for :meth:`load_state_dict`. Call :meth:`news` first, or new pictures are never named."""
         return {"known": dict(self._known)}
 
     def load_state_dict(self, state: dict[str, dict[str, str]]) -> None:
-        """Go on counting where another run stood."""
+        """Continue the count of an earlier run."""
         self._known = dict(state["known"])
 
     def watched(self, batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """``batches``, each noted."""
+        """``batches``, each passed through :meth:`note`."""
         return map(self.note, batches)
 
     def news(self) -> list[str]:
-        """A line for every picture that any process has found since the last call, which all make together.
+        """A line for every picture that any process has found since the last call.
+
+        All processes must call this together.
 
         Raises:
-            UserError: more than ``limit`` pictures by now in all processes together.
+            UserError: all processes together now have more than ``limit`` pictures.
         """
         found: dict[str, str] = {}
         for new in distributed.gather_objects(self._new):
@@ -117,7 +118,7 @@ class BadSamples:
         return [f"replaced by another draw: {line}" for line in found.values()]
 
     def scalars(self) -> dict[str, float]:
-        """For the log line: their number, once there are any."""
+        """The number of such pictures for the log line; empty if there are none."""
         return {"bad samples": len(self._known)} if self._known else {}
 
     def _check(self) -> None:

@@ -1,4 +1,4 @@
-"""Several source domains at once: what one item of an epoch is, and the data set that makes it."""
+"""Training on several source domains: which pictures come together, and the data set that makes them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from datasets.sampling.replacement import readable_sample
 from utils.seeding import generator
 
 Item = tuple[Draw, ...]
-"""What is drawn together: one picture, or one of each source domain."""
+"""The draws that belong together: one picture, or one picture of each source domain."""
 
 EpochDraws = Callable[[int], Sequence[Draw]]
-"""Epoch -> the draws of one source domain in it."""
+"""Number of an epoch -> the draws of one domain in that epoch."""
 
-# Key of the generator that pairs the pictures of the domains.
+# The last key of the generator that shuffles each domain, so that pictures are combined at random.
 _PAIRING = 4
 
 
 class Sources(Dataset):
-    """Data sets to train on as one; a draw says which of them it is from.
+    """Several data sets as one; ``Draw.source`` says which of them a sample comes from.
 
-    In place of a sample that cannot be read comes another one, up to ``max_bad_samples`` in a row, see
-    :func:`datasets.sampling.replacement.readable_sample`.
+    A sample that cannot be read is replaced by another one, up to ``max_bad_samples`` times in a row (see
+    :func:`datasets.sampling.replacement.readable_sample`).
     """
 
     def __init__(self, sets: Sequence[SegmentationSet], max_bad_samples: int = 0) -> None:
@@ -40,7 +40,7 @@ class Sources(Dataset):
 
 
 def domain_uniform(sources: Sequence[EpochDraws], seed: int, epoch: int) -> list[Item]:
-    """Items of one picture of every domain: as many as the smallest domain has, each domain shuffled."""
+    """Items with one picture of each domain, in random order. There are as many as in the smallest domain."""
     shuffled = []
     for number, draws_of_epoch in enumerate(sources):
         draws = draws_of_epoch(epoch)
@@ -50,7 +50,7 @@ def domain_uniform(sources: Sequence[EpochDraws], seed: int, epoch: int) -> list
 
 
 def image_uniform(sources: Sequence[EpochDraws], seed: int, epoch: int) -> list[Item]:
-    """Items of one picture: all pictures of all domains, so that a larger domain is seen more often."""
+    """Items with one picture each: all pictures of all domains, so a larger domain is seen more often."""
     return [
         (draw._replace(source=number),)
         for number, draws_of_epoch in enumerate(sources)

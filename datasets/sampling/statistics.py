@@ -1,7 +1,7 @@
-"""Channel statistics of data sets, and how pictures of one are given those of another.
+"""Channel statistics of data sets, and the change that gives pictures of one the statistics of another.
 
-Araslanov and Roth, "Self-supervised augmentation consistency for adapting semantic segmentation", CVPR 2021:
-as in their released code the source's pictures are brought to the target's mean and deviation.
+Araslanov and Roth, "Self-supervised augmentation consistency for adapting semantic segmentation", CVPR 2021.
+In their released code, the pictures of the source get the target's mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ from datasets.files.scan_cache import Arrays, cached_arrays, fingerprint
 from datasets.files.segmentation import SegmentationSet
 
 MOST_PICTURES = 200
-"""So many pictures of a data set are measured, at equal distances."""
+"""The greatest number of pictures that are measured; they are taken at equal distances."""
 
 
-def measured_statistics(
-    dataset: SegmentationSet, cache_dir: Path | None = None, threads: int | None = None
-) -> ChannelStatistics:
-    """Mean and standard deviation over all pixels of ``MOST_PICTURES`` of the pictures.
+def measured_statistics(dataset: SegmentationSet, cache_dir: Path | None = None) -> ChannelStatistics:
+    """Mean and standard deviation over all pixels of up to ``MOST_PICTURES`` pictures.
 
-    They come from ``cache_dir`` if the pictures have not changed since. Among several processes let one call
-    this first.
+    They come from ``cache_dir`` if the pictures have not changed. If there are several processes, one of them
+    should call this before the others do.
     """
     pairs = evenly_spaced(dataset.pairs, MOST_PICTURES)
     cache = None
@@ -40,7 +38,7 @@ def measured_statistics(
 
     def measure() -> Arrays:
         description = f"channels of {dataset.spec.name} {dataset.split}"
-        moments = threaded_map(lambda pair: _moments(pair.image), pairs, description, threads)
+        moments = threaded_map(lambda pair: _moments(pair.image), pairs, description)
         pixels, sums, squares = (np.stack(each).sum(0) for each in zip(*moments, strict=True))
         mean = sums / pixels
         return {"mean": mean, "std": np.sqrt(squares / pixels - mean**2)}
@@ -50,7 +48,7 @@ def measured_statistics(
 
 
 def _moments(path: Path) -> tuple[int, np.ndarray, np.ndarray]:
-    """Pixels of a picture, and by channel the sums of its values, from 0 to 1, and of their squares."""
+    """The number of pixels of a picture, and per channel the sum of its values (0 to 1) and their squares."""
     image = np.asarray(read_image(path))
     mean, deviation = (each[:, 0] / 255 for each in cv2.meanStdDev(image))
     pixels = image.shape[0] * image.shape[1]
@@ -60,14 +58,15 @@ def _moments(path: Path) -> tuple[int, np.ndarray, np.ndarray]:
 def statistics_of(
     dataset: SegmentationSet, published: bool, cache_dir: Path | None = None
 ) -> ChannelStatistics:
-    """The catalogue's statistics with ``published``, where it has any, else measured ones."""
+    """The published statistics of the catalog if ``published`` and there are any, else measured ones."""
     known = dataset.spec.statistics if published else None
     return known or measured_statistics(dataset, cache_dir)
 
 
 def renormalisation(source: ChannelStatistics, target: ChannelStatistics) -> Tensor:
-    """Scale and shift, float32 2 x 3: pictures of ``source``, red, green and blue in 0 to 1, times the one
-    plus the other have the statistics of ``target``.
+    """The scale and the shift that give pictures of ``source`` the statistics of ``target``, float32 2 x 3.
+
+    New picture = picture * scale + shift, for red, green and blue from 0 to 1.
     """
     (source_mean, source_std), (mean, std) = (
         (torch.tensor(each.mean, dtype=torch.float64), torch.tensor(each.std, dtype=torch.float64))

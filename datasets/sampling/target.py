@@ -1,4 +1,4 @@
-"""Unlabelled pictures of the target domain, beside the source's epochs."""
+"""Batches of unlabelled pictures of the target domain."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from utils import distributed
 from utils.errors import UserError
 from utils.seeding import generator
 
-# Key of the generator of the target's own seed.
+# The last key of the generator that makes the target's seed.
 _TARGET = 5
 
 
 class TargetBatches:
     """This process's batches of ``batch_size`` target pictures, numbered through the whole run.
 
-    ``draws`` says what is drawn of each of ``sets`` in an epoch of the target's own; batch ``number`` is at
-    place ``number`` modulo its length. A batch is a pure function of (``seed``, number); give ``seed``,
-    ``draws`` and ``sets`` that of :func:`target_seed`, so that draws are not those of the source's batch of
-    the same number. ``share`` is this process's number among how many that have different batches.
+    The target has epochs of its own; ``draws`` lists the draws of each of ``sets`` in one of them. A batch is
+    a pure function of (``seed``, number). ``seed``, ``draws`` and ``sets`` should use the seed of
+    :func:`target_seed`, so that the target's random choices differ from the source's. ``share`` is (number of
+    this process, number of processes) among the processes that have different batches.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class TargetBatches:
         self._next: int | None = None
 
     def batch(self, number: int) -> dict[str, Any]:
-        """Batch ``number`` of the run. In order they are read ahead; a jump starts anew."""
+        """Batch ``number`` of the run. The loader reads ahead in order; another number restarts it."""
         if number != self._next:
             self._batches = _from_batch(number, self.sampler, self.loader)
         self._next = number + 1
@@ -60,9 +60,10 @@ class TargetBatches:
 
 
 def _from_batch(number: int, sampler: TrainingSampler, loader: Loader) -> Iterator[dict[str, Any]]:
-    """Batch after batch from ``number`` on, endlessly.
+    """Endlessly, batch after batch from ``number`` on.
 
-    Not a method: the running generator would keep its object alive, and both the loader's processes.
+    This is not a method, because the running generator would keep its object and the loader's processes
+    alive.
     """
     epoch, place = divmod(number, len(sampler))
     while True:
@@ -76,11 +77,11 @@ def target_batches(
 ) -> TargetBatches:
     """The batches of ``sets`` that the flags ask for.
 
-    ``processes_per_group`` processes, neighbours by rank, have the same batches: they share out the crops in
-    them.
+    Each group of ``processes_per_group`` processes with neighbouring ranks gets the same batches; its members
+    divide the crops among themselves.
 
     Raises:
-        UserError: the processes cannot be divided so, or ``--importance_weights`` does not fit ``sets``.
+        UserError: the groups would not be equally large, or ``--importance_weights`` does not fit ``sets``.
     """
     seed = target_seed(args.seed)
     rank, processes = distributed.rank(), distributed.world_size()
@@ -96,9 +97,9 @@ def target_batches(
 
 
 def target_draws(sets: Sequence[SegmentationSet], args: argparse.Namespace, seed: int) -> list[EpochDraws]:
-    """What is drawn of each of ``sets``: all pictures alike, or by ``--importance_weights``.
+    """The draws of each of ``sets``: all pictures equally often, or by ``--importance_weights``.
 
-    Draws for a class that no source is published with take every picture alike.
+    A class that is not among the published classes of any source draws every picture equally often.
 
     Raises:
         UserError: the weights are of other pictures, or there are several data sets.
@@ -112,15 +113,15 @@ def target_draws(sets: Sequence[SegmentationSet], args: argparse.Namespace, seed
         )
     table = shares_of(read_importance_weights(path), [pair.name for pair in sets[0].pairs], path)
     classes = sets[0].classes
-    # The second set of SYNTHIA, its 16 published classes; most data sets have but one.
+    # SYNTHIA's published classes are its second set, of 16 classes. Most data sets have only one set.
     published = [spec(name).class_sets[:2][-1] for name in args.dataset]
     learnt = {c for each in published for c in classes.classes_of(each)}
-    # What no source is known for is predicted by chance (published: 9, 14 and 16 of SYNTHIA).
+    # Other classes (published: 9, 14 and 16 for SYNTHIA) are predicted only by chance, so they do not count.
     table[:, [c for c in range(table.shape[1]) if c not in learnt]] = 0
     probabilities = picture_probabilities(table, args.importance_uniform_prior)
     return [partial(importance_draws, probabilities, seed=seed)]
 
 
 def target_seed(seed: int) -> int:
-    """The seed of everything that is drawn of the target in a run of ``seed``."""
+    """The seed of all random choices for the target in a run with ``seed``."""
     return int(generator(seed, 0, 0, _TARGET).integers(2**32))

@@ -1,5 +1,6 @@
-"""Toycity: procedural street scenes in five looks, written as miniature data sets in their native layouts;
-and on demand the four cities of cross-city adaptation.
+"""The toy city: procedural street scenes in five looks, written as miniature data sets in native layouts.
+
+On demand it also makes the four cities of cross-city adaptation.
 """
 
 from datasets.toycity.domains import ALL_DOMAINS, DOMAINS

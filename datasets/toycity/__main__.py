@@ -24,12 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and do what it says."""
     parser = Parser(prog="python -m datasets.toycity", description=__doc__)
     parser.add_argument(
-        "--root", type=Path, default=Path("data/toycity"), help="one folder per domain is made here"
+        "--root", type=Path, default=Path("data/toycity"), help="where to make one folder per domain"
     )
     parser.add_argument("--train", type=int, default=48, help="training pictures per domain")
     parser.add_argument("--val", type=int, default=12, help="validation pictures per domain")
     parser.add_argument(
-        "--size", default="256x512", help="height x width in pixels (mapillary varies about it)"
+        "--size", default="256x512", help="height x width in pixels (sizes in mapillary vary around it)"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -37,11 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         nargs="+",
         default=list(DOMAINS),
         metavar="NAME",
-        help=f"of {', '.join(ALL_DOMAINS)} (default: the first {len(DOMAINS)})",
+        help=f"some of {', '.join(ALL_DOMAINS)} (default: the first {len(DOMAINS)})",
     )
-    parser.add_argument("--processes", type=int, help="worker processes; the files do not depend on it")
+    parser.add_argument("--processes", type=int, help="number of processes; it does not change the files")
     parser.add_argument(
-        "--contact_sheet", type=Path, metavar="FILE", help="only write a picture of all domains to FILE"
+        "--contact_sheet", type=Path, metavar="FILE", help="only write one picture that shows all domains"
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)

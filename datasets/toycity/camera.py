@@ -1,4 +1,4 @@
-"""The pinhole camera of a street scene and the street's own coordinates."""
+"""The pinhole camera of a street scene, and the coordinates of the street."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEAR = 0.5  # metres; points nearer than this are moved onto this plane
+NEAR = 0.5  # metres; nearer points are treated as if they were this far away
 
 
 @dataclass(frozen=True)
 class Camera:
     """A level pinhole camera above a gently curved street.
 
-    Camera space is (x right, y up from the ground, z ahead), in metres. Street coordinates (s, y, z) measure
-    s to the right of the street's middle line, which bends by ``curve * z**2``. Pixels are (column, row) with
-    the origin in the upper left corner. The horizon is moved by a lens shift, so verticals stay vertical;
-    ``roll`` (radians) then turns the picture about its centre.
+    Camera space is (x to the right, y up from the ground, z ahead), in metres. In street coordinates
+    (s, y, z), s is the distance to the right of the street's middle line, which bends by ``curve * z**2``.
+    The camera is ``eye`` metres high, at s = ``offset``. Pixels are (column, row), with the origin in the
+    upper left corner. A lens shift puts the horizon at row ``horizon``, so verticals stay vertical. Then
+    ``roll`` (radians) turns the picture about its centre.
     """
 
     width: int
@@ -30,17 +31,17 @@ class Camera:
     roll: float = 0.0
 
     def locate(self, s: float, z: float) -> tuple[float, float]:
-        """Camera-space x of the street point (s, z), and the street's heading there in radians (0: ahead)."""
+        """Camera-space x of the street point (s, z), and the street's direction there (radians, 0: ahead)."""
         return s - self.offset + self.curve * z * z, float(np.arctan(2 * self.curve * z))
 
     def street(self, points: np.ndarray) -> np.ndarray:
-        """Street points (..., 3) in camera space, (..., 3)."""
+        """Street coordinates (..., 3) -> camera space (..., 3)."""
         moved = np.array(points, dtype=np.float64)
         moved[..., 0] += self.curve * moved[..., 2] ** 2 - self.offset
         return moved
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Camera-space points (..., 3) -> pixels (..., 2), float."""
+        """Camera space (..., 3) -> pixels (..., 2), float."""
         scale = self.focal / np.maximum(points[..., 2], NEAR)
         pixels = np.empty((*points.shape[:-1], 2))
         pixels[..., 0] = self.centre + points[..., 0] * scale
@@ -48,9 +49,9 @@ class Camera:
         return self._turn(pixels, self.roll)
 
     def ground_of_pixels(self, scale: int) -> tuple[np.ndarray, np.ndarray]:
-        """Street s and depth z (metres) of the pixels of the ``scale`` times smaller picture, float32 (H, W).
+        """Street coordinates s and z (metres) of the ground in a ``scale`` times smaller picture.
 
-        Pixels on or above the horizon get the depth of the row just below it.
+        Each is float32 (H, W). Pixels on or above the horizon get the depth just below it.
         """
         rows, columns = np.mgrid[0 : self.height // scale, 0 : self.width // scale].astype(np.float32)
         pixels = np.stack([columns, rows], axis=-1) * scale + (scale - 1) / 2

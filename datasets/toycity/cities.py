@@ -1,4 +1,4 @@
-"""How the four cross-city domains look: one panorama camera in streets of four cities."""
+"""The looks of the four cross-city domains: one panorama camera in the streets of four cities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datasets.toycity.palettes import CLEAR_LEAVES, DULL_LEAVES, SOBER, VIVID
 
 @dataclass(frozen=True)
 class City:
-    """One city: its ``place``, the weathers its pictures take turns over, its air and its sunlight."""
+    """One city: its streets, the weathers that its pictures take in turn, its haze and its white balance."""
 
     place: Place
     weathers: tuple[Callable[[np.random.Generator], Light], ...]
@@ -125,7 +125,7 @@ CITIES: dict[str, City] = {
 
 
 def city_look(city: City, rng: np.random.Generator, index: int, size: tuple[int, int]) -> Look:
-    """The look of picture ``index`` of a city: the camera is high, wide and the same in all of them."""
+    """The look of picture ``index`` of a city. The camera is high and wide, and the same in all cities."""
     light = city.weathers[index % len(city.weathers)](rng)
     light = replace(light, haze=city.haze, haze_density=city.haze_density)
     lens = Lens(

@@ -1,4 +1,4 @@
-"""What the painters write into the label raster: the train ids, and finer things some codings tell apart."""
+"""Paint codes, the values of the label raster: train ids, and finer kinds that some codings have."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datasets.definitions.labels import IGNORE_LABEL, NUM_CLASSES
 
 
 class Code(IntEnum):
-    """Paint codes. 0..18 are the train ids; the rest are finer kinds that a coding may name or ignore."""
+    """Paint codes. 0 to 18 are the train ids. The others are finer kinds, for codings that have them."""
 
     ROAD = 0
     SIDEWALK = 1
@@ -50,11 +50,11 @@ _FINER_CLASSES = {
     Code.MOTORCYCLIST: Code.RIDER,
 }
 
-# A raster value is instance * INSTANCE_STEP + code, so that one fill writes both.
+# A value of the raster is instance * INSTANCE_STEP + code, so that filling a shape writes both at once.
 INSTANCE_STEP = 64
 
 CLASS_OF_CODE = np.full(INSTANCE_STEP, IGNORE_LABEL, dtype=np.uint8)
-"""Train id of every paint code; static things and our own car are ignored."""
+"""Paint code -> train id, uint8 (INSTANCE_STEP,); static things and the camera's car are ignored."""
 CLASS_OF_CODE[:NUM_CLASSES] = np.arange(NUM_CLASSES)
 CLASS_OF_CODE[list(_FINER_CLASSES)] = list(_FINER_CLASSES.values())
 

@@ -1,4 +1,4 @@
-"""A picture of all domains: a column of scenes for each, every scene with its label beneath."""
+"""One picture that shows all domains: a column of scenes for each, with the label below each scene."""
 
 from __future__ import annotations
 
@@ -9,35 +9,28 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.definitions.labels import IGNORE_LABEL, NUM_CLASSES, PALETTE
+from datasets.definitions.labels import PALETTE
 from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP
 from datasets.toycity.generation import check_request, picture
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.scoring.visualize import colour_picture
 
 _GAP = 6
 _CELL = (150, 300)
 _SHOWN = {"gtav": (16, 15), "cityscapes": (4, 9), "synthia": (6, 2), "bdd100k": (4, 2), "mapillary": (10, 2)}
 _SHOWN |= {"nthu_rome": (0, 3), "nthu_rio": (0, 3), "nthu_tokyo": (0, 3), "nthu_taipei": (0, 3)}
-"""Two training pictures of each domain that show what it is about."""
-
-
-def colour_label(train_ids: np.ndarray) -> np.ndarray:
-    """Train ids (H, W) in the classes' colours, uint8 (H, W, 3) RGB; ignored pixels are black."""
-    table = np.zeros((256, 3), dtype=np.uint8)
-    table[:NUM_CLASSES] = PALETTE
-    table[IGNORE_LABEL] = 0
-    return table[train_ids]
+"""The numbers of two typical training pictures of each domain."""
 
 
 def contact_sheet(domains: Sequence[str], size: tuple[int, int], seed: int) -> np.ndarray:
-    """One column per domain, uint8 (H, W, 3) RGB: its name and two training scenes, labels beneath."""
+    """One column per domain, uint8 (H, W, 3) RGB: its name, and two training scenes with their labels."""
     columns = []
     for domain in domains:
         cells = [_name_plate(domain)]
         for index in _SHOWN[domain]:
             image, raster = picture(domain, 0, index, size, seed)
-            label = colour_label(CLASS_OF_CODE[raster & (INSTANCE_STEP - 1)])
+            label = np.asarray(colour_picture(CLASS_OF_CODE[raster & (INSTANCE_STEP - 1)], PALETTE))
             cells += [_fitted(image, cv2.INTER_AREA), _fitted(label, cv2.INTER_NEAREST)]
         columns.append(np.concatenate([_framed(cell) for cell in cells], axis=0))
     return _framed(np.concatenate(columns, axis=1))
@@ -46,14 +39,14 @@ def contact_sheet(domains: Sequence[str], size: tuple[int, int], seed: int) -> n
 def write_contact_sheet(path: Path, domains: Sequence[str], size: tuple[int, int], seed: int) -> None:
     """Write :func:`contact_sheet` to a PNG or JPEG file."""
     if path.suffix not in (".png", ".jpg"):
-        raise UserError(f"--contact_sheet {path}: the file's name must end in .png or .jpg")
+        raise UserError(f"--contact_sheet {path}: the name of the file must end in .png or .jpg")
     check_request(domains, size)
     with atomic_write(path) as temporary:
         Image.fromarray(contact_sheet(domains, size, seed)).save(temporary, optimize=True)
 
 
 def _fitted(image: np.ndarray, interpolation: int) -> np.ndarray:
-    """The whole picture, reduced to fit, in the middle of a white cell."""
+    """The whole picture, resized to fit, in the middle of a white cell."""
     height, width = _CELL
     scale = min(height / image.shape[0], width / image.shape[1])
     shape = round(image.shape[1] * scale), round(image.shape[0] * scale)

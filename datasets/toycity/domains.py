@@ -1,4 +1,4 @@
-"""How each domain looks: its light and colours, its streets and its cameras."""
+"""The look of each domain: its light and colours, its streets and its cameras."""
 
 from __future__ import annotations
 
@@ -246,14 +246,14 @@ _MAKERS: dict[str, Callable[[np.random.Generator, int, tuple[int, int]], Look]] 
 }
 
 DOMAINS: tuple[str, ...] = tuple(_MAKERS)
-"""The domains of the toy city."""
+"""The domains that are made by default."""
 
 _MAKERS |= {f"nthu_{name}": partial(city_look, city) for name, city in CITIES.items()}
 
 ALL_DOMAINS: tuple[str, ...] = tuple(_MAKERS)
-"""Those, and domains that are made only when they are named. A domain's place here is part of its seed."""
+"""These and the domains that are made only on demand. The place of a domain here is part of its seed."""
 
 
 def draw_look(domain: str, rng: np.random.Generator, index: int, size: tuple[int, int]) -> Look:
-    """The look of picture ``index`` of a domain; only mapillary varies about ``size`` (height, width)."""
+    """The look of picture ``index`` of a domain. ``size`` is (height, width); only mapillary varies it."""
     return _MAKERS[domain](rng, index, size)

@@ -1,4 +1,4 @@
-"""Buildings along the street and far away."""
+"""Buildings along the street and in the distance."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from datasets.toycity.codes import Code
 from datasets.toycity.looks import Colour, Place
-from datasets.toycity.painter import Painter
+from datasets.toycity.painter import Painter, box
 
 _GLASS = ((58, 72, 92), (84, 102, 122), (40, 50, 64))
 _LIT = (255, 214, 140)
@@ -17,12 +17,12 @@ _AWNINGS = ((176, 40, 40), (34, 92, 64), (40, 70, 140), (214, 160, 50))
 
 
 def mixed(a: Sequence[float], b: Sequence[float], share: float) -> Colour:
-    """Colour between ``a`` (share 0) and ``b`` (share 1)."""
+    """The colour between ``a`` (share 0) and ``b`` (share 1)."""
     return tuple(x * (1 - share) + y * share for x, y in zip(a, b, strict=True))
 
 
 class Facade:
-    """A rectangle standing on the ground, on which boxes are painted: u metres along it, v metres up."""
+    """An upright rectangle on the ground. Boxes are painted on it at u metres along it and v metres up."""
 
     def __init__(
         self, painter: Painter, start: tuple[float, float], end: tuple[float, float], light: float
@@ -59,7 +59,7 @@ def paint_building(
     place: Place,
     rng: np.random.Generator,
 ) -> None:
-    """A house on ``side`` (-1 left, 1 right) whose front stands on s = ``line`` between depths ``z``."""
+    """A house on ``side`` (-1 left, 1 right). Its front is at s = ``line``, between the depths ``z``."""
     colour = place.facades[int(rng.integers(len(place.facades)))]
     colour = tuple(
         float(np.clip(c * k, 0, 255)) for c, k in zip(colour, rng.uniform(0.92, 1.08, 3), strict=True)
@@ -176,11 +176,12 @@ def _shops(facade: Facade, storey: float, glass: Colour, rng: np.random.Generato
 
 
 def paint_skyline(painter: Painter, place: Place, rng: np.random.Generator) -> None:
-    """Distant buildings at the street's end and beside it."""
+    """Distant buildings at the end of the street and beside it."""
     for _ in range(16):
         z = rng.uniform(170, 320)
         x = rng.uniform(-1.0, 1.0) * z
         width, height = rng.uniform(12, 34), rng.uniform(8, 36) * (1.6 if rng.uniform() < 0.15 else 1)
         colour = place.facades[int(rng.integers(len(place.facades)))]
-        box = [(-width / 2, 0), (width / 2, 0), (width / 2, height), (-width / 2, height)]
-        painter.flat(box, (x, z), mixed(colour, (110, 116, 126), 0.4), Code.BUILDING, painter.light.upright)
+        outline = box(-width / 2, 0, width / 2, height)
+        tone = mixed(colour, (110, 116, 126), 0.4)
+        painter.flat(outline, (x, z), tone, Code.BUILDING, painter.light.upright)

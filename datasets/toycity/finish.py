@@ -1,4 +1,4 @@
-"""From flat paint to a picture: surfaces, haze on the ground, night, rain, and the camera's own marks."""
+"""From flat paint to a picture: surfaces, haze on the ground, night, rain, and the effects of the camera."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 def finish(
     painter: Painter, look: Look, scale: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reduce the painted picture ``scale`` times and give it its surfaces, weather and lens.
+    """Make the painted picture ``scale`` times smaller, and add surfaces, weather and lens effects.
 
-    Returns uint8 (H, W, 3) RGB and the raster of codes uint16 (H, W).
+    Returns the picture, uint8 (H, W, 3) RGB, and its raster of codes, uint16 (H, W).
     """
     camera, light, lens = painter.camera, look.light, look.lens
     height, width = lens.size
@@ -52,10 +52,10 @@ def finish(
 def _surface(
     camera: Camera, codes: np.ndarray, ground: np.ndarray, s: np.ndarray, z: np.ndarray, scale: int
 ) -> np.ndarray:
-    """Noise that lies on the surface of each pixel, float32 (H, W), deviation about 1."""
+    """The texture of the surface at each pixel: noise, float32 (H, W), with a deviation of about 1."""
     rows, columns = np.mgrid[0 : codes.shape[0], 0 : codes.shape[1]].astype(np.float32) * scale
     grain = sample(noise_tile(0, 6, 0.9), s * 30, z * 30)
-    # Walls are taken as two planes along the street; far from it the error does not show.
+    # All walls are treated as two planes along the street; far from it the error is not visible.
     depth = camera.focal * 9.0 / np.maximum(np.abs(columns - camera.centre), 0.03 * camera.width)
     brick = sample(noise_tile(1, 6, 0.9), depth * 11, (rows - camera.horizon) * depth * (30 / camera.focal))
     leaves = sample(noise_tile(2, 6, 0.95), columns * (0.5 * TILE / 90), rows * (0.5 * TILE / 90))
@@ -64,7 +64,7 @@ def _surface(
 
 
 def _slabs(image: np.ndarray, codes: np.ndarray, s: np.ndarray, z: np.ndarray, strength: float) -> None:
-    """Joints between the slabs of near sidewalks."""
+    """Draw the joints between the slabs of near sidewalks."""
     joint = ((np.mod(s, 0.9) < 0.07) & (z < 16)) | ((np.mod(z, 1.2) < 0.012 * z) & (z < 20))
     image[joint & (codes == Code.SIDEWALK)] *= 1 - 0.14 * strength
 
@@ -84,7 +84,7 @@ def _night(
     light: Light,
     scale: int,
 ) -> None:
-    """Darkness, our own headlamps, and the glow of every lamp in view."""
+    """Add darkness, the headlamps of the camera's car, and the glow of every visible lamp."""
     camera = painter.camera
     height, width = codes.shape
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -108,7 +108,7 @@ def _night(
 
 
 def _wet(image: np.ndarray, codes: np.ndarray, wetness: float, height: int) -> None:
-    """Streaked reflections: wet asphalt shows what stands above it, drawn out downwards."""
+    """Add streaked reflections: wet asphalt mirrors what is above it, stretched downwards."""
     length = max(3, height // 4) | 1
     streaks = cv2.blur(np.clip(image, 0, 255), (3, length))
     streaks = np.roll(streaks, length // 2, axis=0)
@@ -117,7 +117,7 @@ def _wet(image: np.ndarray, codes: np.ndarray, wetness: float, height: int) -> N
 
 
 def _rain(image: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """Falling streaks and drops on the glass."""
+    """The picture with streaks of rain and drops on the glass."""
     height, width = image.shape[:2]
     streaks = np.zeros((height, width), dtype=np.uint8)
     count = int(260 * amount)
@@ -143,7 +143,7 @@ def _through_lens(image: np.ndarray, raster: np.ndarray, lens: Lens, rng: np.ran
         image[edges] *= 1 - lens.outline
     if lens.blur:
         image = cv2.GaussianBlur(image, (0, 0), lens.blur * height / 256 + 0.15)
-    # Saturation, contrast about mid grey, white balance and offset are one affine map of RGB.
+    # Saturation, contrast around mid grey, white balance and offset together are one affine map of RGB.
     mix = lens.saturation * np.eye(3) + (1 - lens.saturation) * np.tile(_LUMA, (3, 1))
     mix = np.array(lens.balance)[:, None] * mix * lens.contrast
     shift = 128 * (1 - lens.contrast) + lens.offset

@@ -1,4 +1,4 @@
-"""Street furniture: lamps, traffic lights, signs, utility poles, and static things that are not scored."""
+"""Street furniture: lamps, traffic lights, signs, utility poles, and static things without a class."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import numpy as np
 
 from datasets.toycity.codes import Code
 from datasets.toycity.facades import mixed
-from datasets.toycity.painter import Painter
+from datasets.toycity.painter import Painter, box
 from datasets.toycity.people import limb
 
 _STEEL = (128, 130, 134)
 _WOOD = (104, 82, 62)
-_TURN = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 
 SIGNS = ("limit", "warning", "stop", "mandatory", "parking", "name")
 
@@ -22,12 +21,7 @@ def _disc(x: float, y: float, radius: float, corners: int = 20) -> np.ndarray:
 
 
 def _box(x: float, y: float, half_x: float, half_y: float) -> list[tuple[float, float]]:
-    return [
-        (x - half_x, y - half_y),
-        (x + half_x, y - half_y),
-        (x + half_x, y + half_y),
-        (x - half_x, y + half_y),
-    ]
+    return box(x - half_x, y - half_y, x + half_x, y + half_y)
 
 
 def _post(
@@ -43,7 +37,7 @@ def _post(
 
 
 def paint_lamp(painter: Painter, at: tuple[float, float], side: int) -> None:
-    """A street lamp whose arm reaches over the road (``side`` is where it stands, -1 left)."""
+    """A street lamp with an arm over the road; it stands on ``side`` (-1 left, 1 right)."""
     _post(painter, at, 7.6, 0.13)
     painter.flat(limb([(0, 7.4), (-side * 0.7, 7.9), (-side * 1.9, 8.0)], 0.16), at, _STEEL, Code.POLE)
     painter.flat(_box(-side * 2.1, 7.95, 0.5, 0.12), at, (70, 72, 76), Code.POLE)
@@ -60,7 +54,7 @@ def paint_utility_pole(painter: Painter, at: tuple[float, float]) -> None:
 def paint_traffic_light(
     painter: Painter, at: tuple[float, float], side: int, state: int, overhead: bool
 ) -> None:
-    """A signal (``state`` 0 red, 1 amber, 2 green) and, where ``overhead``, a second one above the road."""
+    """A signal (``state`` 0 red, 1 amber, 2 green) and, with ``overhead``, a second one above the road."""
     _post(painter, at, 5.9 if overhead else 3.9, 0.1)
     heads = [(0.0, 3.4)]
     if overhead:
@@ -126,7 +120,7 @@ def paint_sign(painter: Painter, at: tuple[float, float], kind: str) -> None:
 
 
 def paint_static(painter: Painter, at: tuple[float, float], kind: int) -> None:
-    """A litter bin, a hydrant or a bench: there, but not scored."""
+    """A litter bin (``kind`` 0), a hydrant (1) or a bench (2); they have no class."""
     light = painter.light.upright
     if kind == 0:
         painter.flat(
@@ -145,7 +139,7 @@ def paint_static(painter: Painter, at: tuple[float, float], kind: int) -> None:
 
 
 def paint_hood(painter: Painter, share: float) -> None:
-    """The bonnet of the car that carries the camera: ``share`` of the picture's height."""
+    """The bonnet of the camera's car; it covers a ``share`` of the picture's height."""
     width, height = painter.camera.width, painter.camera.height
     x = np.linspace(-0.02, 1.02, 24)
     top = height * (1 - share * (1 - 0.55 * np.abs(2 * x - 1) ** 2.6))

@@ -1,4 +1,4 @@
-"""Writing toy data sets: complete or not at all, and the same bytes whoever writes them."""
+"""Writing toy data sets. A set is written completely or not at all, and its bytes are always the same."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from utils.errors import UserError
 from utils.seeding import generator
 
 MANIFEST = "toycity.json"
-"""Holds the parameters a domain's folder was made with; folders without it are never touched."""
+"""The file with the parameters that a domain's folder was made with. Folders without it are not changed."""
 
 VERSION = 1
-"""Raised whenever the same parameters would give other bytes, so that older files are made anew."""
+"""Must be raised when the same parameters give other bytes, so that older folders are made again."""
 
 SMALLEST = (32, 64)
 
 _PART = ".toycity-part-"
 _ABANDONED_AFTER = 24 * 3600.0  # seconds
-# Starting processes takes seconds; below this many pixels in all, one process is sooner done.
+# Starting processes takes seconds; with fewer pixels in all, one process is faster.
 _PIXELS_WORTH_A_POOL = 60 * 256 * 512
 
 Job = tuple[str, str, int, int, tuple[int, int], int]  # folder, domain, split, index, size, seed
@@ -48,17 +48,15 @@ def generate(
     seed: int = 0,
     processes: int | None = None,
 ) -> None:
-    """Make the toy data sets ``root``/<domain>, each in its native layout, unless they are there already.
+    """Make the toy data sets ``root``/<domain>, each in its native layout, unless they exist already.
 
-    Those of the four cities are in ``root``/nthu/<city>.
+    The four cities are in ``root``/nthu/<city>. ``train`` and ``val`` are numbers of pictures per domain,
+    ``size`` is (height, width) in pixels. Picture i depends on (seed, domain, split, i) alone: neither the
+    number of pictures nor ``processes`` matters (default: one per available core if there is enough to do). A
+    domain gets its name only when it is complete. A domain that was made with other parameters is replaced.
 
-    ``train`` and ``val`` count pictures per domain, ``size`` is (height, width) in pixels. Picture i depends
-    on (seed, domain, split, i) alone: neither on the number of pictures nor on ``processes`` (default: one
-    per available core when there is enough to do). A domain appears under its name only when it is complete;
-    one that was made with other parameters is replaced.
-
-    Raises :class:`UserError` for an unknown domain, a bad size or count, a folder that is not ours, or a root
-    that cannot be written.
+    Raises :class:`UserError` for an unknown domain, a bad size or number, a folder that was not made by this
+    function, or a root that cannot be written.
     """
     root = Path(root)
     check_request(domains, size)
@@ -118,7 +116,7 @@ def _manifest(domain: str, train: int, val: int, size: tuple[int, int], seed: in
 
 
 def _is_complete(folder: Path, manifest: dict[str, Any]) -> bool:
-    """Whether ``folder`` holds what ``manifest`` describes. Raises when what it holds is not ours."""
+    """Whether ``folder`` holds what ``manifest`` describes. Raises if the toy city did not make it."""
     if not folder.exists():
         return False
     try:
@@ -131,13 +129,13 @@ def _is_complete(folder: Path, manifest: dict[str, Any]) -> bool:
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{folder / MANIFEST} cannot be read ({error}); delete {folder} to make it anew"
+            f"{folder / MANIFEST} cannot be read ({error}); delete {folder} to make it again"
         ) from error
 
 
 @contextlib.contextmanager
 def _part_folder(root: Path, domain: str) -> Iterable[Path]:
-    """A folder to work in beside the final one; it is gone afterwards unless it was renamed."""
+    """A temporary folder beside the final one. It is removed at the end unless it has been renamed."""
     folder = Path(tempfile.mkdtemp(prefix=f"{_PART}{domain}-", dir=root))
     folder.chmod(0o755)
     try:
@@ -147,14 +145,14 @@ def _part_folder(root: Path, domain: str) -> Iterable[Path]:
 
 
 def _remove_abandoned(root: Path) -> None:
-    """Remove what a killed process left; younger folders may belong to one that is still at work."""
+    """Remove old folders of killed processes; newer ones may belong to a process that is still working."""
     for folder in root.glob(f"{_PART}*"):
         if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _publish(folder: Path, target: Path, manifest: dict[str, Any]) -> None:
-    """Rename a finished folder to its name, unless another process finished the same meanwhile."""
+    """Give a finished folder its final name, unless another process has finished the same one meanwhile."""
     target.parent.mkdir(exist_ok=True)
     if target.exists():
         if _is_complete(target, manifest):
@@ -173,7 +171,7 @@ def _work(jobs: list[Job], processes: int | None) -> None:
         for job in jobs:
             _make(job)
         return
-    # Spawned processes share no threads or locks with this one, which may have torch and CUDA running.
+    # Processes are spawned, not forked, because this process may already use threads of torch and CUDA.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         processes, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
@@ -185,15 +183,14 @@ def _work(jobs: list[Job], processes: int | None) -> None:
 def picture(
     domain: str, split: int, index: int, size: tuple[int, int], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Picture ``index`` of split 0 (train) or 1 (val) and its raster of codes: see :func:`scene.render`."""
+    """Picture ``index`` of split 0 (train) or 1 (val) and its raster of codes (see :func:`scene.render`)."""
     rng = generator(seed, ALL_DOMAINS.index(domain), split, index)
     return render(draw_look(domain, rng, index, size), index, rng)
 
 
 def _available_cores() -> int:
-    if hasattr(
-        os, "sched_getaffinity"
-    ):  # it respects limits set for this process, but is not on every system
+    # sched_getaffinity respects limits of this process, but not every system has it.
+    if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 

@@ -1,4 +1,4 @@
-"""What lies flat: terrain, road, sidewalks, curbs, markings, rails, manholes and side streets."""
+"""Everything flat on the ground: terrain, road, sidewalks, curbs, markings, rails, manholes, side streets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from datasets.toycity.codes import Code
 from datasets.toycity.looks import Colour, Place
 from datasets.toycity.painter import Painter
 
-FAR = 160.0  # metres; where the street ends
+FAR = 160.0  # metres; the depth at which the street ends
 
 
 @dataclass(frozen=True)
 class Street:
-    """Widths in metres. ``half`` is from the middle line to the curb; ``walk`` (left, right) the sidewalks'
-    widths, of which ``verge`` metres beside the curb are grass."""
+    """One street; lengths are in metres.
+
+    ``half`` is the width from the middle line to the curb. ``walk`` is the width of the (left, right)
+    sidewalk, of which ``verge`` beside the curb is grass.
+    """
 
     half: float
     walk: tuple[float, float]
@@ -25,11 +28,11 @@ class Street:
     lane_width: float
     parking: bool
     crossing: float | None  # depth of a zebra crossing
-    side_street: tuple[float, float] | None  # depths between which a side street meets this one
-    rails: tuple[float, ...]  # s of the middle of each pair of rails
+    side_street: tuple[float, float] | None  # depths between which a side street crosses
+    rails: tuple[float, ...]  # s of the middle of each track
 
     def building_line(self, side: int) -> float:
-        """s of the line where the sidewalk of side -1 (left) or 1 (right) ends."""
+        """The s at which the sidewalk of ``side`` (-1 left, 1 right) ends and buildings begin."""
         return side * (self.half + self.walk[(side + 1) // 2])
 
 
@@ -80,7 +83,7 @@ def _curb(painter: Painter, street: Street, side: int, place: Place) -> None:
 
 
 def _wear(painter: Painter, street: Street, road: Colour, rng: np.random.Generator) -> None:
-    """Darker repairs in the asphalt."""
+    """Dark patches in the asphalt."""
     for _ in range(int(rng.integers(1, 5))):
         s = rng.uniform(-street.half + 1, street.half - 2)
         z = rng.uniform(4, 40)

@@ -1,4 +1,4 @@
-"""Each domain's own folders, file names and label coding."""
+"""The folders, file names and label coding of each domain."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ from datasets.toycity.mapillary_config import mapillary_config
 
 SPLITS = ("train", "val")
 
-_PNG_EFFORT = 1  # the files are small; what counts is the time to write them
+_PNG_EFFORT = 1  # low: the files are small anyway, so the time to write them matters more
 _JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a domain keeps a picture and its label, and which native id stands for each paint code.
+    """Where a domain stores a picture and its label, and the native id of each paint code.
 
-    ``folder`` is the domain's own below the root, ``splits`` names the folders of train and val. ``image``
-    and ``label`` are path templates with the fields ``split``, ``city`` and ``number``; pictures take turns
-    over ``cities``. ``finer`` maps paint codes beyond the train ids to native ids; those it does not name
-    count as the class they belong to. ``labelled`` says which of train and val have labels.
+    ``folder`` is the domain's folder below the root, and ``splits`` has the folder names of train and val.
+    ``image`` and ``label`` are path templates with the fields ``split``, ``city`` and ``number``. ``cities``
+    lists the cities of train and of val, which pictures take in turn. Numbers start at ``first``. ``finer``
+    maps paint codes beyond the train ids to native ids; a code that it lacks gets the id of its class.
+    ``labelled`` says whether train and val have labels.
     """
 
     folder: str
@@ -51,7 +52,7 @@ class Layout:
     labelled: tuple[bool, bool] = (True, True)
 
     def paths(self, split: int, index: int) -> tuple[str, str]:
-        """Relative paths of picture ``index`` and of the label it has if its split is ``labelled``."""
+        """The relative paths of picture ``index`` and of its label, even if the split has no labels."""
         cities = self.cities[split]
         fields = {
             "split": self.splits[split],
@@ -61,7 +62,7 @@ class Layout:
         return self.image.format(**fields), self.label.format(**fields)
 
     def table(self) -> np.ndarray:
-        """Native id of every paint code, uint8 (INSTANCE_STEP,)."""
+        """Paint code -> native id, uint8 (INSTANCE_STEP,)."""
         table = self.coding.native_ids[CLASS_OF_CODE]
         for code, native in self.finer.items():
             table[code] = native
@@ -72,7 +73,7 @@ _CITYSCAPES_VOID = {Code.EGO_VEHICLE: 1, Code.STATIC: 4}
 
 
 def _nthu(city: str) -> Layout:
-    """One city of the cross-city data, whose training pictures nobody labelled."""
+    """One city of the cross-city data, whose training pictures have no labels."""
     return Layout(
         f"nthu/{city}",
         CITYSCAPES_IDS,
@@ -145,7 +146,7 @@ def native_label(domain: str, raster: np.ndarray) -> np.ndarray:
     """Native ids, uint8 (H, W), of a raster of paint codes."""
     label = LAYOUTS[domain].table()[raster & (INSTANCE_STEP - 1)]
     if domain == "cityscapes":
-        # The rectified pictures' outermost rows and columns are outside the region of interest.
+        # In Cityscapes the outermost rows and columns are labelled "out of roi".
         edge = max(1, label.shape[0] // 200)
         label[:edge] = label[-edge:] = 3
         label[:, :edge] = label[:, -edge:] = 3
@@ -155,8 +156,9 @@ def native_label(domain: str, raster: np.ndarray) -> np.ndarray:
 def write_pair(
     domain: str, root: Path, split: int, index: int, image: np.ndarray, raster: np.ndarray
 ) -> None:
-    """Write a picture, uint8 (H, W, 3) RGB, in the domain's layout, and the label of its raster of codes,
-    unless the split has none.
+    """Write a picture, uint8 (H, W, 3) RGB, and its label in the domain's layout.
+
+    The label is made from ``raster``, the codes of the picture. It is not written if the split has no labels.
     """
     layout = LAYOUTS[domain]
     image_path, label_path = (root / name for name in layout.paths(split, index))
@@ -169,7 +171,7 @@ def write_pair(
     if domain in ("gtav", "mapillary"):
         label_path.write_bytes(_palette_png(label, LAYOUTS[domain].coding.palette))
     elif domain == "synthia":
-        # Red is the class and green the instance; OpenCV orders channels blue, green, red.
+        # Red holds the class and green the instance. OpenCV's order is blue, green, red.
         channels = [np.zeros_like(raster), raster // INSTANCE_STEP, label.astype(np.uint16)]
         label_path.write_bytes(_encoded(".png", cv2.merge(channels)))
     else:
@@ -177,7 +179,7 @@ def write_pair(
 
 
 def write_extras(domain: str, root: Path) -> None:
-    """Write what the domain ships beside its pictures."""
+    """Write the files that the data set ships beside its pictures."""
     if domain == "mapillary":
         (root / "config.json").write_text(json.dumps(mapillary_config(), indent=1) + "\n")
 

@@ -1,4 +1,4 @@
-"""What a look is made of: light, place and lens; and the weathers."""
+"""The parts of a look (light, place and lens), and the weathers, which draw a light."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Light:
-    """Sky and illumination. Colours are RGB 0..255; ``sun`` points from the ground to the sun."""
+    """Sky and illumination. Colours are RGB, 0 to 255; ``sun`` is the unit vector to the sun.
+
+    ``haze_density`` is per metre. ``clouds``, ``shadow`` and the values from ``darkness`` on are strengths;
+    0 is none.
+    """
 
     sky_top: Colour
     sky_low: Colour
@@ -29,18 +33,23 @@ class Light:
     rain: float = 0.0
 
     def on(self, normal: tuple[float, float, float]) -> float:
-        """Brightness of a surface with this unit normal."""
+        """The brightness of a surface with this unit normal."""
         return self.ambient + self.sun_strength * max(0.0, float(np.dot(self.sun, normal)))
 
     @property
     def upright(self) -> float:
-        """Brightness of something upright that faces the camera."""
+        """The brightness of something upright that faces the camera."""
         return self.ambient + self.sun_strength * 0.45
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a street of this domain is made of."""
+    """The streets of a domain: their colours (RGB, 0 to 255) and lengths (metres).
+
+    A street draws its number of lanes per direction from ``lanes``; ``heights`` is the range of house
+    heights, ``leaves`` has (dark, bright) pairs. ``pitched`` is the probability of a pitched roof, ``palms``
+    and ``bare`` are those of trees that are palms or without leaves.
+    """
 
     lanes: tuple[int, ...]
     lane_width: float
@@ -62,7 +71,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Lens:
-    """The camera and what it does to the picture. ``noise`` is a deviation in grey levels."""
+    """The camera and what it does to the picture.
+
+    ``size`` is (height, width); ``focal`` and ``shift`` are shares of the width, ``horizon`` and ``hood`` of
+    the height. ``eye`` (height) and ``lateral`` (offset in the lane) are metres, ``roll`` radians. ``offset``
+    and ``noise`` (a standard deviation) are grey levels.
+    """
 
     size: tuple[int, int]
     focal: float
@@ -85,7 +99,7 @@ class Lens:
 
 @dataclass(frozen=True)
 class Look:
-    """Everything that is fixed before the first shape is painted."""
+    """Everything about a picture that is chosen before anything is painted."""
 
     light: Light
     place: Place
@@ -93,13 +107,13 @@ class Look:
 
 
 def _direction(azimuth: float, elevation: float) -> tuple[float, float, float]:
-    """Unit vector to a sun at these angles in radians; azimuth 0 is ahead, positive to the right."""
+    """The unit vector to a sun at these angles in radians; azimuth 0 is ahead, positive is to the right."""
     flat = np.cos(elevation)
     return float(flat * np.sin(azimuth)), float(np.sin(elevation)), float(flat * np.cos(azimuth))
 
 
 def sunny(rng: np.random.Generator) -> Light:
-    azimuth = rng.choice([-1, 1]) * rng.uniform(1.9, 2.6)  # behind the camera, so that what it sees is lit
+    azimuth = rng.choice([-1, 1]) * rng.uniform(1.9, 2.6)  # behind the camera, so that the scene is lit
     return Light(
         sky_top=(44, 116, 214),
         sky_low=(176, 214, 244),

@@ -7,79 +7,21 @@ from typing import Any
 from datasets.definitions.codings import MAPILLARY
 from datasets.definitions.labels import IGNORE_LABEL
 
-# In the order of native ids.
+# The names, in the order of the native ids.
 _NAMES = (
-    "Bird",
-    "Ground Animal",
-    "Curb",
-    "Fence",
-    "Guard Rail",
-    "Barrier",
-    "Wall",
-    "Bike Lane",
-    "Crosswalk - Plain",
-    "Curb Cut",
-    "Parking",
-    "Pedestrian Area",
-    "Rail Track",
-    "Road",
-    "Service Lane",
-    "Sidewalk",
-    "Bridge",
-    "Building",
-    "Tunnel",
-    "Person",
-    "Bicyclist",
-    "Motorcyclist",
-    "Other Rider",
-    "Lane Marking - Crosswalk",
-    "Lane Marking - General",
-    "Mountain",
-    "Sand",
-    "Sky",
-    "Snow",
-    "Terrain",
-    "Vegetation",
-    "Water",
-    "Banner",
-    "Bench",
-    "Bike Rack",
-    "Billboard",
-    "Catch Basin",
-    "CCTV Camera",
-    "Fire Hydrant",
-    "Junction Box",
-    "Mailbox",
-    "Manhole",
-    "Phone Booth",
-    "Pothole",
-    "Street Light",
-    "Pole",
-    "Traffic Sign Frame",
-    "Utility Pole",
-    "Traffic Light",
-    "Traffic Sign (Back)",
-    "Traffic Sign (Front)",
-    "Trash Can",
-    "Bicycle",
-    "Boat",
-    "Bus",
-    "Car",
-    "Caravan",
-    "Motorcycle",
-    "On Rails",
-    "Other Vehicle",
-    "Trailer",
-    "Truck",
-    "Wheeled Slow",
-    "Car Mount",
-    "Ego Vehicle",
-    "Unlabeled",
-)
+    "Bird, Ground Animal, Curb, Fence, Guard Rail, Barrier, Wall, Bike Lane, Crosswalk - Plain, "
+    "Curb Cut, Parking, Pedestrian Area, Rail Track, Road, Service Lane, Sidewalk, Bridge, Building, "
+    "Tunnel, Person, Bicyclist, Motorcyclist, Other Rider, Lane Marking - Crosswalk, "
+    "Lane Marking - General, Mountain, Sand, Sky, Snow, Terrain, Vegetation, Water, Banner, Bench, "
+    "Bike Rack, Billboard, Catch Basin, CCTV Camera, Fire Hydrant, Junction Box, Mailbox, Manhole, "
+    "Phone Booth, Pothole, Street Light, Pole, Traffic Sign Frame, Utility Pole, Traffic Light, "
+    "Traffic Sign (Back), Traffic Sign (Front), Trash Can, Bicycle, Boat, Bus, Car, Caravan, Motorcycle, "
+    "On Rails, Other Vehicle, Trailer, Truck, Wheeled Slow, Car Mount, Ego Vehicle, Unlabeled"
+).split(", ")
 
 
 def mapillary_config() -> dict[str, Any]:
-    """The content of ``config.json``; ``evaluate`` tells the ids that become one of the 19 classes."""
+    """The content of ``config.json``; ``evaluate`` is true for ids that become one of the 19 classes."""
     labels = [
         {
             "color": list(colour),

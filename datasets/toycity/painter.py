@@ -1,4 +1,4 @@
-"""The one drawing board: every shape is filled with the same mask in the picture and in the label raster."""
+"""The painter: it fills every shape with the same mask in the picture and in the label raster."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from datasets.toycity.codes import INSTANCE_STEP, IS_GROUND, Code
 from datasets.toycity.looks import Colour, Light
 
 _SHIFT = 4  # sub-pixel bits of OpenCV's fills
-_FAR_OUT = 1e5  # pixels; keeps fixed-point coordinates in range
+_FAR_OUT = 1e5  # pixels; coordinates are limited to this so that they fit into fixed-point numbers
+
+
+def box(x0: float, y0: float, x1: float, y1: float) -> list[tuple[float, float]]:
+    """The corners of a rectangle, counter-clockwise from (x0, y0)."""
+    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
 
 
 class Painter:
-    """A picture uint8 (H, W, 3) RGB and its raster of codes uint16 (H, W), painted from far to near.
+    """A picture, uint8 (H, W, 3) RGB, and its raster of codes, uint16 (H, W). Paint from far to near.
 
-    Shapes are given in camera space (metres). Colours are RGB 0..255 under full light; distance adds haze.
-    Lamps that should glow at night are remembered in ``glows`` as (column, row, radius in pixels, colour).
+    Shapes are in camera space (metres). Colours are RGB, 0 to 255, under full light; distance adds haze.
+    ``glows`` lists the lamps that glow at night, as (column, row, radius in pixels, colour).
     """
 
     def __init__(self, camera: Camera, light: Light) -> None:
@@ -33,11 +38,11 @@ class Painter:
         self._nearest = 0.8 * camera.focal * camera.eye / low
 
     def next_instance(self) -> None:
-        """Give what is painted from here on an instance number of its own."""
+        """Give everything that is painted after this call a new instance number."""
         self._instance += 1
 
     def tone(self, colour: Sequence[float], z: float, light: float = 1.0) -> tuple[float, ...]:
-        """``colour`` as it looks at distance ``z`` (metres) when lit by ``light``."""
+        """``colour`` as it looks at the distance ``z`` (metres) under ``light``."""
         clear = float(np.exp(-self.light.haze_density * max(z, 0.0)))
         haze = self.light.haze
         return tuple(
@@ -68,7 +73,7 @@ class Painter:
         light: float = 1.0,
         stretch: float = 1.0,
     ) -> None:
-        """Fill an outline [(x, y), ...] standing upright at ``at`` = (x, z), facing the camera."""
+        """Fill an upright outline [(x, y), ...] that faces the camera and stands at ``at`` = (x, z)."""
         xy = np.asarray(outline, dtype=np.float64)
         points = np.empty((len(xy), 3))
         points[:, 0] = at[0] + xy[:, 0] * stretch
@@ -86,12 +91,12 @@ class Painter:
     ) -> None:
         """Fill the ground between two lines parallel to the street (s in street coordinates)."""
         steps = max(2, min(16, int(abs(self.camera.curve) * 4000 + 2)))
-        # What lies nearer than the picture's lower edge would only make coordinates huge.
+        # The part below the picture's lower edge is left out: it would only make coordinates huge.
         depth = np.geomspace(max(z[0], min(self._nearest, z[1])), max(z[1], self._nearest), steps)
         left = np.column_stack([np.full(steps, s[0]), np.full(steps, y), depth])
         right = np.column_stack([np.full(steps, s[1]), np.full(steps, y), depth])
         outline = self.camera.street(np.concatenate([left, right[::-1]]))
-        # Haze on the ground is added per pixel at the end, so the colour is used as it is.
+        # The colour has no haze here, because haze on the ground is added per pixel at the end.
         self._fill([self.pixels(outline)], tuple(colour), code)
 
     def below_horizon(self, colour: Sequence[float], code: int) -> None:
@@ -106,11 +111,11 @@ class Painter:
         self._fill(list(self.pixels(self.camera.street(points))), tuple(colour), code)
 
     def fill_pixels(self, outline: np.ndarray, colour: Sequence[float], code: int) -> None:
-        """Fill a polygon (N, 2) given in pixels: what is fixed to the camera."""
+        """Fill a polygon (N, 2) given in pixels, for things that are fixed to the camera."""
         self._fill([np.rint(outline * (1 << _SHIFT)).astype(np.int32, order="C")], tuple(colour), code)
 
     def veil(self, points: np.ndarray, colour: Sequence[float], code: int, opacity: float) -> None:
-        """Lay a see-through polygon (N, 3) over the picture; its label is ``code`` all over."""
+        """Paint a see-through polygon (N, 3); its whole area is labelled ``code``."""
         pixels = self.pixels(points)
         box = self._box(pixels)
         if box is None:
@@ -127,9 +132,9 @@ class Painter:
     def stamp(
         self, table: np.ndarray, shade: np.ndarray, box: tuple[float, float, float, float], code: int
     ) -> None:
-        """Paint a shaded sprite (uint8, 0 is outside) into the pixel box (left, top, right, bottom).
+        """Paint a sprite into the pixel box (left, top, right, bottom).
 
-        ``table`` uint8 (256, 3) turns shade into colour.
+        ``shade`` is uint8 (H, W); 0 is outside the sprite. ``table``, uint8 (256, 3), maps shade to colour.
         """
         left, top, right, bottom = (round(v) for v in box)
         x0, y0, x1, y1 = (
@@ -148,16 +153,17 @@ class Painter:
         self.codes[y0:y1, x0:x1][inside > 0] = self._value(code)
 
     def glow(self, point: Sequence[float], radius: float, colour: Colour) -> None:
-        """Remember a lamp at a camera-space point; ``radius`` in metres."""
+        """Add a lamp at a camera-space point to ``glows``; ``radius`` is in metres."""
         if point[2] < 1.0:
             return
         column, row = self.camera.project(np.asarray(point, dtype=np.float64))
         self.glows.append((float(column), float(row), radius * self.camera.focal / point[2], colour))
 
     def darken_ground(self, outlines: Sequence[np.ndarray], strength: float, softness: float) -> None:
-        """Shade the ground inside convex ground outlines (N, 2) of camera-space (x, z); 0 leaves it as it is.
+        """Darken the ground inside convex outlines (N, 2) in camera-space (x, z).
 
-        ``softness`` is the width of the shadow's edge as a share of the picture's height.
+        ``strength`` is from 0 (no change) to 1 (black). ``softness`` is the width of the shadow's edge as a
+        share of the picture's height.
         """
         mask = np.zeros(self.codes.shape, dtype=np.uint8)
         for outline in outlines:

@@ -1,4 +1,4 @@
-"""Colours that several domains share: of vehicles, and of leaves, from shade to light."""
+"""Colours that several domains share: of vehicles, and of leaves as (dark, bright) pairs."""
 
 from __future__ import annotations
 

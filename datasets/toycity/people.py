@@ -1,4 +1,4 @@
-"""People on foot, two-wheelers, and riders above them. All are flat figures that face the camera."""
+"""People on foot, two-wheelers, and their riders. All are flat figures that face the camera."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TURN = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 
 @dataclass(frozen=True)
 class Dress:
-    """A person's colours."""
+    """The colours of a person and their two-wheeler."""
 
     skin: Colour
     hair: Colour
@@ -44,7 +44,7 @@ class Dress:
 
 
 def draw_dress(rng: np.random.Generator) -> Dress:
-    """Colours at random."""
+    """Random colours."""
     tables = (_SKINS, _HAIR, _SHIRTS, _TROUSERS, _HELMETS, _FRAMES, _BIKES)
     return Dress(*(table[int(rng.integers(len(table)))] for table in tables))
 
@@ -54,7 +54,7 @@ def _ellipse(x: float, y: float, half_x: float, half_y: float) -> np.ndarray:
 
 
 def limb(points: list[tuple[float, float]], thick: float) -> np.ndarray:
-    """Outline of a line of joints (N >= 2) with the given thickness."""
+    """The outline of a line through ``points`` (at least 2) that is ``thick`` metres thick."""
     line = np.array(points, dtype=float)
     step = np.gradient(line, axis=0)
     across = (
@@ -64,7 +64,10 @@ def limb(points: list[tuple[float, float]], thick: float) -> np.ndarray:
 
 
 class Figure:
-    """A flat drawing of one thing at camera-space ``at``, squeezed along x by ``turn`` (1: from the side)."""
+    """A flat drawing of one thing at camera-space ``at`` = (x, z). ``turn`` squeezes it along x.
+
+    ``turn`` is 1 or -1 for a view from the side. ``scale`` enlarges the drawing.
+    """
 
     def __init__(
         self, painter: Painter, at: tuple[float, float], code: int, turn: float = 1.0, scale: float = 1.0
@@ -83,7 +86,7 @@ class Figure:
         )
 
     def wheel(self, x: float, radius: float, spokes: bool) -> None:
-        """A wheel: a thin one shows what looks like air between its spokes, yet all of it is the vehicle."""
+        """A wheel. With ``spokes`` it looks open between them, but its whole area is labelled as vehicle."""
         squeeze = max(abs(self.turn), 0.16) / max(abs(self.turn), 1e-3)
         self.fill(_ellipse(x, radius, radius * squeeze, radius), (22, 22, 24))
         if spokes:
@@ -100,7 +103,7 @@ class Figure:
 def paint_person(
     painter: Painter, at: tuple[float, float], height: float, dress: Dress, stride: float, facing: int
 ) -> None:
-    """Somebody walking (``stride`` in -1..1, 0 stands); ``facing`` is -1 or 1 along x, else 0."""
+    """A walking person (``stride`` from -1 to 1; 0 stands). ``facing`` is -1 or 1 along x, else 0."""
     figure = Figure(painter, at, Code.PERSON, scale=height)
     reach = 0.16 * stride * (1 if facing else 0.3)
     for sign, shade in ((-1, 0.8), (1, 1.0)):
@@ -145,7 +148,7 @@ def paint_person(
 
 
 def paint_bicycle(painter: Painter, at: tuple[float, float], dress: Dress, turn: float) -> None:
-    """A bicycle, its front towards positive x where ``turn`` is positive."""
+    """A bicycle; its front points towards positive x if ``turn`` is positive."""
     bike = Figure(painter, at, Code.BICYCLE, turn)
     for x in (-0.53, 0.53):
         bike.wheel(x, 0.36, spokes=True)
@@ -163,7 +166,7 @@ def paint_bicycle(painter: Painter, at: tuple[float, float], dress: Dress, turn:
 
 
 def paint_cyclist(painter: Painter, at: tuple[float, float], dress: Dress, turn: float) -> None:
-    """A bicycle and, above it, its rider."""
+    """A bicycle with its rider."""
     paint_bicycle(painter, at, dress, turn)
     _rider(painter, at, dress, turn, Code.RIDER, seat=0.98, lean=0.3, reach=(0.42, 1.06), pedal=(0.0, 0.22))
 
@@ -197,7 +200,7 @@ def paint_motorcycle(painter: Painter, at: tuple[float, float], dress: Dress, tu
 
 
 def paint_motorcyclist(painter: Painter, at: tuple[float, float], dress: Dress, turn: float) -> None:
-    """A motorcycle and, above it, its helmeted rider."""
+    """A motorcycle with its rider."""
     paint_motorcycle(painter, at, dress, turn)
     _rider(
         painter,
@@ -224,7 +227,7 @@ def _rider(
     reach: tuple[float, float],
     pedal: tuple[float, float],
 ) -> None:
-    # Bodies have depth: seen from behind a rider is still as broad as a person.
+    # The figure is not squeezed by ``turn``, because a rider seen from behind is as broad as any person.
     figure = Figure(painter, at, code)
     hip, shoulder = (-0.2 * turn, seat), ((-0.2 + lean) * turn, seat + 0.5)
     broad = 0.34 + 0.12 * (1 - abs(turn))

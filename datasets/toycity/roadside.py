@@ -1,4 +1,4 @@
-"""What stands where there is no house: walls, fences, hedges, trees and the line of woods at the horizon."""
+"""Things where there is no house: walls, fences, hedges, trees, and the woods at the horizon."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datasets.toycity.textures import CROWNS, crown
 def paint_wall(
     painter: Painter, side: int, line: float, z: tuple[float, float], place: Place, rng: np.random.Generator
 ) -> None:
-    """A free-standing wall of panels between pillars, with a cap."""
+    """A free-standing wall of panels between pillars, with a cap on top."""
     colour = place.walls[int(rng.integers(len(place.walls)))]
     height = rng.uniform(1.9, 3.0)
     wall = Facade(painter, (line, z[0]), (line, z[1]), painter.light.on((-side, 0, 0)))
@@ -33,7 +33,7 @@ def paint_wall(
 def paint_fence(
     painter: Painter, side: int, line: float, z: tuple[float, float], place: Place, rng: np.random.Generator
 ) -> None:
-    """A fence of bars; what shows between them belongs to the fence, as the data sets label it."""
+    """A fence of bars. The area between the bars is labelled fence too, as in the real data sets."""
     colour = ((226, 226, 220), (52, 70, 60), (92, 74, 58), (160, 164, 168))[int(rng.integers(4))]
     height = rng.uniform(1.3, 2.0)
     fence = Facade(painter, (line, z[0]), (line, z[1]), painter.light.on((-side, 0, 0)))
@@ -92,7 +92,7 @@ def _crown(
         middle = (left + right) / 2
         half = painter.camera.focal * width / z / 2
         left, right = middle - half, middle + half
-    # Sprites are lit from the left: they are mirrored where the sun stands on the right.
+    # Sprites are lit from the left, so they are mirrored if the sun is on the right.
     shade = crown(kind % CROWNS)
     shade = shade[:, ::-1] if painter.light.sun[0] > 0 else shade
     painter.stamp(_leaf_table(painter, place, kind, z), shade, (left, top, right, bottom), Code.VEGETATION)
@@ -101,7 +101,7 @@ def _crown(
 def paint_tree(
     painter: Painter, at: tuple[float, float], height: float, place: Place, kind: int, style: str
 ) -> None:
-    """A tree at camera-space (x, z): ``style`` is leafy, conifer, palm or bare. Trunks are vegetation."""
+    """A tree at camera-space (x, z). ``style`` is leafy, conifer, palm or bare. Trunks are vegetation."""
     light = painter.light.upright
     bark = (96, 76, 58) if style != "palm" else (150, 124, 92)
     trunk = height * {"leafy": 0.5, "conifer": 0.25, "palm": 0.86, "bare": 0.5}[style]

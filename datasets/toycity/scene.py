@@ -1,4 +1,4 @@
-"""The layout of one street scene, and its painting from far to near."""
+"""Choosing what is in a street scene, and painting it from far to near."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from datasets.toycity.roadside import (
 from datasets.toycity.textures import TILE, noise_tile, sample
 from datasets.toycity.traffic import Traffic, painting_order
 
-# Pictures are painted this many times larger and then averaged down; the label takes one of the small pixels.
+# Pictures are painted this many times larger and then averaged. A label pixel takes one of the larger ones.
 OVERSAMPLING = 2
 
 _RARE = ("train", "bus", "truck")
@@ -44,7 +44,8 @@ def render(look: Look, index: int, rng: np.random.Generator) -> tuple[np.ndarray
     """Paint picture ``index`` of a domain.
 
     Returns the picture, uint8 (H, W, 3) RGB, and its raster of paint codes, uint16 (H, W): instance *
-    ``INSTANCE_STEP`` + ``Code``. The rotation over ``index`` brings every class into view again and again.
+    ``INSTANCE_STEP`` + ``Code``. Pictures take the rarer things in turn by ``index``, so that every class
+    comes into view regularly.
     """
     special = [_RARE[index % 3]] + [
         kind for kind in _RARE if kind != _RARE[index % 3] and rng.uniform() < 0.25
@@ -110,13 +111,14 @@ def _draw_camera(lens: Lens, street: Street, rng: np.random.Generator) -> Camera
     )
 
 
-Segment = tuple[str, float, float, float]  # kind, start and end depth in metres, height in metres
+# Kind, start and end depth in metres, and a random number from 0 to 1 that sets the height.
+Segment = tuple[str, float, float, float]
 
 
 def _draw_side(side: int, index: int, street: Street, rng: np.random.Generator) -> list[Segment]:
-    """What lines one side of the street, from near to far."""
+    """The buildings and open places along one side of the street, from near to far."""
     segments: list[Segment] = []
-    # One side shows what the rotation asks for just where it is best seen; the other side is free.
+    # ``wanted``, chosen by ``index``, is put where it is seen best. ``other`` comes farther away.
     wanted = _OPEN_KINDS[(index + (side > 0)) % 3] if (index // 3 + (side > 0)) % 2 else None
     other = _OPEN_KINDS[(index + 2 * (side > 0) + 1) % 3]
     z = 1.5
@@ -139,11 +141,6 @@ def _draw_side(side: int, index: int, street: Street, rng: np.random.Generator) 
     return segments
 
 
-def _storeys(place: Place, share: float) -> float:
-    low, high = place.heights
-    return low + (high - low) * share**1.4
-
-
 def _paint_segment(
     painter: Painter, side: int, street: Street, place: Place, segment: Segment, rng: np.random.Generator
 ) -> None:
@@ -151,7 +148,8 @@ def _paint_segment(
     line = street.building_line(side)
     z = (near, far)
     if kind == "building":
-        paint_building(painter, side, line, z, _storeys(place, share), place, rng)
+        low, high = place.heights
+        paint_building(painter, side, line, z, low + (high - low) * share**1.4, place, rng)
         return
     depths = sorted(rng.uniform(near, far, int(rng.integers(2, 5))), reverse=True)
     for depth in depths:
@@ -188,7 +186,7 @@ def _tree_style(place: Place, rng: np.random.Generator) -> str:
 
 
 def _furnish(traffic: Traffic, place: Place, rng: np.random.Generator) -> None:
-    """Lamps, lights, signs, trees and bins along both curbs."""
+    """Put lamps, traffic lights, signs, trees and bins along both curbs."""
     painter, street = traffic.painter, traffic.street
     light_depth = street.crossing - 0.8 if street.crossing else float(rng.uniform(10, 22))
     wires = int(rng.choice([-1, 0, 1]))
@@ -221,7 +219,7 @@ def _furnish(traffic: Traffic, place: Place, rng: np.random.Generator) -> None:
 
 
 def _paint_sky(painter: Painter, rng: np.random.Generator) -> None:
-    """A gradient with clouds that thin out towards the zenith of the picture."""
+    """Paint a colour gradient with clouds, which fade out at the horizon."""
     camera, light = painter.camera, painter.light
     rows, columns = np.mgrid[0 : camera.height // 4, 0 : camera.width // 4].astype(np.float32) * 4
     rise = np.maximum(camera.horizon - rows, 0) / camera.focal
@@ -243,7 +241,7 @@ def _paint_sky(painter: Painter, rng: np.random.Generator) -> None:
 def _paint_shadows(
     painter: Painter, light: Light, traffic: Traffic, sides: dict[int, list[Segment]], street: Street
 ) -> None:
-    """What the sun casts on the ground, and the darker ground under everything that stands on it."""
+    """Paint the shadows that the sun casts on the ground, and darken the ground under all things."""
     under = [_grown(item.footprint, 0.25) for item in traffic.items if item.z < 70]
     sun = np.array(light.sun)
     direction = -sun[[0, 2]] / max(float(sun[1]), 0.2)

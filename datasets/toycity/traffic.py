@@ -1,4 +1,4 @@
-"""Who is on the street: vehicles in their lanes, two-wheelers and people, as items to be painted by depth."""
+"""The traffic of a street: vehicles, two-wheelers and people, as items to be painted by depth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from datasets.toycity.codes import Code
 from datasets.toycity.ground import Street
 from datasets.toycity.looks import Place
-from datasets.toycity.painter import Painter
+from datasets.toycity.painter import Painter, box
 from datasets.toycity.people import (
     draw_dress,
     paint_bicycle,
@@ -24,7 +24,7 @@ from datasets.toycity.vehicles import Vehicle, paint_bus, paint_car, paint_train
 
 @dataclass(frozen=True)
 class Item:
-    """Something at depth ``z``; its ``footprint`` (N, 2), camera-space (x, z), and height cast a shadow."""
+    """A thing at depth ``z``. ``footprint``, (N, 2) in camera-space (x, z), and height give its shadow."""
 
     z: float
     paint: Callable[[], None]
@@ -33,7 +33,7 @@ class Item:
 
 
 def painting_order(items: Sequence[Item]) -> list[Item]:
-    """Far to near; of two that overlap in depth, such as long vehicles, the one farther aside comes first."""
+    """The items from far to near. If two overlap in depth, the one farther to the side comes first."""
     if not items:
         return []
     low = np.array([item.footprint.min(axis=0) for item in items])
@@ -49,7 +49,7 @@ def painting_order(items: Sequence[Item]) -> list[Item]:
     order = []
     for _ in items:
         free = remaining & ~before[remaining].any(axis=0)
-        # Three boxes can hide one another in a ring; then the deepest goes first.
+        # Items can hide one another in a circle. Then the deepest of the rest comes first.
         choice = int(np.argmax(np.where(free if free.any() else remaining, depth, -np.inf)))
         remaining[choice] = False
         order.append(items[choice])
@@ -72,7 +72,7 @@ _LOADS = ((236, 236, 232), (36, 92, 168), (206, 84, 32), (58, 124, 72), (200, 19
 
 
 class Traffic:
-    """Places things on a street, keeping vehicles of a lane apart and the view ahead open."""
+    """Puts things on a street. Vehicles in a lane do not overlap, and nothing blocks the view ahead."""
 
     def __init__(self, painter: Painter, street: Street, place: Place, rng: np.random.Generator) -> None:
         self.painter, self.street, self.place, self.rng = painter, street, place, rng
@@ -80,12 +80,15 @@ class Traffic:
         self._taken: dict[float, list[tuple[float, float]]] = {}
 
     def lanes(self) -> list[float]:
-        """s of the middle of every driving lane; oncoming ones are negative."""
+        """The s of the middle of every lane; oncoming lanes are negative."""
         middles = [(lane + 0.5) * self.street.lane_width for lane in range(self.street.lanes)]
         return [-m for m in reversed(middles)] + middles
 
     def vehicle(self, kind: str, s: float, near: float, heading: float | None = None) -> bool:
-        """Put a vehicle into the lane at ``s``, its near end at depth ``near`` (metres), if that is free."""
+        """Put a vehicle into the lane at ``s``, its near end at depth ``near`` (metres), if there is room.
+
+        Returns whether there was room. With a ``heading`` (radians) the vehicle stands across the street.
+        """
         length, width = _SIZES[kind]
         crosswise = heading is not None
         span = (near, near + (width if crosswise else length))
@@ -120,14 +123,14 @@ class Traffic:
         return lambda: paint_car(body, colour, kind == "estate")
 
     def fill_lanes(self, special: list[str], tram_lane: float | None) -> None:
-        """Put the ``special`` vehicles in view first, then cars behind and beside them, then parked ones."""
+        """First put the ``special`` vehicles into view, then others into the free lanes, then parked cars."""
         rng = self.rng
         lanes = self.lanes()
         for kind in special:
             for _ in range(12):
                 s = tram_lane if kind == "train" and tram_lane is not None else self._lane_in_view(lanes)
                 x, _ = self.painter.camera.locate(s, 12.0)
-                # A long vehicle right ahead hides the street; beside our lane it may come nearer.
+                # A long vehicle right ahead would hide the street. In other lanes it may be nearer.
                 if self.vehicle(kind, s, float(rng.uniform(13, 22) if abs(x) < 1.6 else rng.uniform(7, 17))):
                     break
         for s in lanes:
@@ -155,7 +158,7 @@ class Traffic:
             self.vehicle(kind, s, (near + far) / 2, heading=float(rng.choice([-1, 1])) * np.pi / 2)
 
     def _lane_in_view(self, lanes: list[float]) -> float:
-        """A lane at random, seldom the one right ahead of us, where a long vehicle would hide all others."""
+        """A random lane, but seldom the one right ahead, where a long vehicle would hide all others."""
         ahead = min(lanes, key=lambda s: abs(self.painter.camera.locate(s, 12.0)[0]))
         beside = [s for s in lanes if s != ahead]
         return ahead if self.rng.uniform() < 0.25 else float(self.rng.choice(beside))
@@ -169,25 +172,18 @@ class Traffic:
     def stand(
         self, s: float, z: float, half: float, height: float, paint: Callable[[tuple[float, float]], None]
     ) -> None:
-        """Add a thing of ``half`` width and ``height`` at street (s, z) unless it would fill the lens.
+        """Add a thing at street coordinates (s, z), unless it is so near that it would hide the scene.
 
-        ``paint`` gets its camera-space (x, z).
+        ``half`` is half its width. ``paint`` gets its camera-space (x, z).
         """
         x, _ = self.painter.camera.locate(s, z)
         if z < 3.0 or (abs(x) < 1.3 and z < 8.0):
             return
-        shape = np.array(
-            [
-                (x - half, z - half * 0.5),
-                (x + half, z - half * 0.5),
-                (x + half, z + half * 0.5),
-                (x - half, z + half * 0.5),
-            ]
-        )
-        self.items.append(Item(z, lambda: paint((x, z)), shape, height))
+        footprint = np.array(box(x - half, z - half * 0.5, x + half, z + half * 0.5))
+        self.items.append(Item(z, lambda: paint((x, z)), footprint, height))
 
     def person(self, s: float, z: float, crossing: bool = False) -> None:
-        """Somebody on foot."""
+        """Add a person on foot."""
         rng = self.rng
         dress, stride = draw_dress(rng), float(rng.uniform(-1, 1))
         height = float(rng.uniform(1.2, 1.4) if rng.uniform() < 0.12 else rng.uniform(1.6, 1.92))
@@ -197,7 +193,7 @@ class Traffic:
         )
 
     def two_wheeler(self, kind: str, s: float, z: float, turn: float) -> None:
-        """``kind``: cyclist, motorcyclist, bicycle or motorcycle (the last two stand without a rider)."""
+        """Add a ``kind``: cyclist, motorcyclist, or bicycle or motorcycle without a rider."""
         dress = draw_dress(self.rng)
         paint = {
             "cyclist": paint_cyclist,
@@ -208,7 +204,7 @@ class Traffic:
         self.stand(s, z, 0.3 + 0.5 * abs(turn), 1.5, lambda at: paint(self.painter, at, dress, turn))
 
     def people(self, index: int) -> None:
-        """People on sidewalks and crossing; riders and parked two-wheelers by a rotation over ``index``."""
+        """Add people on sidewalks and crossings, and riders and two-wheelers whose kinds ``index`` sets."""
         rng, half = self.rng, self.street.half
         for _ in range(int(rng.integers(7, 14))):
             side = int(rng.choice([-1, 1]))

@@ -1,4 +1,4 @@
-"""Cars, trucks, buses and trams: convex prisms in perspective, with lights, windows and wheels on them."""
+"""Cars, trucks, buses and trams: convex prisms in perspective with lights, windows and wheels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from datasets.toycity.facades import mixed
 from datasets.toycity.looks import Colour
-from datasets.toycity.painter import Painter
+from datasets.toycity.painter import Painter, box
 
 _GLASS = (46, 58, 70)
 _TYRE = (24, 24, 26)
@@ -20,15 +20,11 @@ _CIRCLE = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 Outline = Sequence[tuple[float, float]]
 
 
-def box(p0: float, q0: float, p1: float, q1: float) -> list[tuple[float, float]]:
-    """Corners of a rectangle, counter-clockwise."""
-    return [(p0, q0), (p1, q0), (p1, q1), (p0, q1)]
-
-
 class Vehicle:
-    """A vehicle's own space: a metres ahead of its middle, b to its right, y up; heading 0 drives away.
+    """Paints the parts of one vehicle in its own coordinates: a ahead of its middle, b to its right, y up.
 
-    ``at`` is the middle's camera-space (x, z); ``length`` and ``width`` are metres.
+    ``at`` is the camera-space (x, z) of its middle. All lengths and ``size`` (length, width) are in metres.
+    ``heading`` is in radians; at 0 the vehicle drives away from the camera.
     """
 
     def __init__(
@@ -45,15 +41,12 @@ class Vehicle:
         self.seen_side = 0 if abs(self.eye_b) <= self.width / 2 else int(np.sign(self.eye_b))
 
     def footprint(self) -> np.ndarray:
-        """Corners of its ground, camera-space (x, z), (4, 2)."""
-        corners = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
-        half = self.length / 2, self.width / 2
-        return np.array(
-            [self.origin + a * half[0] * self.ahead + b * half[1] * self.right for a, b in corners]
-        )
+        """The four corners of its rectangle on the ground, (4, 2) in camera-space (x, z)."""
+        corners = box(-self.length / 2, -self.width / 2, self.length / 2, self.width / 2)
+        return np.array([self.origin + a * self.ahead + b * self.right for a, b in corners])
 
     def points(self, a: np.ndarray | float, b: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
-        """Own coordinates, (N,) each or numbers, in camera space, (N, 3)."""
+        """Its own coordinates, each (N,) or a number -> camera space (N, 3)."""
         points = np.empty((np.broadcast(a, b, y).size, 3))
         points[:, 0] = self.origin[0] + a * self.ahead[0] + b * self.right[0]
         points[:, 1] = y
@@ -65,9 +58,9 @@ class Vehicle:
         return self.painter.light.on((float(flat[0]), y, float(flat[1])))
 
     def prism(self, profile: Outline, width: float, colour: Colour, glass: Sequence[int] = ()) -> None:
-        """Paint a convex side profile [(a, y)] (counter-clockwise) extruded over ``width``.
+        """Paint a body with a convex side profile [(a, y)] (counter-clockwise) and this ``width``.
 
-        ``glass`` names the edges (from corner i to corner i + 1) that are windows.
+        ``glass`` lists the edges that are windows; edge i is from corner i to corner i + 1.
         """
         outline = np.array(profile, dtype=float)
         for edge, (start, end) in enumerate(zip(outline, np.roll(outline, -1, axis=0), strict=True)):
@@ -86,7 +79,7 @@ class Vehicle:
             self.side([profile], colour, width)
 
     def side(self, outlines: Sequence[Outline], colour: Sequence[float], width: float | None = None) -> None:
-        """Paint outlines [(a, y)] on the long side that is seen."""
+        """Paint outlines [(a, y)] on the visible long side."""
         if not self.seen_side:
             return
         b = self.seen_side * (self.width if width is None else width) / 2
@@ -98,7 +91,7 @@ class Vehicle:
     def end(
         self, outlines: Sequence[Outline], colour: Sequence[float], front: bool, light: float | None = None
     ) -> None:
-        """Paint outlines [(b, y)] on the front or the rear, where it is seen."""
+        """Paint outlines [(b, y)] on the front or the rear, if it is visible."""
         if not (self.sees_front if front else self.sees_rear):
             return
         sign = 1 if front else -1
@@ -108,7 +101,7 @@ class Vehicle:
             self.painter.face(self.points(sign * self.length / 2, b, y), colour, self.code, level)
 
     def wheels(self, places: Sequence[float], radius: float) -> None:
-        """Paint the wheels of the seen side as discs, and the end's two as blocks below the body."""
+        """Paint the wheels of the visible side as discs, and those of the visible end as blocks."""
         at = -self.length / 2 if self.sees_rear else self.length / 2
         for b in (-1, 1):
             inner, outer = sorted((b * (self.width / 2 - 0.3), b * self.width / 2))
@@ -120,7 +113,7 @@ class Vehicle:
                 self.side([np.column_stack([a + r * np.cos(_CIRCLE), radius + r * np.sin(_CIRCLE)])], colour)
 
     def lamps(self, y: float, b: float, size: float) -> None:
-        """Paint and remember the two lamps of the end that is seen."""
+        """Paint the two lamps of the visible end, and let them glow at night."""
         for front in (True, False):
             rims = [box(c - size * 1.2, y - size * 0.8, c + size * 1.2, y + size * 0.8) for c in (-b, b)]
             self.end(rims, _DARK, front)
@@ -224,7 +217,7 @@ def paint_train(vehicle: Vehicle, colour: Colour, stripe: Colour) -> None:
     """A tram: a long rail car with a sloping front, two liveries and a current collector on its roof."""
     half, wide = vehicle.length / 2, vehicle.width
     vehicle.prism(box(-half + 0.6, 0.08, half - 0.6, 0.5), wide * 0.86, _DARK)
-    # Both ends slope, and the rest of the shape sits on them.
+    # Both ends of the shell slope.
     shell = [(-half, 0.42), (half, 0.42), (half, 1.3), (half - 0.55, 3.3), (-half + 0.55, 3.3), (-half, 1.3)]
     vehicle.prism(shell, wide, colour, glass=(2, 4))
     vehicle.side([box(-half, 0.42, half, 1.15)], stripe)

@@ -113,7 +113,7 @@ def test_other_classes_of_coarse_pictures_are_left_out(
     loaders = training(data, tmp_path, "--coarse_boost_classes", "14", "16")
     additional = additional_of(loaders)
     assert (additional.centroids.points[:, 1] < 6).all()
-    assert "no coarse pixel of truck, train to draw around" in capsys.readouterr().out
+    assert "no coarse label shows truck, train" in capsys.readouterr().out
 
 
 def test_what_cannot_be_boosted(data: Path, tmp_path: Path) -> None:
@@ -133,8 +133,8 @@ def test_data_sets_without_additional_pictures_say_so(
     flags = ("--dataset", "gtav", "--coarse_boost_classes", "15", "--maxSkip", "2")
     loaders = training(toycity, tmp_path, *flags)
     output = capsys.readouterr().out
-    assert "--coarse_boost_classes: gtav has no such pictures, ignored" in output
-    assert "--maxSkip: gtav has no such pictures, ignored" in output
+    assert "--coarse_boost_classes: ignored, gtav has no such pictures" in output
+    assert "--maxSkip: ignored, gtav has no such pictures" in output
     assert len(source_of(loaders)) == 6
 
 

@@ -220,7 +220,7 @@ def test_every_kind_of_file_is_read_right(tmp_path: Path, write: Write, coding: 
 
 
 REFUSED = {
-    written_as_jpeg: "JPEG file, which keeps label values only nearly|not a whole PNG file",
+    written_as_jpeg: "JPEG file, which does not keep label values exactly|not a whole PNG file",
     written_with_a_strange_palette: r"palette colour \(\d+, \d+, 7\) at \(\d+, 0\) is not in the",
     written_in_deep_colours: "16 bits per channel where",
 }

@@ -86,7 +86,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
             read_importance_weights(path)
     for picture in ('{"4": 0.5}', '{"-1": 0.5}', '{"0": 1.5}', '{"0": NaN}'):
         path.write_text(f'{{"num_classes": 4, "pictures": {{"a": {picture}}}}}')
-        with pytest.raises(UserError, match="holds classes beyond its 4, or shares beyond 0 to 1"):
+        with pytest.raises(UserError, match="holds classes beyond its 4, or shares outside 0 to 1"):
             read_importance_weights(path)
     torch.save({"a": Path("code")}, path)
     with pytest.raises(UserError, match="refused to run code from it"):

@@ -56,7 +56,7 @@ def test_missing_label(root: Path) -> None:
     ):
         list_pairs(GTAV, "train", root)
     (root / "labels/train/00001_color.png").touch()
-    with pytest.raises(UserError, match=r"1 more\); beside it lies 00001_color\.png, which is not read"):
+    with pytest.raises(UserError, match=r"1 more\); files beside it that are no labels: 00001_color\.png"):
         list_pairs(GTAV, "train", root)
 
 

@@ -59,7 +59,7 @@ def test_train_ids_where_label_ids_are_expected(toycity: Path, tmp_path: Path, c
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
     assert len(lines) == 1
     assert "cityscapes val: its labels are unlike those of other streets" in lines[0]
-    assert "they may be train ids, where label ids are expected" in lines[0]
+    assert "they may be train ids, but label ids are expected" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,6 @@ def test_another_cause_is_not_guessed() -> None:
     pixels[[15, 18]] = 50, 50
     (line,) = unlikely_classes(spec("cityscapes"), "val", pixels)
     assert "road 0 % (usually 37 %)" in line
-    assert "look at some of them" in line
+    assert "look at some of the labels" in line
     # Of a network that has only these, nothing else was to be expected.
     assert unlikely_classes(spec("cityscapes"), "val", pixels, train_ids=[15, 18]) == []

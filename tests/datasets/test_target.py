@@ -136,7 +136,7 @@ def test_source_and_target_draws_of_one_number_differ(
     assert source["name"] != target["name"]
     crops = [dict(zip(domain["name"], domain["image"], strict=True)) for domain in (source, target)]
     assert not any(torch.equal(crops[0][name], crops[1][name]) for name in crops[0])
-    assert "--target_dataset gtav: is a source domain, too" in capsys.readouterr().out
+    assert "--target_dataset gtav: is also a source domain" in capsys.readouterr().out
     assert target_seed(1) != target_seed(2)
 
 

@@ -1,6 +1,6 @@
-"""The seven normalisation sites of a backbone and what each ``--wt_layer`` code builds there.
+"""The seven normalisation sites of a backbone, and the layer that each code of ``--wt_layer`` builds there.
 
-Site 0, 1, 2 are in the stem, site 3..6 at the end of layer1..layer4. The codes:
+Sites 0, 1 and 2 are in the stem; sites 3..6 are at the end of layer1..layer4. The codes are:
 
 ==== ======================================================================
 0    nothing: the backbone as it is
@@ -38,20 +38,21 @@ SITE_LAYERS: dict[int, Callable[[int], nn.Module]] = {
 
 
 def active_sites(wt_layer: Sequence[int], site_channels: Mapping[int, int], backbone: str) -> dict[int, int]:
-    """Site -> code of the sites that hold a layer, in order of execution.
+    """Site -> code of the sites that have a layer, in order of execution.
 
     Args:
         wt_layer: seven codes.
-        site_channels: the sites this backbone has, with their channels.
-        backbone: its name, for the error.
+        site_channels: site -> channels, for all sites of the backbone.
+        backbone: its name, for the error message.
 
     Raises:
-        UserError: not seven codes, an unknown code, or a code at a site the backbone does not have.
+        UserError: there are not seven codes, a code is unknown, or the backbone does not have a site.
     """
     codes = list(wt_layer)
     if len(codes) != NUM_SITES:
         raise UserError(
-            f"--wt_layer needs {NUM_SITES} codes (stem 0, 1, 2 and layer1..layer4), got {len(codes)}: {codes}"
+            f"--wt_layer {' '.join(map(str, codes))}: has {len(codes)} codes; give {NUM_SITES} codes, three "
+            "for the stem and four for layer1..layer4"
         )
     unknown = [code for code in codes if code != 0 and code not in SITE_LAYERS]
     if unknown:

@@ -33,20 +33,12 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def image_weighted_max_square(logits: Tensor, ratio: float) -> Tensor:
-    """Maximum squares loss with :func:`image_weights`.
-
-    It is minus the weighted sum of a picture's squared probabilities, mean over the pictures, divided by the
-    number of classes. The published loss does not have the factor one half of :func:`max_square`.
-    """
+    """Maximum squares loss with :func:`image_weights`; as published, without the factor one half."""
     return -(pixel_squares(logits) * image_weights(logits, ratio)).sum(dim=(1, 2)).mean() / logits.shape[1]
 
 
 def image_weighted_entropy(logits: Tensor, ratio: float) -> Tensor:
-    """Entropy with :func:`image_weights`.
-
-    It is the weighted sum of the entropies of a picture's pixels, mean over the pictures, divided by the
-    number of classes.
-    """
+    """Entropy with :func:`image_weights`: weighted sum over a picture, mean over pictures and classes."""
     return (pixel_entropy(logits) * image_weights(logits, ratio)).sum(dim=(1, 2)).mean() / logits.shape[1]
 
 

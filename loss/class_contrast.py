@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from loss.pixel_sampling import group_pixels
 from loss.precision import at_least_float32
@@ -25,7 +26,7 @@ FILL_CLASS = -1
 
 
 class PixelBlocks(NamedTuple):
-    """Sampled pixels of a batch. A block is a set of pixels of one picture and one class.
+    """Sampled pixels of a batch. A block has pixels of one class, or random pixels, of one picture.
 
     Attributes:
         pixels: int64 B x blocks x pixels per block, batch-wide numbers (``loss.pixel_sampling``).
@@ -76,7 +77,8 @@ def sample_class_pixels(
     hard, easy = grouped.counts[:, :-1:2], grouped.counts[:, 1::2]
     classes = first_classes(hard + easy > per_block, blocks)
     safe = classes.clamp(min=0)
-    hard_taken = hard_share(hard.gather(1, safe), easy.gather(1, safe), per_block)[:, :, None]
+    hard, easy = hard.gather(1, safe)[:, :, None], easy.gather(1, safe)[:, :, None]
+    hard_taken = torch.minimum(hard, (per_block - easy).clamp(min=per_block // 2))
     places = torch.arange(per_block, device=label.device).expand(*classes.shape, per_block)
     is_hard = places < hard_taken
     chosen = grouped.pixels(
@@ -92,19 +94,11 @@ def first_classes(takes_part: Tensor, blocks: int) -> Tensor:
 
     If fewer take part, the rest is -1.
     """
-    pictures, number = takes_part.shape
+    number = takes_part.shape[1]
     numbers = torch.arange(number, device=takes_part.device)
     ordered = torch.where(takes_part, numbers, number).sort(dim=1).values[:, :blocks]
-    padding = ordered.new_full((pictures, max(0, blocks - number)), number)
-    ordered = torch.cat([ordered, padding], dim=1)
+    ordered = F.pad(ordered, (0, max(0, blocks - number)), value=number)
     return torch.where(ordered < number, ordered, FILL_CLASS)
-
-
-def hard_share(hard: Tensor, easy: Tensor, per_block: int) -> Tensor:
-    """How many of ``per_block`` pixels are hard ones, if there are ``hard`` and ``easy`` pixels."""
-    enough_hard, enough_easy = 2 * hard >= per_block, 2 * easy >= per_block
-    lacking_easy = torch.where(enough_hard, per_block - easy, hard)
-    return torch.where(enough_hard & enough_easy, per_block // 2, lacking_easy)
 
 
 def random_pixels(

@@ -11,10 +11,10 @@ from loss.entropy import pixel_entropy
 def dual_restitution_loss(normalised: Tensor, restituted: Tensor, contaminated: Tensor) -> Tensor:
     """softplus(H(restituted) - H(normalised)) + softplus(H(normalised) - H(contaminated)).
 
-    H is the entropy of a prediction, mean over pictures and pixels. The loss makes predictions from the
-    restituted features more certain, and those from the contaminated features less certain. The means are
-    compared, not the pixels: for segmentation the paper found this slightly better. Nothing is detached, so
-    the gradient reaches all three inputs. Computed in float32 at least.
+    H is the entropy of a prediction, mean over pictures and pixels, in float32 at least. Compared with the
+    normalised features, the loss makes predictions from the restituted features more certain, and those from
+    the contaminated features less certain. The means are compared, not the pixels: for segmentation the paper
+    found this slightly better. Nothing is detached, so the gradient reaches all three inputs.
 
     Args:
         normalised, restituted, contaminated: logits B x classes x H x W of one pixel classifier on the

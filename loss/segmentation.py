@@ -17,10 +17,7 @@ MeanOver = Literal["labelled", "all"]
 
 
 def cross_entropy(
-    logits: Tensor,
-    label: Tensor,
-    class_weights: Tensor | None = None,
-    mean_over: MeanOver = "labelled",
+    logits: Tensor, label: Tensor, class_weights: Tensor | None = None, mean_over: MeanOver = "labelled"
 ) -> Tensor:
     """Cross entropy in float32 at least: the (weighted) mean over the labelled pixels.
 
@@ -46,10 +43,7 @@ def cross_entropy(
 
 
 def auxiliary_cross_entropy(
-    logits: Tensor,
-    label: Tensor,
-    class_weights: Tensor | None = None,
-    mean_over: MeanOver = "labelled",
+    logits: Tensor, label: Tensor, class_weights: Tensor | None = None, mean_over: MeanOver = "labelled"
 ) -> Tensor:
     """:func:`cross_entropy` of logits B x classes x h x w at a lower resolution than their label B x H x W.
 

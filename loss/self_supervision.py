@@ -66,12 +66,7 @@ def thresholds(
 
 
 def pseudo_labels(
-    probability: Tensor,
-    prior: Tensor,
-    upper: float,
-    beta: float,
-    lower: float = 0.0,
-    discount: bool = True,
+    probability: Tensor, prior: Tensor, upper: float, beta: float, lower: float = 0.0, discount: bool = True
 ) -> PseudoLabels:
     """Label each pixel with its most probable class, if that is more probable than its :func:`thresholds`.
 

@@ -48,7 +48,6 @@ WITHOUT_GRADIENTS: dict[str, str] = {
     "class_contrast.PixelBlocks": RECORD,
     "class_contrast.sample_class_pixels": INTEGERS,
     "class_contrast.first_classes": INTEGERS,
-    "class_contrast.hard_share": INTEGERS,
     "class_contrast.random_pixels": INTEGERS,
     "disentanglement.Confusions": RECORD,
     "disentanglement.sample_confusions": INTEGERS,

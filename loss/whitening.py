@@ -93,7 +93,7 @@ def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
         Zeros and ones, like ``variance``.
 
     Raises:
-        UserError: fewer than 2 clusters, statistics that are not finite, or no entry that varies.
+        UserError: there are fewer than 2 clusters, the variances are not finite, or all of them are 0.
     """
     if clusters < 2:
         raise UserError(

@@ -28,6 +28,7 @@ WHITENED_CODES = (1, 2)
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 STAGE_OF_SITE = ("stem", "stem", "stem", "layer1", "layer2", "layer3", "layer4")
 
+# Code -> builder of its layer, from the number of channels.
 SITE_LAYERS: dict[int, Callable[[int], nn.Module]] = {
     1: InstanceNormalisation,
     2: InstanceNormalisation,
@@ -67,8 +68,3 @@ def active_sites(wt_layer: Sequence[int], site_channels: Mapping[int, int], back
             f"put 0 in place {absent[0]} of {' '.join(map(str, codes))}"
         )
     return sites
-
-
-def build_site(code: int, channels: int) -> nn.Module:
-    """The layer of a non-zero ``code`` for B x ``channels`` x H x W maps."""
-    return SITE_LAYERS[code](channels)

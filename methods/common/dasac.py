@@ -1,4 +1,4 @@
-"""What both trainings of DA-SAC have in common (Araslanov and Roth, CVPR 2021)."""
+"""The common part of both trainings of DA-SAC (Araslanov and Roth, CVPR 2021)."""
 
 from __future__ import annotations
 

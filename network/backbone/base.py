@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from network.backbone.dilation import replace_stride_with_dilation
 from network.input_spec import IMAGENET, InputSpec
 from network.norm.snr import StyleRestitution
-from network.sites import STAGES, WHITENED_CODES, active_sites, build_site
+from network.sites import SITE_LAYERS, STAGES, WHITENED_CODES, active_sites
 from utils.errors import UserError
 
 
@@ -80,7 +80,7 @@ class Backbone(nn.Module):
         self.site_channels = dict(site_channels)
         self.sites = active_sites(wt_layer, site_channels, self.name)
         for site, code in self.sites.items():
-            self.place_site(site, build_site(code, site_channels[site]))
+            self.place_site(site, SITE_LAYERS[code](site_channels[site]))
 
     def place_site(self, site: int, layer: nn.Module) -> None:
         """Keep ``layer`` for :meth:`apply_site`. If it replaces a BatchNorm, that is removed here."""

@@ -1,8 +1,9 @@
 """Losses of unlabelled target pictures (maximum squares, Chen et al., ICCV 2019, and entropy minimisation).
 
-All of them take logits, B x classes x H x W, and compute in float32 at least. The soft losses sharpen every
-pixel's prediction. The slope of the entropy in a probability grows without bound as a pixel becomes certain,
-that of the squares only linearly, so that easy pixels do not drown the others.
+All functions take logits, B x classes x H x W, and compute in float32 at least. The losses make the
+prediction of every pixel more certain. As a pixel becomes certain, the slope of the entropy with respect to
+its probability grows without bound, but the slope of the squares grows only linearly. With the squares, easy
+pixels therefore do not dominate the loss.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from loss.segmentation import IGNORE_LABEL, cross_entropy
 def max_square(logits: Tensor) -> Tensor:
     """Maximum squares loss: minus half the mean of the squared probabilities, over pixels and classes.
 
-    From -1 / (2 classes), all pixels certain, to -1 / (2 classes^2), all of them undecided.
+    It lies between -1 / (2 classes), where all pixels are certain, and -1 / (2 classes^2), where every class
+    is equally probable in all pixels.
     """
     return -pixel_squares(logits).mean() / (2 * logits.shape[1])
 
@@ -31,29 +33,27 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def image_weighted_max_square(logits: Tensor, ratio: float) -> Tensor:
-    """Minus the squared probabilities, weighted by :func:`image_weights`, over pictures and classes.
-
-    As published this has no factor one half, which :func:`max_square` has.
-    """
+    """Maximum squares loss with :func:`image_weights`; as published, without the factor one half."""
     return -(pixel_squares(logits) * image_weights(logits, ratio)).sum(dim=(1, 2)).mean() / logits.shape[1]
 
 
 def image_weighted_entropy(logits: Tensor, ratio: float) -> Tensor:
-    """The entropies of the pixels, weighted by :func:`image_weights`, over pictures and classes."""
+    """Entropy with :func:`image_weights`: weighted sum over a picture, mean over pictures and classes."""
     return (pixel_entropy(logits) * image_weights(logits, ratio)).sum(dim=(1, 2)).mean() / logits.shape[1]
 
 
 def pixel_squares(logits: Tensor) -> Tensor:
-    """Sum of the squared probabilities at every position: B x classes x H x W -> B x H x W."""
+    """Sum of the squared probabilities of every pixel: B x classes x H x W -> B x H x W."""
     return at_least_float32(logits).softmax(1).square().sum(1)
 
 
 def image_weights(logits: Tensor, ratio: float) -> Tensor:
-    """Weights of the pixels by how common their predicted class is in their picture; no gradient.
+    """Pixel weights that are smaller where the predicted class is common in the picture; without gradient.
 
-    1 / max(h^ratio M^(1 - ratio), 1) with h the pixels of the picture that are predicted the same class and M
-    all of its pixels. A ratio of 0 weighs all pixels 1 / M; with 1 every class that occurs counts the same.
-    Every picture of a batch has weights of its own (the published code is right for batches of one).
+    The weight is 1 / max(h^ratio M^(1 - ratio), 1). M is the number of pixels of the picture, and h is the
+    number of them that are predicted as the same class. With a ratio of 0 every pixel weighs 1 / M; with 1
+    every class that occurs has the same total weight. The weights are computed for each picture of a batch
+    alone (the published code does this correctly only for batches of one picture).
 
     Args:
         logits: B x classes x H x W.
@@ -71,9 +71,9 @@ def image_weights(logits: Tensor, ratio: float) -> Tensor:
 
 
 def hard_pseudo_label(logits: Tensor, threshold: float) -> Tensor:
-    """Cross entropy of the predicted classes, mean over the pixels more probable than ``threshold``.
+    """Cross entropy of the predicted classes, mean over the pixels with a probability above ``threshold``.
 
-    Where no pixel is, it costs 0 and has zero gradients.
+    If there is no such pixel, the loss is 0 and has zero gradients.
     """
     with torch.no_grad():
         confidence, label = at_least_float32(logits).softmax(1).max(1)
@@ -84,13 +84,13 @@ def hard_pseudo_label(logits: Tensor, threshold: float) -> Tensor:
 def guidance(main_logits: Tensor, aux_logits: Tensor, threshold: float) -> Tensor:
     """Multi-level self-guidance: cross entropy of the auxiliary output with labels made by both outputs.
 
-    The label of a pixel is the class of the highest mean probability of the two, where either output is more
-    certain than ``threshold``; the others do not count. Where none counts, it costs 0 and has zero gradients.
-    The main output gets no gradient.
+    The label of a pixel is the class with the highest mean probability of the two outputs. A pixel counts if
+    at least one output is more certain than ``threshold``. If no pixel counts, the loss is 0 and has zero
+    gradients. The main output gets no gradient.
 
     Args:
         main_logits: B x classes x H x W.
-        aux_logits: B x classes x h x w; at a lower resolution they are brought to H x W first, bilinearly.
+        aux_logits: B x classes x h x w; they are resized to H x W bilinearly.
         threshold: 0 to 1.
     """
     size = (main_logits.shape[-2], main_logits.shape[-1])

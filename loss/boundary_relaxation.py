@@ -1,8 +1,8 @@
 """Boundary label relaxation (Zhu et al., Improving Semantic Segmentation via Video Propagation and Label
-Relaxation, CVPR 2019, section 3.3), as the RobustNet family has it.
+Relaxation, CVPR 2019, section 3.3), as in the RobustNet family.
 
-A pixel at a boundary may belong to any class within one pixel of it: what counts is the probability of them
-together. Targets are multi-hot planes made on the label's own device.
+A pixel at a boundary may belong to any class that occurs within one pixel of it. The loss uses the summed
+probability of these classes. The targets are multi-hot planes on the device of the label.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from loss.segmentation import IGNORE_LABEL
 
 
 def relaxed_planes(label: Tensor, classes: int, strict: Sequence[int] = ()) -> Tensor:
-    """The classes within one pixel of every pixel, in both directions and diagonally.
+    """The classes in the 3 x 3 neighbourhood of every pixel.
 
     Args:
-        label: int64 B x H x W, 0 to ``classes`` - 1, or ``classes``: void. Outside the picture is void.
-        strict: classes whose pixels keep their own class alone.
+        label: int64 B x H x W, 0 to ``classes`` - 1, or ``classes`` for void. Places outside the picture
+            count as void.
+        strict: pixels of these classes have only their own class.
 
     Returns:
         bool B x (``classes`` + 1) x H x W, the last plane void.
@@ -37,7 +38,7 @@ def relaxed_planes(label: Tensor, classes: int, strict: Sequence[int] = ()) -> T
 
 
 def boundary(label: Tensor) -> Tensor:
-    """Pixels with another label above, below, left or right of them: B x H x W -> bool B x H x W."""
+    """Pixels that have another label above, below, left or right of them: B x H x W -> bool B x H x W."""
     result = torch.zeros_like(label, dtype=torch.bool)
     rows, columns = label[..., 1:, :] != label[..., :-1, :], label[..., 1:] != label[..., :-1]
     result[..., 1:, :] |= rows
@@ -54,29 +55,28 @@ def relaxed_cross_entropy(
     strict: Sequence[int] = (),
     bound: float = 1.0,
     batch_weighting: bool = False,
-    ignore_label: int = IGNORE_LABEL,
 ) -> Tensor:
     """Cross entropy of relaxed labels, weighted by class, in float32 at least.
 
-    With the classes T allowed at a pixel, b their number, w the class weights and p the probabilities, a
-    pixel costs -1/b (sum of w over T) log(sum of p over T), and 0 where T is empty; a picture costs the sum
-    of its N pixels with a class divided by N + 1; the batch costs the mean of its pictures. Without
-    relaxation, T is a pixel's own class and pixels at a boundary count twice.
+    Let T be the set of classes that are allowed at a pixel, b the size of T, w the class weights and p the
+    probabilities. The pixel costs -1/b (sum of w over T) log(sum of p over T), or 0 if T is empty. A picture
+    with N pixels whose T is not empty costs their sum divided by N + 1. The result is the mean over the
+    pictures. Without relaxation, T is the pixel's own class, and pixels at a boundary count twice.
 
-    As published, a void pixel beside a class has that class allowed, and void counts in the class shares of
-    :func:`loss.class_balance.frequency_weights`.
+    Two points are as published: a void pixel beside a class is allowed that class, and void pixels count in
+    the class shares of :func:`loss.class_balance.frequency_weights`.
 
     Args:
         logits: B x classes x H x W.
-        label: int64 B x H x W, train ids or ``ignore_label``.
-        relax: False after ``--rlx_off_iter``.
+        label: int64 B x H x W, train ids or 255.
+        relax: whether labels are relaxed; False after ``--rlx_off_iter``.
         strict: classes that are never relaxed.
         bound: see :func:`loss.class_balance.frequency_weights`.
-        batch_weighting: class shares of the batch, not of every picture.
+        batch_weighting: take the class shares from the whole batch, not from each picture.
     """
     logits = at_least_float32(logits)
     classes = logits.shape[1]
-    label = torch.where(label == ignore_label, classes, label)
+    label = torch.where(label == IGNORE_LABEL, classes, label)
     if relax:
         planes = relaxed_planes(label, classes, strict)
         counts = planes.sum((2, 3))
@@ -88,7 +88,7 @@ def relaxed_cross_entropy(
     class_weights = frequency_weights(counts.to(logits), bound, batch_weighting)[:, :-1, None, None]
     allowed = planes[:, :-1]
     valid = allowed.any(1)
-    # A pixel without a class is allowed all: log(1) is a 0 that has a gradient, where log(0) has none.
+    # A pixel without a class is allowed all classes: log(1) is 0 and has a gradient, but log(0) has none.
     possible = logits.masked_fill(~(allowed | ~valid.unsqueeze(1)), -torch.inf)
     log_probability = possible.logsumexp(1) - logits.logsumexp(1)
     costs = -pixel_weights * torch.where(allowed, class_weights, 0).sum(1) * log_probability

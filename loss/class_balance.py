@@ -13,17 +13,17 @@ from loss.segmentation import IGNORE_LABEL
 
 
 def class_planes(label: Tensor, classes: int) -> Tensor:
-    """One bool plane per class: int64 B x H x W -> B x ``classes`` x H x W; other values are in none."""
+    """One bool plane per class: int64 B x H x W -> B x ``classes`` x H x W; other labels have no plane."""
     return label.unsqueeze(1) == torch.arange(classes, device=label.device).view(1, -1, 1, 1)
 
 
 def frequency_weights(counts: Tensor, bound: float, batch_weighting: bool = False) -> Tensor:
-    """Class weights 1 + ``bound`` (1 - share of the class), and 1 where the class does not occur.
+    """Class weights: 1 + ``bound`` (1 - share of the class), or 1 if the class does not occur.
 
     Args:
-        counts: B x classes, how often every class occurs in every picture.
-        bound: weight of a vanishingly rare class, less 1.
-        batch_weighting: the shares are those of the whole batch, the same for all of its pictures.
+        counts: B x classes, the number of pixels of each class in each picture.
+        bound: a very rare class has the weight 1 + ``bound``.
+        batch_weighting: take the shares from the whole batch, so that they are equal for all its pictures.
 
     Returns:
         float B x classes.
@@ -40,25 +40,24 @@ def image_weighted_cross_entropy(
     bound: float = 1.0,
     batch_weighting: bool = False,
     reduction: Literal["mean", "sum"] = "mean",
-    ignore_label: int = IGNORE_LABEL,
 ) -> Tensor:
-    """Cross entropy with class weights of every picture's own, in float32 at least.
+    """Cross entropy with separate class weights for each picture, in float32 at least.
 
-    The weighted mean over the labelled pixels of every picture (0 if there are none), with
-    :func:`frequency_weights` of its classes; then the mean over the pictures. The published code takes their
-    sum (``reduction="sum"``), which makes the loss grow with the batch.
+    A picture costs the weighted mean over its labelled pixels (0 if there are none), with the weights of
+    :func:`frequency_weights`. The result is the mean over the pictures. The published code takes the sum over
+    the pictures (``reduction="sum"``), so that there the loss grows with the batch.
 
     Args:
         logits: B x classes x H x W.
-        label: int64 B x H x W, train ids or ``ignore_label``.
+        label: int64 B x H x W, train ids or 255.
     """
     logits = at_least_float32(logits)
     counts = class_planes(label, logits.shape[1]).sum((2, 3)).to(logits)
     weights = frequency_weights(counts, bound, batch_weighting)
-    labelled = label != ignore_label
+    labelled = label != IGNORE_LABEL
     pixels = torch.where(labelled, label, 0).flatten(1)
     pixel_weights = torch.where(labelled.flatten(1), weights.gather(1, pixels), 0)
-    costs = F.cross_entropy(logits, label, ignore_index=ignore_label, reduction="none").flatten(1)
+    costs = F.cross_entropy(logits, label, ignore_index=IGNORE_LABEL, reduction="none").flatten(1)
     total = pixel_weights.sum(1)
     pictures = (costs * pixel_weights).sum(1) / torch.where(total > 0, total, 1)
     return pictures.mean() if reduction == "mean" else pictures.sum()

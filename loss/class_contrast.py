@@ -1,10 +1,11 @@
 """The class-wise contrastive loss of BlindNet (CWCL; Ahn et al., CVPR 2024).
 
-Pixels of the query view are pulled to the same pixels of the key view and pushed from other sampled pixels of
-the picture. The published code inverts its masks with ``~`` on 8-bit integers, which masks nothing: all
-sampled keys are negatives there, the pixel's own class and the positive itself included, and pixels that fill
-up may be ones that are sampled already. ``NEGATIVES`` and ``FILLS`` name both, what was meant and what was
-run.
+Each sampled pixel of the query view is pulled towards the same pixel of the key view, and pushed away from
+other sampled pixels of the picture.
+
+The published code inverts its masks with ``~`` on 8-bit integers, which masks nothing. So there all sampled
+keys are negatives, also those of the pixel's own class and the positive itself, and the pixels that fill up
+empty blocks may be sampled twice. ``NEGATIVES`` and ``FILLS`` name first what was meant, then what was run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from loss.pixel_sampling import group_pixels
 from loss.precision import at_least_float32
@@ -24,26 +26,17 @@ FILL_CLASS = -1
 
 
 class PixelBlocks(NamedTuple):
-    """Sampled pixels of a batch.
+    """Sampled pixels of a batch. A block has pixels of one class, or random pixels, of one picture.
 
     Attributes:
         pixels: int64 B x blocks x pixels per block, batch-wide numbers (``loss.pixel_sampling``).
-        classes: int64 B x blocks, the class of a block's pixels; -1 where random pixels fill it.
+        classes: int64 B x blocks, the class of a block; -1 if the block is filled with random pixels.
         is_active: bool scalar, whether any picture has a class to sample.
     """
 
     pixels: Tensor
     classes: Tensor
     is_active: Tensor
-
-
-def check_grid(size: tuple[int, int], blocks: int, per_block: int) -> None:
-    """Raise a UserError if a map of this (height, width) has fewer pixels than are sampled of it."""
-    if size[0] * size[1] < blocks * per_block:
-        raise UserError(
-            f"--contrast_max_classes {blocks} x --contrast_max_views {per_block}: more pixels than a feature "
-            f"map of {size[0]} x {size[1]} has; lower them, or raise --crop_size"
-        )
 
 
 def sample_class_pixels(
@@ -55,20 +48,28 @@ def sample_class_pixels(
     generator: torch.Generator,
     fill: str = "unused",
 ) -> PixelBlocks:
-    """Sample ``per_block`` pixels of up to ``blocks`` classes per picture, hard ones and easy ones.
+    """Sample ``per_block`` pixels of each of up to ``blocks`` classes per picture.
 
-    A class takes part if more than ``per_block`` pixels are labelled as it; of too many the first by number
-    do. Half of its pixels are wrongly predicted ones as far as there are, the others rightly predicted ones.
-    Blocks that are left over hold random pixels of the picture, ``any`` or ``unused`` so far.
+    A class takes part if more than ``per_block`` pixels have its label. If too many classes take part, those
+    with the lowest train ids are used. Half of the pixels of a class are hard (wrongly predicted) and half
+    are easy (rightly predicted), as far as the class has enough of both. Remaining blocks are filled with
+    random pixels of the picture.
 
     Args:
         label, prediction: int64 B x H x W, train ids; other labels are ignored.
-        generator: on the maps' device.
+        generator: on the device of the maps.
+        fill: what fills the remaining blocks: ``unused`` takes pixels that are not sampled yet, ``any`` takes
+            any pixels.
 
     Raises:
-        UserError: a map too small for so many pixels.
+        UserError: the map has fewer pixels than are sampled.
     """
-    check_grid((label.shape[1], label.shape[2]), blocks, per_block)
+    height, width = label.shape[1:]
+    if height * width < blocks * per_block:
+        raise UserError(
+            f"--contrast_max_classes {blocks} x --contrast_max_views {per_block}: more pixels than a feature "
+            f"map of {height} x {width} has; lower them, or raise --crop_size"
+        )
     label, prediction = label.flatten(1), prediction.flatten(1)
     known = (label >= 0) & (label < num_classes)
     groups = torch.where(known, 2 * label + (label == prediction), 2 * num_classes)
@@ -76,7 +77,8 @@ def sample_class_pixels(
     hard, easy = grouped.counts[:, :-1:2], grouped.counts[:, 1::2]
     classes = first_classes(hard + easy > per_block, blocks)
     safe = classes.clamp(min=0)
-    hard_taken = hard_share(hard.gather(1, safe), easy.gather(1, safe), per_block)[:, :, None]
+    hard, easy = hard.gather(1, safe)[:, :, None], easy.gather(1, safe)[:, :, None]
+    hard_taken = torch.minimum(hard, (per_block - easy).clamp(min=per_block // 2))
     places = torch.arange(per_block, device=label.device).expand(*classes.shape, per_block)
     is_hard = places < hard_taken
     chosen = grouped.pixels(
@@ -88,30 +90,25 @@ def sample_class_pixels(
 
 
 def first_classes(takes_part: Tensor, blocks: int) -> Tensor:
-    """The first ``blocks`` classes of each picture that take part (bool B x classes), then -1."""
-    pictures, number = takes_part.shape
+    """The first ``blocks`` classes that take part in each picture: bool B x classes -> int64 B x ``blocks``.
+
+    If fewer take part, the rest is -1.
+    """
+    number = takes_part.shape[1]
     numbers = torch.arange(number, device=takes_part.device)
     ordered = torch.where(takes_part, numbers, number).sort(dim=1).values[:, :blocks]
-    padding = ordered.new_full((pictures, max(0, blocks - number)), number)
-    ordered = torch.cat([ordered, padding], dim=1)
+    ordered = F.pad(ordered, (0, max(0, blocks - number)), value=number)
     return torch.where(ordered < number, ordered, FILL_CLASS)
-
-
-def hard_share(hard: Tensor, easy: Tensor, per_block: int) -> Tensor:
-    """How many of ``per_block`` pixels are hard ones, given how many there are of both kinds."""
-    enough_hard, enough_easy = 2 * hard >= per_block, 2 * easy >= per_block
-    lacking_easy = torch.where(enough_hard, per_block - easy, hard)
-    return torch.where(enough_hard & enough_easy, per_block // 2, lacking_easy)
 
 
 def random_pixels(
     shape: torch.Size, chosen: Tensor, is_fill: Tensor, fill: str, generator: torch.Generator
 ) -> Tensor:
-    """Random pixels like ``chosen`` for the blocks that ``is_fill``, none of them twice in a picture."""
+    """Random pixels in the shape of ``chosen``; where ``is_fill``, no pixel of a picture occurs twice."""
     pictures, pixels = shape
     used = torch.zeros(pictures * pixels, dtype=torch.int64, device=chosen.device)
     if fill == "unused":
-        # What the filled blocks were given stands for nothing, so it marks a spare place.
+        # The pixels chosen for blocks to fill are not used: they mark an extra place, which is cut off.
         marked = torch.where(is_fill, pictures * pixels, chosen).flatten()
         used = torch.cat([used, used.new_zeros(1)]).index_fill(0, marked, 1)[:-1]
     grouped = group_pixels(used.view(shape), 2, generator)
@@ -122,15 +119,15 @@ def random_pixels(
 def class_contrast(
     query: Tensor, key: Tensor, is_active: Tensor, temperature: float, negatives: str = "other_class"
 ) -> Tensor:
-    """-log of the positive's share among the positive and the negatives, mean over all sampled pixels.
+    """Mean :func:`contrast` of all sampled pixels.
 
     Args:
         query, key: embeddings of unit length, B x blocks x pixels x D, of the same pixels; no gradient flows
             to ``key``.
-        is_active: bool scalar; without it the loss is 0, with zero gradients.
+        is_active: bool scalar; if False, the loss is 0 and has zero gradients.
         temperature: similarities are divided by it.
-        negatives: ``other_class``: keys of the picture's other blocks, of which those that only fill up may
-            hold the pixel's own class; ``all``: all keys of the picture.
+        negatives: ``other_class`` takes the keys of the picture's other blocks (blocks filled with random
+            pixels may contain the pixel's own class); ``all`` takes all keys of the picture.
     """
     blocks, per_block = query.shape[1:3]
     with torch.autocast(query.device.type, enabled=False):
@@ -140,16 +137,16 @@ def class_contrast(
         if negatives == "other_class":
             block = torch.arange(blocks, device=query.device).repeat_interleave(per_block)
             own = block[:, None] == block
-            # Finite, so that a single block, without negatives, has a gradient (of zero).
+            # A finite value: with -inf, a single block, which has no negatives, would have no gradient.
             similarity = similarity.masked_fill(own, torch.finfo(similarity.dtype).min)
-        return contrast(positive, similarity) * is_active
+        return contrast(positive, similarity).mean() * is_active
 
 
 def contrast(positive: Tensor, negatives: Tensor) -> Tensor:
-    """Mean of -log(exp(p) / (exp(p) + sum exp(n))): positives of any shape, negatives with one more axis."""
-    return contrasts(positive, negatives).mean()
+    """-log(exp(p) / (exp(p) + sum of exp(n))) for every positive p and its negatives n.
 
-
-def contrasts(positive: Tensor, negatives: Tensor) -> Tensor:
-    """-log(exp(p) / (exp(p) + sum exp(n))) of every positive, negatives in the last axis."""
+    Args:
+        positive: similarities divided by the temperature, any shape.
+        negatives: the same with one more axis, the last, along which the negatives lie.
+    """
     return torch.logaddexp(positive, negatives.logsumexp(dim=-1)) - positive

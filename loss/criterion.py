@@ -1,4 +1,4 @@
-"""The segmentation loss that a run's flags ask for."""
+"""The segmentation loss that the flags of a run choose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from loss.boundary_relaxation import relaxed_cross_entropy
 from loss.class_balance import image_weighted_cross_entropy
 from loss.segmentation import MeanOver, auxiliary_cross_entropy, cross_entropy
 
-# Published weights of the 19 train ids, from road to bicycle: rare classes count more.
+# Published weights of the 19 train ids, from road to bicycle. Rare classes have larger weights.
 CLASS_WEIGHTS = (0.8373, 0.9180, 0.8660, 1.0345, 1.0166, 0.9969, 0.9754, 1.0489, 0.8786, 1.0023)
 CLASS_WEIGHTS += (0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507)
 
@@ -19,13 +19,14 @@ CLASS_WEIGHTS += (0.9539, 0.9843, 1.1116, 0.9037, 1.0865, 1.0955, 1.0865, 1.1529
 class SegmentationCriterion(nn.Module):
     """Main and auxiliary loss of labelled pictures.
 
-    The main loss is cross entropy, or that of ``--img_wt_loss`` or ``--jointwtborder``. The auxiliary loss is
-    always cross entropy, as published. ``--cls_wt_loss`` puts fixed class weights on cross entropy, here and
-    there. ``mean_over`` says over which pixels cross entropy is averaged; the other two losses have means of
-    their own.
+    The main loss is cross entropy, or the loss of ``--img_wt_loss`` or ``--jointwtborder``. The auxiliary
+    loss is always cross entropy, as published. ``--cls_wt_loss`` gives cross entropy fixed class weights, in
+    the main and in the auxiliary loss. ``mean_over`` names the pixels over which cross entropy is averaged;
+    it does not change the other two losses.
 
     Attributes:
-        class_weights: float, one per train id, or None. Not in the state dict: the flag says what they are.
+        class_weights: float, one per train id, or None. They are not in the state dict, because the flag
+            determines them.
     """
 
     class_weights: Tensor | None
@@ -43,7 +44,7 @@ class SegmentationCriterion(nn.Module):
         self.image_reduction: str = arguments.img_wt_reduction
 
     def forward(self, logits: Tensor, label: Tensor, iteration: int) -> Tensor:
-        """Main loss of logits B x classes x H x W, label int64 B x H x W, after ``iteration`` steps."""
+        """Main loss after ``iteration`` steps, of logits B x classes x H x W and label int64 B x H x W."""
         if self.relaxed:
             relax = iteration <= self.relax_until
             return relaxed_cross_entropy(logits, label, relax, self.strict, **self.balance)
@@ -52,5 +53,5 @@ class SegmentationCriterion(nn.Module):
         return cross_entropy(logits, label, self.class_weights, mean_over=self.mean_over)
 
     def auxiliary(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Auxiliary loss: logits B x classes x h x w at their own resolution, label B x H x W."""
+        """Auxiliary loss of logits B x classes x h x w at their own resolution and label int64 B x H x W."""
         return auxiliary_cross_entropy(logits, label, self.class_weights, mean_over=self.mean_over)

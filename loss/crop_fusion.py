@@ -1,10 +1,10 @@
-"""Predictions of several crops of a picture brought together (DA-SAC, Araslanov and Roth, CVPR 2021).
+"""Fusion of the predictions of several crops of a picture (DA-SAC, Araslanov and Roth, CVPR 2021).
 
-Crops belong to groups: T crops of one canvas. Where a crop lies is an affine map, float 2 x 3, in the
-convention of ``torch.nn.functional.affine_grid`` with ``align_corners=False``: ``affine`` says for every
-place of the canvas where in the crop it is, ``affine_inverse`` for every place of the crop where in the
-canvas. Crops and canvas have the same size in pixels. All functions compute in float32 at least, whatever the
-autocast state.
+A group is T crops of one picture, which is called the canvas. Crops and canvas have the same size in pixels.
+Two affine maps, float 2 x 3, say where a crop lies, in the convention of
+``torch.nn.functional.affine_grid`` with ``align_corners=False``: ``affine`` takes a place of the canvas to
+its place in the crop, and ``affine_inverse`` takes a place of the crop to its place on the canvas. All
+functions compute in float32 at least, also under autocast.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from loss.precision import at_least_float32
 Fusion = Literal["mean", "min_entropy", "none"]
 FUSIONS: tuple[Fusion, ...] = ("mean", "min_entropy", "none")
 SMALLEST_TOTAL = 1e-3
-# A place of the canvas that the crops cover by less has no prediction.
+# A place of the canvas has no prediction if the crops cover it by less than this.
 SMALLEST_COVER = 0.1
 
 
 def refine(
     probability: Tensor, affine: Tensor, affine_inverse: Tensor, fusion: Fusion, crops: slice = slice(None)
 ) -> Tensor:
-    """Of every crop, what all crops of its group together say about it.
+    """The fused prediction of a group, cut out again for each of its crops.
 
     Args:
-        probability: G x T x C x H x W, of every group all its crops; 0 in every class where there is no
-            picture.
+        probability: G x T x C x H x W, for all crops of each group; 0 in every class where a crop shows no
+            part of the picture.
         affine, affine_inverse: G x T x 2 x 3.
-        fusion: as in :func:`fuse`; "none" gives every crop its own prediction.
-        crops: whose results are wanted, t of the T.
+        fusion: as in :func:`fuse`, or "none": every crop keeps its own prediction.
+        crops: the t of the T crops whose predictions are returned.
 
     Returns:
         G x t x C x H x W, 0 in every class where there is no prediction.
@@ -45,10 +45,11 @@ def refine(
 
 
 def fuse(probability: Tensor, affine: Tensor, fusion: Fusion) -> Tensor:
-    """Probabilities of a group's crops on their canvas: G x T x C x H x W -> G x C x H x W.
+    """Probabilities on the canvas from those of a group's crops: G x T x C x H x W -> G x C x H x W.
 
-    "mean": at every place the mean over the crops that cover it (at a crop's border, by how much it does).
-    "min_entropy": the prediction of the crop that is most certain there. 0 where no crop is.
+    "mean" takes, at every place, the mean over the crops that cover it. A crop whose border lies there counts
+    by the share of the place that it covers. "min_entropy" takes the prediction of the crop that is most
+    certain there. Where there is no crop, the result is 0.
     """
     with torch.autocast(probability.device.type, enabled=False):
         maps = at_least_float32(probability)
@@ -63,9 +64,9 @@ def fuse(probability: Tensor, affine: Tensor, fusion: Fusion) -> Tensor:
 
 
 def most_certain(placed: Tensor) -> Tensor:
-    """At every place the prediction with the lowest entropy: G x T x C x H x W -> G x C x H x W.
+    """The prediction with the lowest entropy at every place: G x T x C x H x W -> G x C x H x W.
 
-    Crops that do not cover the place are not asked.
+    Only crops that cover the place are compared.
     """
     cover = placed.sum(2)
     entropy = torch.special.entr(placed / cover.clamp(min=SMALLEST_TOTAL).unsqueeze(2)).sum(2)
@@ -77,14 +78,15 @@ def most_certain(placed: Tensor) -> Tensor:
 def from_canvas(canvas: Tensor, affine_inverse: Tensor) -> Tensor:
     """Each crop's part of the canvas: G x C x H x W, crops at G x T x 2 x 3 -> G x T x C x H x W.
 
-    0 where a crop reaches beyond the canvas. (The published code looks for those places in the other frame,
-    which makes no difference as long as crops lie within the canvas, as the published ones do.)
+    It is 0 where a crop reaches beyond the canvas. (The published code looks for these places on the canvas
+    instead of in the crop. This makes no difference for crops within the canvas, as all published ones are.)
     """
     with torch.autocast(canvas.device.type, enabled=False):
         groups, crops = affine_inverse.shape[:2]
         maps = at_least_float32(canvas).unsqueeze(1).expand(-1, crops, -1, -1, -1).flatten(0, 1)
         grid = F.affine_grid(affine_inverse.flatten(0, 1).to(maps), list(maps.shape), align_corners=False)
-        # A pixel whose centre is on the canvas has a whole prediction, also half a pixel from the border.
+        # "border": a pixel whose centre is less than half a pixel from the canvas's border still gets a full
+        # prediction.
         parts = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
         inside = (grid.abs() <= 1).all(3)
         return (parts * inside.unsqueeze(1)).unflatten(0, (groups, crops))

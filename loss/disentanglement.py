@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from loss.class_contrast import contrasts
+from loss.class_contrast import contrast
 from loss.pixel_sampling import group_pixels
 from loss.precision import at_least_float32
 
@@ -15,13 +15,15 @@ ANCHORS_PER_PICTURE = 1000
 
 
 class Confusions(NamedTuple):
-    """Pixels that the jittered view turns from right to wrong, and what they are mistaken for.
+    """Pixels that are predicted rightly in the original view but not in the jittered view, with negatives.
 
     Attributes:
-        anchors: int64 A, batch-wide numbers of pixels (``loss.pixel_sampling``).
-        negatives: int64 B x classes x patch, batch-wide numbers of pixels of every class.
-        rows: int64 A, for every anchor its picture and wrong class as a row of ``negatives`` flattened.
-        is_real: bool A; the others only make the shape independent of the pictures.
+        anchors: int64 A, batch-wide numbers of these pixels (``loss.pixel_sampling``).
+        negatives: int64 B x classes x patch, batch-wide numbers of pixels that are labelled as each class.
+        rows: int64 A, the row of an anchor's negatives in ``negatives.flatten(0, 1)``: that of its picture
+            and of the class it is mistaken for.
+        is_real: bool A, whether an entry is an anchor. The other entries only fill up, so that A does not
+            depend on the pictures.
     """
 
     anchors: Tensor
@@ -38,15 +40,16 @@ def sample_confusions(
     patch: int,
     generator: torch.Generator,
 ) -> Confusions:
-    """Anchors: pixels predicted as labelled in the original and as another class in the jittered view.
+    """Choose anchors, and negatives for them.
 
-    That class must be the label of at least ``patch`` pixels of the picture; as many random ones of these
-    are the negatives that all anchors with this wrong class share. Of more than 1000 anchors per picture of
-    the batch a random choice is kept.
+    An anchor is a pixel that is predicted as it is labelled in the original view, and as another class in the
+    jittered view. At least ``patch`` pixels of the picture must be labelled as that wrong class. Of these,
+    ``patch`` random ones are the negatives of all anchors of the picture with the same wrong class. At most
+    1000 x B anchors of the batch are kept, chosen at random.
 
     Args:
         label, prediction, jittered_prediction: int64 B x H x W, train ids; other labels are ignored.
-        generator: on the maps' device.
+        generator: on the device of the maps.
     """
     label, prediction, wrong = (x.flatten(1) for x in (label, prediction, jittered_prediction))
     pictures, pixels = label.shape
@@ -66,14 +69,12 @@ def sample_confusions(
 def disentanglement(
     query: Tensor, key: Tensor, negatives: Tensor, confusions: Confusions, temperature: float
 ) -> Tensor:
-    """-log of the positive's share among the positive and its negatives, mean over the anchors.
-
-    Without an anchor it is 0, with zero gradients.
+    """Mean :func:`loss.class_contrast.contrast` of the anchors; without an anchor 0, with zero gradients.
 
     Args:
         query, key: embeddings of unit length of the anchors, A x D, in the jittered and the original view; no
             gradient flows to ``key``.
-        negatives: those of the negatives in the jittered view, (B * classes * patch) x D.
+        negatives: embeddings of the negatives in the jittered view, (B * classes * patch) x D.
         temperature: similarities are divided by it.
     """
     patch = confusions.negatives.shape[2]
@@ -82,6 +83,6 @@ def disentanglement(
         positive = (query * key).sum(dim=1) / temperature
         similarity = query @ negatives.T / temperature
         columns = patch * confusions.rows[:, None] + torch.arange(patch, device=query.device)
-        losses = contrasts(positive, similarity.gather(1, columns))
+        losses = contrast(positive, similarity.gather(1, columns))
         real = confusions.is_real.to(losses.dtype)
         return (losses * real).sum() / real.sum().clamp(min=1)

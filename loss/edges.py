@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Grey of an RGB picture. The published code passed RGB to a conversion that expects BGR.
+# Weights of red, green and blue in grey. The published code passed RGB to a conversion that expects BGR.
 LUMA = (0.299, 0.587, 0.114)
 SWAPPED_LUMA = LUMA[::-1]
 TARGETS = ("released", "gradient")
@@ -15,9 +15,9 @@ TARGETS = ("released", "gradient")
 def edge_map(images: Tensor, target: str = "released") -> Tensor:
     """Sobel edges of uint8 RGB pictures, B x 3 x H x W -> float32 B x 1 x H x W in [0, 255].
 
-    Borders are mirrored without repeating the edge pixel. ``released``: as in the published code, whole
-    numbers, the absolute horizontal derivative (so upright edges alone) of grey with red and blue swapped.
-    ``gradient``: the magnitude of both derivatives of luma, cut at 255.
+    ``released`` is what the published code computes: the absolute horizontal derivative, which sees only
+    upright edges, of grey with red and blue swapped, rounded to whole numbers. ``gradient`` is the magnitude
+    of both derivatives of grey. Both are cut at 255. Borders are mirrored without repeating the edge pixel.
     """
     weights = SWAPPED_LUMA if target == "released" else LUMA
     red, green, blue = images.float().split(1, dim=1)
@@ -30,7 +30,7 @@ def edge_map(images: Tensor, target: str = "released") -> Tensor:
 
 
 def derivative(x: Tensor, axis: int) -> Tensor:
-    """Sobel's derivative of B x 1 x H x W along ``axis`` (2 or 3), two rows and two columns fewer."""
+    """Sobel derivative along ``axis`` (2 or 3): B x 1 x H x W -> B x 1 x (H - 2) x (W - 2)."""
     other = 5 - axis
     length = x.shape[other] - 2
     smooth = sum(weight * x.narrow(other, start, length) for start, weight in enumerate((1, 2, 1)))

@@ -1,6 +1,7 @@
-"""Random pixels by group, for a whole batch at once: nothing here waits for the device or depends on a count.
+"""Random pixels by group, for a whole batch at once.
 
-Pixels of a batch of B maps with N pixels each are numbered from 0 to B * N - 1, picture by picture.
+Nothing here waits for the device, and no shape depends on how many pixels a group has. The pixels of a batch
+of B maps with N pixels each have batch-wide numbers from 0 to B * N - 1, picture by picture.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from torch import Tensor
 
 
 class GroupedPixels(NamedTuple):
-    """Every picture's pixels sorted by group, in random order within each.
+    """The pixels of every picture, sorted by group and in random order within a group.
 
     Attributes:
-        order: int64 B x N, pixels of a picture (0 .. N - 1).
+        order: int64 B x N, pixel numbers within the picture (0 .. N - 1).
         starts: int64 B x groups, where each group begins in ``order``.
-        counts: int64 B x groups, how many pixels it has.
+        counts: int64 B x groups, how many pixels each group has.
     """
 
     order: Tensor
@@ -25,9 +26,9 @@ class GroupedPixels(NamedTuple):
     counts: Tensor
 
     def pixels(self, groups: Tensor, places: Tensor) -> Tensor:
-        """Batch-wide numbers of the pixels at ``places`` (from 0) of ``groups``, both int64 B x anything.
+        """Batch-wide numbers of the pixels at ``places`` (from 0) in ``groups``; all int64, B x any shape.
 
-        A place beyond a group's end gives some other pixel: what is taken of it has to be masked.
+        For a place beyond the end of its group the result is some other pixel. The caller has to mask it.
         """
         pictures, pixels = self.order.shape
         flat_groups = groups.reshape(pictures, -1)
@@ -38,10 +39,10 @@ class GroupedPixels(NamedTuple):
 
 
 def group_pixels(groups: Tensor, number: int, generator: torch.Generator) -> GroupedPixels:
-    """Sort ``groups``, int64 B x N in [0, ``number``), in random order within each."""
+    """Sort pixels by ``groups``, int64 B x N in [0, ``number``), in random order within a group."""
     (pictures, pixels), device = groups.shape, groups.device
-    # A stable sort of small whole numbers counts them: shuffling first takes less than half the time of a
-    # sort by group and a random number.
+    # Shuffling and then a stable sort by group takes less than half the time of one sort by (group, random
+    # number), because small whole numbers are sorted by counting them.
     shuffled = torch.randperm(groups.numel(), generator=generator, device=device)
     picture = torch.arange(pictures, device=device)[:, None]
     keys, position = (groups + number * picture).int().flatten()[shuffled].sort(stable=True)
@@ -54,7 +55,7 @@ def group_pixels(groups: Tensor, number: int, generator: torch.Generator) -> Gro
 
 
 def take_pixels(features: Tensor, pixels: Tensor) -> Tensor:
-    """Rows of a map: B x C x H x W at batch-wide ``pixels`` of any shape -> (number of pixels) x C."""
+    """Features of ``pixels`` (batch-wide numbers, any shape): B x C x H x W -> (number of pixels) x C."""
     size = features.shape[2] * features.shape[3]
     rows = features.flatten(2).transpose(1, 2)
     flat = pixels.flatten()

@@ -1,4 +1,4 @@
-"""The precision losses are computed in."""
+"""The precision in which losses are computed."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """``x`` in float32, or as it is in float64: sums over pixels lose too much in 16 bits."""
+    """``x`` as float32, or unchanged if it is float64: sums over pixels lose too much in 16 bits."""
     return x if x.dtype == torch.float64 else x.float()

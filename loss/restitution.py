@@ -9,16 +9,16 @@ from loss.entropy import pixel_entropy
 
 
 def dual_restitution_loss(normalised: Tensor, restituted: Tensor, contaminated: Tensor) -> Tensor:
-    """Asks that restitution makes a stage's features more discriminative, and contamination less so.
+    """softplus(H(restituted) - H(normalised)) + softplus(H(normalised) - H(contaminated)).
 
-    With H the entropy of a prediction, mean over pictures and positions:
-    softplus(H(restituted) - H(normalised)) + softplus(H(normalised) - H(contaminated)). The means are taken
-    first, then compared: for segmentation the paper found this slightly better than comparing every pixel.
-    Nothing is detached: the gradient reaches all three. In float32 at least.
+    H is the entropy of a prediction, mean over pictures and pixels, in float32 at least. Compared with the
+    normalised features, the loss makes predictions from the restituted features more certain, and those from
+    the contaminated features less certain. The means are compared, not the pixels: for segmentation the paper
+    found this slightly better. Nothing is detached, so the gradient reaches all three inputs.
 
     Args:
-        normalised, restituted, contaminated: logits B x classes x H x W of one pixel classifier on F~, F+ and
-            F- of a stage (``network.norm.snr``).
+        normalised, restituted, contaminated: logits B x classes x H x W of one pixel classifier on the
+            features F~, F+ and F- of a stage (``network.norm.snr``).
     """
     without, with_useful, with_useless = (
         pixel_entropy(logits).mean() for logits in (normalised, restituted, contaminated)

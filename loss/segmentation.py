@@ -13,33 +13,29 @@ from loss.precision import at_least_float32
 IGNORE_LABEL = 255
 
 MeanOver = Literal["labelled", "all"]
-"""Which pixels a mean is over; with "all", those without a label count, too, and cost 0."""
+"""The pixels that a mean is over. With "all", pixels without a label are counted too, and cost 0."""
 
 
 def cross_entropy(
-    logits: Tensor,
-    label: Tensor,
-    class_weights: Tensor | None = None,
-    ignore_label: int = IGNORE_LABEL,
-    mean_over: MeanOver = "labelled",
+    logits: Tensor, label: Tensor, class_weights: Tensor | None = None, mean_over: MeanOver = "labelled"
 ) -> Tensor:
-    """Cross entropy, mean over the labelled pixels, or their weighted mean, in float32 at least.
+    """Cross entropy in float32 at least: the (weighted) mean over the labelled pixels.
 
-    With ``mean_over`` "all" its sum, weighted or not, divided by the number of all pixels. A batch without a
+    With ``mean_over`` "all" it is the (weighted) sum divided by the number of all pixels. A batch without a
     labelled pixel costs 0 and has zero gradients, where torch's own mean is NaN.
 
     Args:
         logits: B x classes x H x W.
-        label: int64 B x H x W, train ids or ``ignore_label``.
+        label: int64 B x H x W, train ids or 255.
         class_weights: float, one per class.
     """
     logits = at_least_float32(logits)
     if class_weights is not None:
         class_weights = class_weights.to(logits.dtype)
-    total = F.cross_entropy(logits, label, weight=class_weights, ignore_index=ignore_label, reduction="sum")
+    total = F.cross_entropy(logits, label, weight=class_weights, ignore_index=IGNORE_LABEL, reduction="sum")
     if mean_over == "all":
         return total / label.numel()
-    labelled = label != ignore_label
+    labelled = label != IGNORE_LABEL
     if class_weights is None:
         return total / labelled.sum().clamp(min=1)
     weight = torch.where(labelled, class_weights[torch.where(labelled, label, 0)], 0).sum()
@@ -47,24 +43,20 @@ def cross_entropy(
 
 
 def auxiliary_cross_entropy(
-    logits: Tensor,
-    label: Tensor,
-    class_weights: Tensor | None = None,
-    ignore_label: int = IGNORE_LABEL,
-    mean_over: MeanOver = "labelled",
+    logits: Tensor, label: Tensor, class_weights: Tensor | None = None, mean_over: MeanOver = "labelled"
 ) -> Tensor:
     """:func:`cross_entropy` of logits B x classes x h x w at a lower resolution than their label B x H x W.
 
-    The label is brought to theirs by nearest neighbour, so no class is ever interpolated.
+    The label is resized to h x w by :func:`nearest_label`.
     """
     small = nearest_label(label, (logits.shape[-2], logits.shape[-1]))
-    return cross_entropy(logits, small, class_weights, ignore_label, mean_over)
+    return cross_entropy(logits, small, class_weights, mean_over)
 
 
 def nearest_label(label: Tensor, size: tuple[int, int]) -> Tensor:
-    """Labels or predicted classes, int64 B x H x W -> B x h x w by nearest neighbour, so none is ever mixed.
+    """Labels or predicted classes resized by nearest neighbour: int64 B x H x W -> B x h x w.
 
-    Row ``i`` is row floor(i H / h) of ``label``, columns likewise.
+    Row ``i`` of the result is row floor(i H / h) of ``label``; columns likewise. Classes are never mixed.
     """
-    # Every label up to 2^24 is exact in float32, which is what interpolate takes.
+    # interpolate takes float32, which is exact for every label up to 2^24.
     return F.interpolate(label.unsqueeze(1).float(), size, mode="nearest").squeeze(1).long()

@@ -1,7 +1,8 @@
-"""Pseudo labels of DA-SAC and what they cost (Araslanov and Roth, CVPR 2021).
+"""Pseudo labels of DA-SAC and the loss that uses them (Araslanov and Roth, CVPR 2021).
 
-A class is labelled where the teacher is certain enough of it, and rare classes are labelled more readily and
-cost more: what is rare is told by the running class prior, the mean probability of every class.
+A pixel gets a label where the teacher is certain enough. The running class prior, which is the mean
+probability of every class, tells which classes are rare. A rare class needs less certainty, and its pixels
+cost more.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from loss.segmentation import IGNORE_LABEL
 
 Confidence = Literal["per_image", "batch_mean", "none"]
 CONFIDENCES: tuple[Confidence, ...] = ("per_image", "batch_mean", "none")
-# A class whose first mean probability is no larger keeps the prior it starts with.
+# A class keeps its initial prior if its mean probability in the first batch is not larger than this.
 SMALLEST_SHARE = 1e-8
 
 
@@ -27,7 +28,7 @@ class PseudoLabels(NamedTuple):
 
     Attributes:
         label: int64 B x H x W, the most probable class, or 255 where it is not probable enough.
-        confidence: float B x H x W, its probability, of ignored pixels too.
+        confidence: float B x H x W, the probability of the most probable class, also where the label is 255.
     """
 
     label: Tensor
@@ -41,8 +42,8 @@ def updated_prior(prior: Tensor, share: Tensor, momentum: float, is_first: Tenso
         prior: float C.
         share: float C, mean probability of every class in the batch.
         momentum: 0 to 1.
-        is_first: bool, without dimensions: whether this is the first batch, whose shares of the classes that
-            it has at all take the prior's place.
+        is_first: bool, without dimensions: whether this is the first batch. Then ``share`` replaces the prior
+            of the classes that the batch has.
     """
     prior = torch.where(is_first & (share > SMALLEST_SHARE), share, prior)
     return momentum * prior + (1 - momentum) * share
@@ -51,14 +52,13 @@ def updated_prior(prior: Tensor, share: Tensor, momentum: float, is_first: Tenso
 def thresholds(
     peak: Tensor, prior: Tensor, upper: float, beta: float, lower: float = 0.0, discount: bool = True
 ) -> Tensor:
-    """How probable a class has to be in a picture, B x C (eq. 3).
+    """The probability that a class must exceed in a picture to become a label, B x C (eq. 3).
 
-    ``upper`` x the class's highest probability in the picture x (1 - exp(-prior / ``beta``)), at least
-    ``lower``, which the paper does not have but the published code does. Without ``discount`` the prior does
-    not matter.
+    It is ``upper`` x ``peak`` x (1 - exp(-prior / ``beta``)), but at least ``lower``. The lower bound is in
+    the published code, not in the paper. Without ``discount`` the factor with the prior is left out.
 
     Args:
-        peak: float B x C.
+        peak: float B x C, the highest probability of a class in the picture.
         prior: float C.
     """
     factor = 1 - torch.exp(-prior / beta) if discount else torch.ones_like(prior)
@@ -66,18 +66,14 @@ def thresholds(
 
 
 def pseudo_labels(
-    probability: Tensor,
-    prior: Tensor,
-    upper: float,
-    beta: float,
-    lower: float = 0.0,
-    discount: bool = True,
+    probability: Tensor, prior: Tensor, upper: float, beta: float, lower: float = 0.0, discount: bool = True
 ) -> PseudoLabels:
-    """Label each pixel with its most probable class, if more probable than that class's :func:`thresholds`.
+    """Label each pixel with its most probable class, if that is more probable than its :func:`thresholds`.
 
     Args:
         probability: B x C x H x W; 0 in every class where there is nothing to label.
         prior: float C.
+        upper, beta, lower, discount: see :func:`thresholds`.
     """
     probability = at_least_float32(probability.detach())
     confidence, best = probability.max(1)
@@ -93,15 +89,16 @@ def focal_confidence_loss(
 ) -> Tensor:
     """Cross entropy of pseudo labels x (1 - prior of the class)^power x confidence (eq. 6).
 
-    Its mean over ALL pixels: those that are not labelled cost nothing and count. In float32 at least.
+    It is the mean over ALL pixels: pixels without a label are counted and cost 0. It is computed in float32
+    at least.
 
     Args:
         logits: B x C x H x W.
         prior: float C.
-        confidence: "per_image" multiplies every pixel by the teacher's confidence in it, as the paper says.
-            "batch_mean" multiplies the mean cost over the batch at a place by the mean confidence there, as
-            the released code does by a slip of dimensions, so that there the result depends on how many
-            pictures a process has. "none" leaves the confidence out.
+        confidence: "per_image" multiplies every pixel by the teacher's confidence in it, as in the paper.
+            "batch_mean" multiplies the mean cost over the batch at a place by the mean confidence there. The
+            released code does this by mistake: the result depends on how many pictures a process has.
+            "none" leaves the confidence out.
     """
     logits = at_least_float32(logits)
     weights = (1 - prior.to(logits).clamp(min=0)) ** power

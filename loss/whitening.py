@@ -1,4 +1,4 @@
-"""Instance whitening losses and their choice of covariance entries (RobustNet, Choi et al., CVPR 2021)."""
+"""Instance whitening losses and the choice of covariance entries (RobustNet, Choi et al., CVPR 2021)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ COVARIANCE_EPSILON = 1e-5
 
 
 def covariance(features: Tensor) -> Tensor:
-    """Covariance of every picture's channels: B x C x H x W -> B x C x C.
+    """Covariance of the channels of every picture: B x C x H x W -> B x C x C.
 
-    ``f f^T / (HW - 1) + 1e-5 I`` of features that are standardised per picture and channel already, so the
-    entries off the diagonal are correlations. In float32 whatever the autocast state (float64 stays), since
-    sums over HW lose too much in 16 bits.
+    It is ``f f^T / (HW - 1) + 1e-5 I``. The features must be standardised per picture and channel already, so
+    that the entries off the diagonal are correlations. It is computed in float32 also under autocast (float64
+    stays), because sums over HW lose too much in 16 bits.
     """
     with torch.autocast(features.device.type, enabled=False):
-        # Pixels by channels: no copy of features that are laid out channels last.
+        # In the order pixels x channels, features in channels-last layout need no copy.
         f = at_least_float32(features.permute(0, 2, 3, 1).flatten(1, 2))
         identity = torch.eye(f.shape[2], dtype=f.dtype, device=f.device)
         return _GramMatrix.apply(f) / max(f.shape[1] - 1, 1) + COVARIANCE_EPSILON * identity
 
 
 class _GramMatrix(torch.autograd.Function):
-    """``f^T f`` of B x N x C, whose gradient takes one product: autograd's own takes two, and adds them."""
+    """``f^T f`` of B x N x C. Its gradient takes one matrix product, where autograd would compute two."""
 
     @staticmethod
     def forward(context: FunctionCtx, f: Tensor) -> Tensor:
@@ -44,21 +44,21 @@ class _GramMatrix(torch.autograd.Function):
         return f @ (gradient + gradient.transpose(1, 2))
 
 
-def upper_triangle(channels: int, device: torch.device | str | None = None) -> Tensor:
-    """Float mask C x C with ones above the diagonal: every pair of channels once."""
-    return torch.ones(channels, channels, device=device).triu(diagonal=1)
+def upper_triangle(channels: int) -> Tensor:
+    """Float mask C x C with ones above the diagonal: it contains every pair of channels once."""
+    return torch.ones(channels, channels).triu(diagonal=1)
 
 
 def irw_margin(channels: int, relax_denom: float) -> int:
-    """Margin of the relaxed loss: floor(C (C - 1) / 2 / ``relax_denom``), or 0 (no relaxation) for 0."""
+    """Margin of the relaxed loss: floor(C (C - 1) / 2 / ``relax_denom``); 0 (no margin) if that is 0."""
     return math.floor(channels * (channels - 1) / 2 / relax_denom) if relax_denom else 0
 
 
 def whitening_loss(covariances: Tensor, mask: Tensor, margin: float = 0) -> Tensor:
-    """Mean over the pictures of max(0, sum of masked \\|covariance\\| - margin) / number of masked entries.
+    """max(0, sum of \\|covariance\\| in the mask - margin) / entries in the mask, mean over the pictures.
 
-    With the full upper triangle this is IW (margin 0) or IRW, with a mask of sensitive entries ISW. An empty
-    mask costs 0.
+    With the full upper triangle this is IW (margin 0) or IRW; with a mask of sensitive entries it is ISW. An
+    empty mask costs 0.
 
     Args:
         covariances: B x C x C.
@@ -70,9 +70,9 @@ def whitening_loss(covariances: Tensor, mask: Tensor, margin: float = 0) -> Tens
 
 
 def pair_variance(covariances: Tensor) -> Tensor:
-    """Variance of every covariance entry over a pair of views of one picture: 2 x C x C -> C x C.
+    """Variance of every covariance entry over two views of one picture: 2 x C x C -> C x C.
 
-    The unbiased variance of two values, (a - b)^2 / 2. Only above the diagonal, zero elsewhere.
+    It is the unbiased variance of two values, (a - b)^2 / 2, above the diagonal and 0 elsewhere.
     """
     first, second = covariances
     return ((first - second).square() / 2).triu(diagonal=1)
@@ -81,9 +81,9 @@ def pair_variance(covariances: Tensor) -> Tensor:
 def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
     """ISW mask: the covariance entries outside the lowest of ``clusters`` clusters of ``variance``.
 
-    Optimal one-dimensional k-means over all C x C entries, on the CPU. As published, the zeros on and below
-    the diagonal take part: they pull the lowest cluster down, so that more entries are chosen than without
-    them.
+    The clusters are those of optimal one-dimensional k-means over all C x C entries, computed on the CPU. As
+    published, the zeros on and below the diagonal take part. They pull the lowest cluster down, so that more
+    entries are chosen than without them.
 
     Args:
         variance: C x C, non-negative, zeros on and below the diagonal.
@@ -93,11 +93,11 @@ def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
         Zeros and ones, like ``variance``.
 
     Raises:
-        UserError: fewer than 2 clusters, statistics that are not finite, or no entry that varies.
+        UserError: there are fewer than 2 clusters, the variances are not finite, or all of them are 0.
     """
     if clusters < 2:
         raise UserError(
-            f"--clusters {clusters}: the entries outside the lowest cluster are chosen; give 2 or more"
+            f"--clusters {clusters}: ISW penalises the entries outside the lowest cluster; give 2 or more"
         )
     if not torch.isfinite(variance).all():
         raise UserError(
@@ -109,8 +109,9 @@ def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
             f"--clusters {clusters}: no covariance entry differs between the views of a picture; "
             "check --covstat_val_dataset and that the views are jittered"
         )
-    # The binding copies element by element: a list of floats is its fastest input.
+    # kmeans1d copies element by element, and that is fastest from a list of floats.
     labels = kmeans1d.cluster(values.flatten().tolist(), clusters).clusters
     chosen = torch.tensor(labels).view_as(values) > 0
-    # With fewer distinct values than clusters, equal values (the zeros too) are spread over several clusters.
+    # If there are fewer distinct values than clusters, equal values are spread over several clusters. So
+    # zeros may be outside the lowest cluster, and have to be left out here.
     return (chosen & (values > 0)).to(variance)

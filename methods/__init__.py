@@ -1,4 +1,4 @@
-"""The registry of published methods: one file each, one line here."""
+"""The registry of published methods: each method has one file in this folder and one line here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         Baseline,
-        # Before those that any network may be trained with: their flags decide where both are meant.
+        # First, so that flags of another method win over --snr_stages: the last method that is meant is
+        # taken.
         StyleNormalisationRestitution,
         InstanceSelectiveWhitening,
         BlindNet,
@@ -35,10 +36,10 @@ __all__ = ["METHODS", "Method", "Progress", "declared", "flags_of_others", "meth
 
 
 def method_named(arguments: argparse.Namespace) -> str:
-    """The registered name for ``--method``; without one, what the other flags ask for, else the baseline.
+    """The name of the method to train: ``--method``, else what the other flags mean, else the baseline.
 
     Raises:
-        UserError: an unknown name, or flags that mean another method.
+        UserError: the name is unknown, or other flags mean another method.
     """
     name = arguments.method
     if name is not None and name not in METHODS:
@@ -49,12 +50,12 @@ def method_named(arguments: argparse.Namespace) -> str:
     foreign = [(other, method.given_flags(arguments)) for other, method in METHODS.items() if other != name]
     for other, flags in foreign:
         if flags:
-            raise UserError(f"--method {name}: --{flags[0]} is of the method {other}; drop one of them")
+            raise UserError(f"--method {name}: --{flags[0]} belongs to the method {other}; drop one of them")
     return name
 
 
 def flags_of_others(name: str) -> dict[str, object]:
-    """Flag -> default of the flags that other methods than ``name`` declare and it does not heed."""
+    """Flag -> default of the flags that other methods declare and the method ``name`` does not use."""
     heeded = {
         flag for method in METHODS[name].__mro__ if method in METHODS.values() for flag in declared(method)
     }
@@ -63,7 +64,7 @@ def flags_of_others(name: str) -> dict[str, object]:
 
 
 def declared(method: type[Method] | type[RestitutionLoss]) -> dict[str, object]:
-    """Flag -> default of what a method, or a part of methods, declares itself."""
+    """Flag -> default of the flags that a method, or a part of a method, declares itself."""
     parser = argparse.ArgumentParser(add_help=False)
     method.add_arguments(parser.add_argument_group())
     return vars(parser.parse_args([]))

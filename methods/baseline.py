@@ -1,6 +1,6 @@
 """Plain supervised training.
 
-Also IN, IBN and switchable whitening: they only change the network (``--wt_layer``).
+IN, IBN and switchable whitening are trained with it too: they only change the network (``--wt_layer``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from methods.common.base import Method, Progress
 
 
 class Baseline(Method):
-    """Cross entropy on the main output, and 0.4 times on the auxiliary one."""
+    """The segmentation loss of the main output and, with its weight, that of the auxiliary output."""
 
     name = "baseline"
 

@@ -1,15 +1,15 @@
 """BlindNet: style-blind segmentation by covariance alignment and semantic consistency contrastive learning
 (Ahn et al., CVPR 2024).
 
-Every crop is seen twice: as it is (the key, weakly augmented) and with strongly jittered colours (the query).
-Both go through the network one after the other, each with its own batch statistics. On top of the
-segmentation loss of both, four terms pull the query to the key, which is detached in all of them: covariance
-matching and cross-covariance at the normalised sites, class-wise and disentangling contrast of projected
-pixels.
+Every crop has two views: the original (the key, weakly augmented) and one with strongly jittered colours (the
+query). The views pass through the network one after the other, each with its own batch statistics. Both views
+have a segmentation loss. Four more terms pull the query to the key, which is detached in all of them:
+covariance matching and cross-covariance at the normalised sites, and the class-wise and the disentangling
+contrast of projected pixels.
 
-Published numbers were made with all sampled keys of a picture as negatives, the positive among them: the
-released code meant to leave out those sampled for the pixel's own class, as the paper says, which is the
-default here (``--cwcl_negatives all --cwcl_fill any`` gives the former).
+Negatives are the keys sampled for other classes than the pixel's own, as the paper says. The released code
+meant the same, but takes all sampled keys of a picture, even the positive. The published numbers were made
+so; ``--cwcl_negatives all --cwcl_fill any`` does it here.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from network.sites import WHITENED_CODES
 from utils.errors import UserError
 from utils.seeding import step_generator
 
-# Flag of a loss -> the flags of its terms' weights.
+# Flag of a loss -> the flags that weigh its terms.
 LOSSES = {"use_ca": ("w1", "w2"), "use_cwcl": ("w3",), "use_sdcl": ("w4",)}
-# Weight -> published value, meaning.
+# Flag of a weight -> its published value and what it weighs.
 WEIGHTS = {
     "w1": (0.2, "covariance matching"),
     "w2": (0.2, "cross-covariance"),
@@ -44,10 +44,11 @@ WEIGHTS = {
 
 
 class BlindNet(Method):
-    """Mean segmentation loss of both views, 0.4 x auxiliary loss of the original, and the four terms.
+    """Mean segmentation loss of both views, weighted auxiliary loss of the original view, and the four terms.
 
     Attributes:
-        projections: one head per embedded feature map (layer4 and what the head offers), for training alone.
+        projections: one head for each feature map that is contrasted (layer4 and those that the network's
+            head offers). Only training uses them.
     """
 
     name = "blindnet"
@@ -70,8 +71,8 @@ class BlindNet(Method):
         self.sites = [f"site{site}" for site, code in network.sites.items() if code in WHITENED_CODES]
         if not self.sites and {"w1", "w2"} & self.weights.keys():
             raise UserError(
-                "--method blindnet: covariance alignment needs a site with code 1, e.g. --wt_layer "
-                "0 0 1 1 1 0 0; without sites use --use_cwcl --use_sdcl"
+                "--method blindnet: covariance alignment needs a site with code 1; use e.g. --wt_layer "
+                "0 0 1 1 1 0 0, or leave it out with --use_cwcl --use_sdcl"
             )
         if "w3" in self.weights and self.classes < 2:
             raise UserError(f"--contrast_max_classes {self.classes}: a contrast needs 2 classes or more")
@@ -129,7 +130,7 @@ class BlindNet(Method):
         return {**losses, **{name: self.weights[weight] * term for (name, weight), term in terms.items()}}
 
     def alignment(self, key: dict[str, Tensor], query: dict[str, Tensor]) -> dict[tuple[str, str], Tensor]:
-        """Covariance terms, each the mean over the sites, by (name, flag of its weight)."""
+        """(Name, flag of its weight) -> covariance term, the mean over the sites."""
         kinds = {("covariance", "w1"): covariance_matching, ("cross_covariance", "w2"): cross_covariance}
         return {
             kind: sum(loss(key[site], query[site]) for site in self.sites) / len(self.sites)
@@ -140,7 +141,7 @@ class BlindNet(Method):
     def contrast(
         self, key: dict[str, Tensor], query: dict[str, Tensor], label: Tensor
     ) -> dict[tuple[str, str], Tensor]:
-        """Contrastive terms, each the mean over the embedded maps, by (name, flag of its weight)."""
+        """(Name, flag of its weight) -> contrastive term, the mean over the embedded maps."""
         if not {"w3", "w4"} & self.weights.keys():
             return {}
         generator = step_generator(label.device)
@@ -161,9 +162,10 @@ class BlindNet(Method):
         projection: ProjectionHead,
         generator: torch.Generator,
     ) -> dict[tuple[str, str], Tensor]:
-        """Contrastive terms of one feature map; ``maps`` are its labels and both views' predictions.
+        """Contrastive terms of one feature map; ``maps`` are its labels and the predictions of both views.
 
-        Only the sampled pixels are projected, all of a view at once: a hundredth of them at layer1's size.
+        Only the sampled pixels are projected, all of a view at once. At layer1's size this is a hundredth of
+        the pixels.
         """
         label, predicted, jittered = maps
         classes, terms = self.network.config["num_classes"], {}
@@ -193,6 +195,6 @@ class BlindNet(Method):
 
 
 def embed(projection: ProjectionHead, features: Tensor, pixels: Sequence[Tensor]) -> list[Tensor]:
-    """Embeddings of several lists of a map's pixels (``loss.pixel_sampling``), projected all at once."""
+    """Embeddings of several lists of pixels of a map (``loss.pixel_sampling``), projected all at once."""
     rows = projection(take_pixels(features, torch.cat(list(pixels))))
     return list(rows.split([len(numbers) for numbers in pixels]))

@@ -1,12 +1,12 @@
 """DIIA: domain-invariant information aggregation (Liao et al., Neurocomputing 2023).
 
-ISW plus three things, all in the head (``network.head.aggregation``): edges are reconstructed from layer1,
-the coarse prediction's layout is reconstructed from itself, and attention with the layout as query and the
-edges as key aggregates the content of layer4 for a second decoder. The picture is segmented by 0.5 x coarse +
-final logits.
+DIIA is ISW with a larger head (``network.head.aggregation``). The head reconstructs edges from layer1, and
+the class layout of its coarse prediction from that layout. An attention with the layout as query and the
+edges as key aggregates the content of layer4 for a second decoder. The prediction is 0.5 x coarse + final
+logits.
 
-The published layout loss counts a hundredth while it is above 3 (``--diia_layout_switch``), decided by every
-process on its own loss.
+As published, the layout loss counts only a hundredth while it is above 3 (``--diia_layout_switch``). Every
+process decides this by its own loss.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ LAYOUT_SWITCH_FACTOR = 0.01
 
 
 class DomainInvariantAggregation(InstanceSelectiveWhitening):
-    """Six weighted terms, and ISW's whitening loss as it is.
+    """Six weighted terms, and the unchanged whitening loss of ISW.
 
-    ``main``, ``final``, ``edge_segmentation``: cross entropy of the coarse head, of the final one and of the
-    edge branch; ``aux`` as everywhere; ``layout``: cross entropy of the layout branch with the coarse
-    prediction's own layout; ``edge``: mean absolute difference between the predicted edges and the picture's.
+    * ``main``, ``final``, ``edge_segmentation``: cross entropy of the coarse head, of the final head and of
+      the edge branch;
+    * ``aux``: auxiliary loss, as in all methods;
+    * ``layout``: cross entropy of the layout branch, with the layout of the coarse prediction as the label;
+    * ``edge``: mean absolute difference between the predicted edges and those of the picture.
     """
 
     name = "diia"
@@ -46,7 +48,10 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__(network, arguments)
         if network.config["head"] != "aggregation":
-            raise UserError(f"--method diia: needs the head aggregation, not {network.config['head']}")
+            raise UserError(
+                f"--method diia: needs the head aggregation, not {network.config['head']}; "
+                "use --head aggregation"
+            )
         self.weights = {name: getattr(arguments, f"diia_{name}_weight") for name in WEIGHTS}
         self.layout_switch: float = arguments.diia_layout_switch or torch.inf
         self.edge_target: str = arguments.diia_edge_target

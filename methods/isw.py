@@ -1,15 +1,17 @@
 """Instance whitening losses: IW, IRW and ISW (Choi et al., RobustNet, CVPR 2021, sections 3.2-3.4).
 
-The network normalises each picture's features at some sites (``--wt_layer``); these methods also push the
-covariance of the normalised features towards zero there:
+The network normalises the features of each picture at some sites (``--wt_layer``). These methods also push
+the covariance of the normalised features towards zero there:
 
-* code 1, IW (eq. 7): all off-diagonal entries; IRW (eq. 11): only beyond a margin, ``--relax_denom`` > 0;
-* code 2, ISW (eq. 14): only the entries that change when a picture's colours are jittered. They are found
-  once, after epoch ``--cov_stat_epoch``, by clustering the variance of every entry over pairs (picture,
-  jittered picture).
+* code 1, IW (eq. 7): all off-diagonal entries; IRW (eq. 11, ``--relax_denom`` > 0): the same, but only as far
+  as their sum exceeds a margin;
+* code 2, ISW (eq. 14): only the entries that change when the colours of a picture are jittered. They are
+  found once, after epoch ``--cov_stat_epoch``: the variance of every entry over pairs (picture, jittered
+  picture) is clustered.
 
-The masks of the chosen entries are buffers. The published code kept them outside the model, so that a resumed
-run died; it also computed the same statistics on every process, where here the pictures are shared out.
+Two points differ from the published code. The masks of the chosen entries are buffers here; there they were
+kept outside the model, so that a resumed run crashed. The processes share the pictures for the statistics
+here; there every process computed the same statistics.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ IW, ISW = 1, 2
 
 
 class InstanceSelectiveWhitening(Method):
-    """Segmentation loss + ``--wt_reg_weight`` x the mean whitening loss of the sites with code 1 or 2."""
+    """Segmentation loss + ``--wt_reg_weight`` x mean whitening loss of the sites with code 1 or 2."""
 
     name = "isw"
     codes = frozenset({IW, ISW})
@@ -58,20 +60,21 @@ class InstanceSelectiveWhitening(Method):
         self.sites = {site: code for site, code in network.sites.items() if code in self.codes}
         if self.needs_sites and not self.sites:
             raise UserError(
-                f"--method {self.name}: needs a site with code 1 (IW, IRW) or 2 (ISW), "
-                "e.g. --wt_layer 0 0 2 2 2 0 0"
+                f"--method {self.name}: needs a site with code 1 (IW, IRW) or 2 (ISW); "
+                "use e.g. --wt_layer 0 0 2 2 2 0 0"
             )
         if self.selective and self.relax_denom == 0 and self.clusters < 2:
             raise UserError(
-                f"--clusters {self.clusters}: ISW needs at least 2 (published: 3 for GTAV, 2 for Cityscapes)"
+                f"--clusters {self.clusters}: too few for ISW; give 2 or more (published: 3 for GTAV, 2 for "
+                "Cityscapes)"
             )
         if self.selective and self.trials < 1:
             raise UserError(
-                f"--trials {self.trials}: ISW needs at least 1 round of statistics (published: 10)"
+                f"--trials {self.trials}: ISW needs a round of statistics; give 1 or more (published: 10)"
             )
         for site, code in self.sites.items():
             mask = upper_triangle(network.site_channels[site])
-            self.register_buffer(self._mask_name(site), mask if code == IW else torch.zeros_like(mask))
+            self.register_buffer(f"mask_site{site}", mask if code == IW else torch.zeros_like(mask))
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -99,15 +102,9 @@ class InstanceSelectiveWhitening(Method):
         """Whether a site uses ISW, so that masks have to be built."""
         return ISW in self.sites.values()
 
-    @staticmethod
-    def _mask_name(site: int) -> str:
-        return f"mask_site{site}"
-
     def mask(self, site: int) -> Tensor:
-        """0/1 float matrix C x C of the covariance entries that are penalised at ``site`` (strict upper
-        triangle).
-        """
-        return getattr(self, self._mask_name(site))
+        """Float C x C: 1 for the entries that are penalised at ``site``, all above the diagonal, else 0."""
+        return getattr(self, f"mask_site{site}")
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
         losses, features = self.supervised(batch, progress)
@@ -115,7 +112,7 @@ class InstanceSelectiveWhitening(Method):
         return losses
 
     def whitening(self, features: dict[str, Tensor], progress: Progress) -> Tensor:
-        """Mean over the sites of their whitening losses; ISW sites count 0 until the masks exist."""
+        """Mean of the whitening losses of all sites; an ISW site has the loss 0 until its mask exists."""
         active = [site for site, code in self.sites.items() if code == IW or progress.epoch > self.mask_epoch]
         total = torch.zeros((), device=next(iter(features.values())).device)
         for site in active:
@@ -125,7 +122,7 @@ class InstanceSelectiveWhitening(Method):
         return total / len(self.sites)
 
     def before_training(self, epochs: float) -> None:
-        """Warn of a run that ends before its masks are used: it is instance normalisation without a loss."""
+        """Warn if the run ends before its masks are used, since it then trains without ISW's loss."""
         if self.selective and epochs <= self.mask_epoch + 1 and is_main():
             print(
                 f"warning: this run has {epochs:.1f} epochs and ISW starts after epoch {self.mask_epoch} "
@@ -134,22 +131,18 @@ class InstanceSelectiveWhitening(Method):
             )
 
     def after_epoch(self, progress: Progress, loaders: Loaders) -> None:
-        """Build the masks when their epoch has come."""
-        period = self.mask_epoch + 1
-        due = (
-            progress.epoch % period == self.mask_epoch if self.dynamic else progress.epoch == self.mask_epoch
-        )
-        if self.selective and due:
+        """Build the masks after epoch ``--cov_stat_epoch`` or, with ``--dynamic``, once per period."""
+        epoch = progress.epoch % (self.mask_epoch + 1) if self.dynamic else progress.epoch
+        if self.selective and epoch == self.mask_epoch:
             self.build_masks(loaders)
 
     @torch.no_grad()
     def build_masks(self, loaders: Loaders) -> None:
-        """ISW masks: in every trial, the entries outside the lowest cluster; kept are those chosen in all
-        trials.
+        """Build the ISW masks: an entry is kept if it is outside the lowest cluster in all trials.
 
-        Each process takes its share of the pictures; the sums meet before the clustering, which one process
-        does for all, so the masks are equal everywhere. The network runs in evaluation mode, up to the last
-        site.
+        Each process takes its share of the pictures, and the sums of all processes are added. One process
+        then clusters for all, so that the masks are equal on all processes. The network runs in evaluation
+        mode, up to the last site.
         """
         sites = [site for site, code in self.sites.items() if code == ISW]
         chosen = {site: upper_triangle(self.mask(site).shape[0]).to(self.mask(site)) for site in sites}
@@ -170,10 +163,13 @@ class InstanceSelectiveWhitening(Method):
     def mean_pair_variance(
         self, pairs: Iterable[dict[str, Tensor]], sites: Sequence[int]
     ) -> dict[int, Tensor]:
-        """Variance of every covariance entry over the views of a picture, mean over all processes' pairs.
+        """Variance of every covariance entry over the two views of a picture, mean over the pairs.
 
-        ``pairs``: this process's batches of the views ``image`` and ``image_jittered``, uint8. Float64 C x C
-        by site, the same on every process. Evaluation mode is the caller's.
+        ``pairs`` are this process's batches of the views ``image`` and ``image_jittered``, uint8. The mean is
+        over the pairs of all processes. The caller sets evaluation mode.
+
+        Returns:
+            Site -> float64 C x C, the same on every process.
         """
         device = self.mask(sites[0]).device
         sums = {site: torch.zeros_like(self.mask(site), dtype=torch.float64) for site in sites}

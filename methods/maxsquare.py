@@ -1,14 +1,15 @@
-"""MaxSquare: adaptation by maximum squares (Chen et al., ICCV 2019), and its relatives.
+"""MaxSquare: adaptation by maximum squares (Chen et al., ICCV 2019), and similar losses.
 
-Labelled source pictures as everywhere; on unlabelled target pictures a loss that makes predictions certain:
-``--target_mode``. With ``--multi`` both outputs together label target pixels for the auxiliary one. On a
-network with SNR (``--snr_stages``) it is SNR-MS, with the dual restitution loss on the source.
+Labelled source pictures have the segmentation loss of all methods. Unlabelled target pictures have a loss
+that makes predictions certain (``--target_mode``). With ``--multi`` both outputs together make labels of
+target pixels for the auxiliary output. On a network with SNR (``--snr_stages``) the method is SNR-MS, which
+adds the dual restitution loss on the source.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from loss.adaptation import (
     max_square,
 )
 from methods.common.base import Method, Progress
-from methods.common.restitution import RestitutionLoss, snr_stages
+from methods.common.restitution import RestitutionLoss
 from network import SegmentationNet
 from utils.errors import UserError
 
@@ -29,7 +30,7 @@ TARGET_MODES = ("maxsquare", "IW_maxsquare", "entropy", "IW_entropy", "hard")
 
 
 class MaxSquare(Method):
-    """Segmentation loss of the source, ``--lambda_target`` x the target loss, with ``--multi`` guidance."""
+    """Segmentation loss of the source, ``--lambda_target`` x target loss and, with ``--multi``, guidance."""
 
     name = "maxsquare"
     restitutes = True
@@ -38,16 +39,25 @@ class MaxSquare(Method):
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__(network, arguments)
         self.weight: float = arguments.lambda_target
-        self.ratio: float = arguments.IW_ratio
         self.threshold: float = arguments.threshold
-        self.target_loss = self._target_loss(arguments.target_mode)
+        losses = {
+            "maxsquare": max_square,
+            "IW_maxsquare": partial(image_weighted_max_square, ratio=arguments.IW_ratio),
+            "entropy": entropy,
+            "IW_entropy": partial(image_weighted_entropy, ratio=arguments.IW_ratio),
+            "hard": partial(hard_pseudo_label, threshold=self.threshold),
+        }
+        self.target_loss = losses[arguments.target_mode]
         self.guided: bool = arguments.multi
         for name in ("IW_ratio", "threshold"):
             if not 0 <= getattr(arguments, name) <= 1:
                 raise UserError(f"--{name} {getattr(arguments, name)}: must be between 0 and 1")
         if self.guided and self.auxiliary_weight == 0:
-            raise UserError("--multi: trains the auxiliary output, but --aux_weight is 0")
-        with_restitution = snr_stages(network) and not arguments.no_snr_dual_loss
+            raise UserError(
+                "--multi: trains the auxiliary output, but there is none or its weight is 0; raise "
+                "--aux_weight, or drop --multi"
+            )
+        with_restitution = network.config["snr_stages"] and not arguments.no_snr_dual_loss
         self.restitution = RestitutionLoss(network, arguments) if with_restitution else None
 
     @staticmethod
@@ -74,16 +84,6 @@ class MaxSquare(Method):
             help="hard, --multi: how certain a pixel's label has to be",
         )
 
-    def _target_loss(self, mode: str) -> Callable[[Tensor], Tensor]:
-        losses: dict[str, Callable[[Tensor], Tensor]] = {
-            "maxsquare": max_square,
-            "IW_maxsquare": lambda logits: image_weighted_max_square(logits, self.ratio),
-            "entropy": entropy,
-            "IW_entropy": lambda logits: image_weighted_entropy(logits, self.ratio),
-            "hard": lambda logits: hard_pseudo_label(logits, self.threshold),
-        }
-        return losses[mode]
-
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
         if domain == "target":
             return self.unsupervised(batch["image"])
@@ -93,10 +93,10 @@ class MaxSquare(Method):
         return losses
 
     def unsupervised(self, image: Tensor) -> dict[str, Tensor]:
-        """Weighted terms for target pictures, uint8 B x 3 x H x W."""
+        """Weighted loss terms of target pictures, uint8 B x 3 x H x W."""
         output = self.network(self.network.input_spec.prepare(image), auxiliary=self.guided)
         losses = {"target": self.weight * self.target_loss(output.logits)}
         if self.guided:
-            taught = guidance(output.logits, output.aux_logits, self.threshold)
-            losses["guidance"] = self.auxiliary_weight * self.weight * taught
+            loss = guidance(output.logits, output.aux_logits, self.threshold)
+            losses["guidance"] = self.auxiliary_weight * self.weight * loss
         return losses

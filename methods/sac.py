@@ -1,12 +1,15 @@
 """DA-SAC: self-supervised augmentation consistency (Araslanov and Roth, CVPR 2021).
 
-A teacher, the running average of the network, looks at several clean crops of a target picture. What it says
-about them meets on the picture's canvas, and comes back to every crop as pseudo labels for the network, which
-sees the crop distorted. Starts from a network trained with ``--method abn`` (``--snapshot``); from there on
-all running statistics stay as they are, while the weights and biases of BatchNorm are trained.
+A teacher, which is the running average of the network, predicts several clean crops of a target picture. Its
+predictions are fused on the picture's canvas, and the fused prediction is cut out for every crop as pseudo
+labels. The network learns them from a distorted view of the crop.
 
-Published numbers were made with ``--sac_confidence batch_mean``, a slip of the released code; the default is
-what the paper says. The lower bound of the thresholds is not in the paper: ``--confidence_lower 0``.
+Training starts from a network trained with ``--method abn`` (``--resume_from`` or ``--snapshot``). From then
+on all running statistics stay as they are; the weights and biases of BatchNorm are trained.
+
+The released code and the paper differ in two points. The released code averages the confidence over the batch
+by mistake, and the published numbers were made so (``--sac_confidence batch_mean``); the default is as in the
+paper. The paper has no lower bound of the thresholds (``--confidence_lower 0``).
 """
 
 from __future__ import annotations
@@ -20,12 +23,7 @@ from torch import Tensor
 
 from loss.crop_fusion import FUSIONS, refine
 from loss.precision import at_least_float32
-from loss.self_supervision import (
-    CONFIDENCES,
-    PseudoLabels,
-    focal_confidence_loss,
-    pseudo_labels,
-)
+from loss.self_supervision import CONFIDENCES, PseudoLabels, focal_confidence_loss, pseudo_labels
 from methods.common.base import Progress
 from methods.common.class_prior import StepPrior
 from methods.common.dasac import DaSacTraining
@@ -40,17 +38,17 @@ NUMBERS = ("group_size", "processes_per_group", "teacher_every")
 
 
 class AugmentationConsistency(DaSacTraining):
-    """Segmentation loss of the source, and ``--target_weight`` x that of the pseudo labels of the target.
+    """Segmentation loss of the source, and ``--target_weight`` x loss of the target's pseudo labels.
 
-    A target batch has, of G groups of T crops (``transforms.multi_crop``): ``image``, distorted, and
+    A target batch contains G groups of T crops (``transforms.multi_crop``): ``image`` (distorted) and
     ``image_clean``, uint8 G x T x 3 x H x W; ``padding``, bool G x T x H x W, true where there is no picture;
     ``affine`` and ``affine_inverse``, float G x T x 2 x 3 (``loss.crop_fusion``). Processes that share a
-    group (``--processes_per_group``) all get it whole, and each works on its part of the crops.
+    group (``--processes_per_group``) all get the whole group, and each trains on its part of the crops.
 
     Attributes:
-        teacher: the average of the network, always in evaluation mode.
-        teacher_iteration: int64, the step of its last update, in whichever run, -1 before the first, which
-            makes it a copy.
+        teacher: the running average of the network, always in evaluation mode.
+        teacher_iteration: int64, the step of the teacher's last update, in this or an earlier run. It is -1
+            before the first update, which makes the teacher a copy of the network.
         prior: float, one per class, the running class prior.
     """
 
@@ -83,7 +81,7 @@ class AugmentationConsistency(DaSacTraining):
         self.register_buffer("teacher_iteration", torch.tensor(-1))
         classes = network.config["num_classes"]
         self.register_buffer("prior", torch.full((classes,), arguments.threshold_beta))
-        # Of the step that is being made: nothing of it lasts beyond.
+        # These two are only used within a step.
         self.step: int | None = None
         self.step_prior: StepPrior
         self.train()
@@ -108,17 +106,17 @@ class AugmentationConsistency(DaSacTraining):
         add_label_arguments(parser)
 
     def before_training(self, epochs: float) -> None:
-        """Warn of a run without a start: statistics that nothing has learnt stay as they are."""
+        """Warn if the run starts from an untrained network: its running statistics will never be trained."""
         begun = self.teacher_iteration >= 0 or self.arguments.snapshot or self.arguments.resume_from
         if not begun and is_main():
             print(
-                "warning: --method sac leaves BatchNorm's running statistics as they are, and this network's "
-                "were not trained; start with --resume_from the last.pth of --method abn",
+                "warning: --method sac does not train the running statistics of BatchNorm, and this network "
+                "starts with untrained ones; start with --resume_from the last.pth of --method abn",
                 flush=True,
             )
 
     def train(self, mode: bool = True) -> AugmentationConsistency:
-        """As of every module, but for the teacher and for layers that have running statistics: they stay."""
+        """Set training mode, except for the teacher and for layers with running statistics."""
         super().train(mode)
         self.teacher.eval()
         for layer in self.network.modules():
@@ -127,12 +125,12 @@ class AugmentationConsistency(DaSacTraining):
         return self
 
     def target_losses(self, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
-        """The weighted term of a target batch."""
+        """The weighted loss term of a target batch."""
         if progress.iteration != self.step:
             self.begin_step(progress.iteration)
         own = {name: batch[name][:, self.own_crops] for name in ("image", "image_clean", "padding")}
         with torch.no_grad():
-            maps = self.taught(own["image_clean"], own["padding"])
+            maps = self.teacher_probability(own["image_clean"], own["padding"])
             self.prior.copy_(self.step_prior.after(maps, own["padding"]))
             maps = torch.cat(self.neighbours.gather(maps), dim=1)
             labels = self.labelled(
@@ -143,7 +141,7 @@ class AugmentationConsistency(DaSacTraining):
         return {"target": self.weight * loss}
 
     def begin_step(self, iteration: int) -> None:
-        """What is due once in a step, before the first of its batches."""
+        """What happens once in a step, before its first batch."""
         self.step = iteration
         self.step_prior = StepPrior(self.prior, self.teacher_iteration < 0, self.prior_momentum)
         if iteration % self.period == 0:
@@ -154,45 +152,45 @@ class AugmentationConsistency(DaSacTraining):
         prepared = self.network.input_spec.prepare(images.flatten(0, 1))
         return prepared.masked_fill(padding.flatten(0, 1).unsqueeze(1), 0)
 
-    def taught(self, clean: Tensor, padding: Tensor) -> Tensor:
+    def teacher_probability(self, clean: Tensor, padding: Tensor) -> Tensor:
         """The teacher's probabilities of every crop, float32 G x T x C x H x W; 0 where it is padded."""
         logits = self.teacher(self.prepared(clean, padding)).logits
         probability = at_least_float32(logits).softmax(1).unflatten(0, clean.shape[:2])
         return probability.masked_fill(padding.unsqueeze(2), 0)
 
     def labelled(self, probability: Tensor) -> PseudoLabels:
-        """Pseudo labels of crops G x T x C x H x W, for GT pictures."""
+        """Pseudo labels from probabilities G x T x C x H x W, as a batch of GT crops."""
         return pseudo_labels(probability.flatten(0, 1), self.prior, **self.certainty)
 
     def update_teacher(self, iteration: int) -> None:
-        """A copy the first time, then a moving average.
+        """Copy the network the first time, then move the teacher towards it.
 
-        The device decides which: asking it would make the step wait.
+        The device chooses between the two, because the step would wait if the host asked which it is.
         """
         share = torch.where(self.teacher_iteration < 0, 1.0, 1 - self.momentum)
         follow(self.teacher, self.network, share)
         self.teacher_iteration.fill_(iteration)
 
     def scalars(self) -> dict[str, Tensor]:
-        """The running prior of every class, and how far the network is from its teacher."""
+        """The running prior of every class, and the distance between the network and its teacher."""
         priors = {f"class_prior/{number:02d}": prior for number, prior in enumerate(self.prior)}
         return {**priors, "teacher_distance": distance(self.teacher, self.network)}
 
     @torch.no_grad()
     def pictures(self, batch: dict[str, Tensor], palette: np.ndarray) -> dict[str, Image.Image]:
-        """What the first group of a target batch looks like on its way to labels (``group_picture``).
+        """The steps from the first group of a target batch to its labels (``group_picture``).
 
-        Leaves everything as it is, and needs no other process. ``palette``: uint8 classes x 3.
+        This changes nothing and needs no other process. ``palette``: uint8 classes x 3.
         """
         group = {name: value[:1] for name, value in batch.items() if isinstance(value, Tensor)}
         was_training = self.training
         self.eval()
-        taught = self.taught(group["image_clean"], group["padding"])
-        refined = refine(taught, group["affine"], group["affine_inverse"], self.fusion)
+        single = self.teacher_probability(group["image_clean"], group["padding"])
+        refined = refine(single, group["affine"], group["affine_inverse"], self.fusion)
         prediction = self.network(self.prepared(group["image"], group["padding"])).logits
         self.train(was_training)
         views = {"image": group["image_clean"][0], "noisy": group["image"][0]}
-        maps = {"teacher": taught[0], "fused": refined[0], "prediction": prediction}
+        maps = {"teacher": single[0], "fused": refined[0], "prediction": prediction}
         return {"self_supervision": group_picture(views, maps, self.labelled(refined), palette)}
 
 
@@ -267,8 +265,8 @@ def check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--focal_power {arguments.focal_power}: must be 0 or more")
     processes, crops = arguments.processes_per_group, arguments.group_size
     if crops % processes:
-        raise UserError(f"--processes_per_group {processes}: has to divide --group_size {crops}")
+        raise UserError(f"--processes_per_group {processes}: must divide --group_size {crops}")
     if world_size() % processes:
         raise UserError(
-            f"--processes_per_group {processes}: has to divide the number of processes, {world_size()}"
+            f"--processes_per_group {processes}: must divide the number of processes, {world_size()}"
         )

@@ -1,8 +1,8 @@
 """SNR: style normalisation and restitution (Jin et al., TMM 2021), trained on the source alone.
 
-The network takes style out after its first stages and restores what of it tells classes apart
-(``network.norm.snr``); the loss asks that it does so. With ``--no_train_snr --no_snr_dual_loss`` it is the
-released code, which trained neither the SNR modules nor with that loss.
+The network removes style after its first stages, and restores the part of it that tells classes apart
+(``network.norm.snr``). The dual restitution loss trains it to do so. The released code neither had this loss
+nor trained the SNR modules: that is ``--no_train_snr --no_snr_dual_loss``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import argparse
 from torch import Tensor
 
 from methods.common.base import Method, Progress
-from methods.common.restitution import RestitutionLoss, snr_stages
+from methods.common.restitution import RestitutionLoss
 from network import SegmentationNet, stated_architecture
 from utils.errors import UserError
 
@@ -26,8 +26,8 @@ class StyleNormalisationRestitution(Method):
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__(network, arguments)
-        if not snr_stages(network):
-            raise UserError("--method snr: needs a network with SNR, e.g. --snr_stages 1 2 3")
+        if not network.config["snr_stages"]:
+            raise UserError("--method snr: needs a network with SNR; use e.g. --snr_stages 1 2 3")
         self.restitution = None if arguments.no_snr_dual_loss else RestitutionLoss(network, arguments)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Segmentation networks: ``create_network`` builds one by name."""
+"""Segmentation networks. ``create_network`` builds one by its names."""
 
 from network.factory import architecture_from_arch, create_network, list_backbones, stated_architecture
 from network.pretrained import load_imagenet_weights

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, and multiply-accumulate operations per picture."""
+"""The cost of a network: its parameters, and its multiply-accumulate operations per picture."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from network.factory import create_network
 
 
 def describe(config: Mapping[str, Any], height: int, width: int) -> str:
-    """One line: backbone, parameters, and operations for a picture of ``height`` x ``width`` pixels."""
+    """One line with backbone, parameters, and operations for a picture of ``height`` x ``width`` pixels."""
     parameters, operations = network_cost(config, height, width)
     size = f"{parameters / 1e6:.1f} M parameters, {operations / 1e9:.1f} GMACs at {height} x {width}"
     return f"{config['backbone']} at output stride {config['output_stride']}: {size}"
 
 
 def network_cost(config: Mapping[str, Any], height: int, width: int) -> tuple[int, float]:
-    """Parameters (all, the auxiliary head's too), and multiply-accumulates of one evaluation forward.
+    """Parameters, with the auxiliary head's, and multiply-accumulates of one forward pass in evaluation mode.
 
-    Counted on the meta device: nothing is computed and no memory is taken.
+    They are counted on the meta device: nothing is computed and no memory is used.
 
     Args:
         config: arguments of ``create_network``.
-        height, width: of the picture, in pixels.
+        height, width: size of the picture in pixels.
     """
     with torch.device("meta"):
         network = create_network(**config).eval()

@@ -1,4 +1,4 @@
-"""Names to networks."""
+"""Networks by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from utils.errors import UserError
 NUM_CLASSES = 19
 FAMILY_PREFIX = "network.deepv3."
 
-# The RobustNet family's factory functions, as typed after --arch network.deepv3.
+SHUFFLENET: dict[str, Any] = {"backbone": "shufflenet_v2_x1_0"}
+# The factory functions of the RobustNet family, which users type as --arch network.deepv3.NAME.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "DeepR18V3PlusD": {"backbone": "resnet18", "output_stride": 32},
     "DeepR50V3PlusD": {"backbone": "resnet50", "output_stride": 16},
@@ -36,47 +37,30 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "DeepWideResNet101V3PlusD_OS8": {"backbone": "wide_resnet101_2", "output_stride": 8},
     "DeepMobileNetV3PlusD": {"backbone": "mobilenet_v2", "output_stride": 16, "partial_dilation": True},
     "DeepMobileNetV3PlusD_OS8": {"backbone": "mobilenet_v2", "output_stride": 8, "partial_dilation": True},
-    "DeepShuffleNetV3PlusD": {
-        "backbone": "shufflenet_v2_x1_0",
-        "output_stride": 16,
-        "partial_dilation": True,
-    },
-    "DeepShuffleNetV3PlusD_OS8": {
-        "backbone": "shufflenet_v2_x1_0",
-        "output_stride": 8,
-        "partial_dilation": True,
-    },
-    "DeepShuffleNetV3PlusD_OS32": {"backbone": "shufflenet_v2_x1_0", "output_stride": 32},
+    "DeepShuffleNetV3PlusD": {**SHUFFLENET, "output_stride": 16, "partial_dilation": True},
+    "DeepShuffleNetV3PlusD_OS8": {**SHUFFLENET, "output_stride": 8, "partial_dilation": True},
+    "DeepShuffleNetV3PlusD_OS32": {**SHUFFLENET, "output_stride": 32},
     "DeepMNASNet05V3PlusD": {"backbone": "mnasnet0_5", "output_stride": 16},
     "DeepMNASNet10V3PlusD": {"backbone": "mnasnet1_0", "output_stride": 16},
 }
 
-# The names of AdaptSegNet, MaxSquare and SNR, as typed after --backbone there.
+# Names of AdaptSegNet, MaxSquare and SNR, which users type after --backbone there.
 DEEPLABV2: dict[str, Any] = {"backbone": "resnet101_caffe", "head": "deeplabv2", "output_stride": 8}
 DEEPLABV2_ARCHITECTURES: dict[str, dict[str, Any]] = {
     "deeplabv2_multi": DEEPLABV2,
     "deeplabv2_multi_snr": {**DEEPLABV2, "snr_stages": [1, 2, 3]},
 }
 
-# DA-SAC's names, as in its configuration's MODEL.ARCH.
+# Names of DA-SAC, as in MODEL.ARCH of its configuration.
+DASAC: dict[str, Any] = {"output_stride": 8, "auxiliary": False}
 DASAC_ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "deeplabv2_resnet101": {
-        "backbone": "resnet101_caffe_rgb",
-        "head": "deeplabv2",
-        "output_stride": 8,
-        "auxiliary": False,
-    },
-    "deeplabv2_vgg16_bn": {
-        "backbone": "vgg16_bn",
-        "head": "deeplabv2_fc",
-        "output_stride": 8,
-        "auxiliary": False,
-    },
-    "fcn_vgg16_bn": {"backbone": "vgg16_bn", "head": "fcn8s", "output_stride": 32, "auxiliary": False},
+    "deeplabv2_resnet101": {**DASAC, "backbone": "resnet101_caffe_rgb", "head": "deeplabv2"},
+    "deeplabv2_vgg16_bn": {**DASAC, "backbone": "vgg16_bn", "head": "deeplabv2_fc"},
+    "fcn_vgg16_bn": {**DASAC, "backbone": "vgg16_bn", "head": "fcn8s", "output_stride": 32},
 }
 
 
-# What a network is where a published architecture says nothing else, beside its number of classes.
+# The arguments of ``create_network`` that a published architecture has if it does not name them.
 PLAIN: dict[str, Any] = {
     "wt_layer": list(NO_SITES),
     "partial_dilation": False,
@@ -88,14 +72,14 @@ PLAIN: dict[str, Any] = {
 
 
 def published_name(config: Mapping[str, Any], architectures: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Which of ``architectures`` a network of ``config`` is but for its number of classes, or ``None``."""
+    """The name in ``architectures`` of a network with ``config``, or ``None``; any number of classes fits."""
     config = {**PLAIN, **config}
     found = (name for name, arch in architectures.items() if {**config, **PLAIN, **arch} == config)
     return next(found, None)
 
 
 def list_backbones() -> list[str]:
-    """Names that ``create_network`` takes for ``backbone``, sorted, beside timm's."""
+    """The names for ``backbone`` of ``create_network``, sorted, without those of timm."""
     return sorted(BACKBONES)
 
 
@@ -103,7 +87,7 @@ def architecture_from_arch(arch: str) -> dict[str, Any]:
     """Arguments of :func:`create_network` for a published name, e.g. ``network.deepv3.DeepR50V3PlusD``.
 
     Raises:
-        UserError: no such name.
+        UserError: there is no such name.
     """
     bare = DEEPLABV2_ARCHITECTURES | DASAC_ARCHITECTURES
     known = ARCHITECTURES | bare
@@ -117,29 +101,26 @@ def architecture_from_arch(arch: str) -> dict[str, Any]:
 
 
 def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of :func:`create_network` that a command line states; the others are absent.
+    """The arguments of :func:`create_network` that a command line gives, and only those.
 
-    ``flags``: flag -> value, ``None`` or absent where not given: ``arch``, ``backbone`` (a name of
-    ``DEEPLABV2_ARCHITECTURES``, too), ``output_stride``, ``wt_layer``, ``snr_stages``, ``head``,
-    ``deeplabv2_head``, ``auxiliary``, ``image_in``, ``num_classes``; others do not matter.
+    ``flags`` is flag -> value; a flag that is not given is ``None`` or absent. These flags are read:
+    ``arch``, ``backbone`` (also a name of ``DEEPLABV2_ARCHITECTURES``), ``output_stride``, ``wt_layer``,
+    ``snr_stages``, ``head``, ``deeplabv2_head``, ``auxiliary``, ``image_in``, ``num_classes``. Flags beside
+    ``arch`` win over it.
     """
     arch, backbone = flags.get("arch"), flags.get("backbone")
     if backbone in DEEPLABV2_ARCHITECTURES:
         arch, backbone = backbone, None
+    same_name = ("head", "auxiliary", "num_classes", "output_stride", "wt_layer", "snr_stages")
     stated = {
         "backbone": backbone,
-        "head": flags.get("head"),
         "atrous_branches": BRANCHES.get(flags.get("deeplabv2_head")),
-        "auxiliary": flags.get("auxiliary"),
-        "num_classes": flags.get("num_classes"),
-        "output_stride": flags.get("output_stride"),
-        "wt_layer": flags.get("wt_layer"),
-        "snr_stages": flags.get("snr_stages"),
         "per_image_input": flags.get("image_in") or None,
+        **{name: flags.get(name) for name in same_name},
     }
-    if stated["snr_stages"] is not None:
-        stated["snr_stages"] = sorted(stated["snr_stages"])
     given = {name: value for name, value in stated.items() if value is not None}
+    if "snr_stages" in given:
+        given["snr_stages"] = sorted(given["snr_stages"])
     return {**(architecture_from_arch(arch) if arch else {}), **given}
 
 
@@ -161,16 +142,17 @@ def create_network(
         backbone: one of :func:`list_backbones`, or ``timm:NAME`` (``network.backbone.timm``).
         head: one of ``network.head.HEADS``.
         num_classes: channels of the logits.
-        output_stride: input pixels per pixel of layer4: 8, 16 or 32 (and 4 for residual networks).
+        output_stride: input pixels per pixel of layer4: 8, 16 or 32; residual networks also have 4.
         wt_layer: the seven codes of ``network.sites``.
-        partial_dilation: see ``network.backbone.dilation``; how the family dilates its mobile backbones.
-        per_image_input: normalise each picture by its own mean and deviation, see ``network.input_spec``.
-        snr_stages: stages, 1 to 4 for layer1 to layer4, that an SNR module follows (``network.norm.snr``).
-        atrous_branches: of the heads deeplabv2 and deeplabv2_fc, how many of four are summed, 4 or 2.
+        partial_dilation: see ``network.backbone.dilation``; the family dilates its mobile backbones so.
+        per_image_input: normalise each picture by its own mean and deviation (``network.input_spec``).
+        snr_stages: stages with an SNR module behind them (``network.norm.snr``), 1 to 4 for layer1 to layer4.
+        atrous_branches: how many of the four branches of the heads deeplabv2 and deeplabv2_fc are summed, 4
+            or 2.
         auxiliary: whether there is an auxiliary head.
 
     Raises:
-        UserError: an unknown name; an output stride, site, stage or branches that the network does not have.
+        UserError: a name is unknown, or the network does not have the output stride, site, stage or branches.
     """
     if backbone not in BACKBONES and not backbone.startswith(TIMM_PREFIX):
         known = ", ".join([*list_backbones(), f"{TIMM_PREFIX}NAME"])

@@ -1,4 +1,4 @@
-"""How heads start."""
+"""Initial values of heads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def initialise_head(module: nn.Module) -> None:
-    """Kaiming-normal convolutions (fan in, ReLU; He et al., ICCV 2015), zero biases, norms 1 and 0."""
+    """Kaiming-normal convolutions (fan in, ReLU; He et al., ICCV 2015), zero biases, BatchNorm weights 1."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")

@@ -1,4 +1,4 @@
-"""Parts of a network that autocast must leave alone."""
+"""Parts of a network that compute without autocast."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from torch import Tensor
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[Any]:
-    """Autocast off on the device of ``x``; the meta device, where a network's cost is counted, has none."""
+    """Turn autocast off on the device of ``x``. The meta device (``network.cost``) has no autocast."""
     return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)

@@ -29,28 +29,29 @@ FILE_ONLY = {
     "resnet101_3x3stem": "resnet101-imagenet.pth of github.com/CSAILVision/semantic-segmentation-pytorch"
 }
 
-# What a file may hold beside the backbone: the classifier of the library's networks, and that of DeepLabV2.
+# Entries that a file may have beside the backbone: the classifier of torchvision's networks and of DeepLabV2.
 CLASSIFIERS = ("fc.", "classifier.", "layer5.")
 
 
 def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) -> None:
     """Fill the backbone of ``network`` with ImageNet weights, in place.
 
-    Without ``file`` they are torchvision's ``IMAGENET1K_V1`` (what the RobustNet family trained from),
-    downloaded once. A stem's normalisation with affine parameters starts from those of the BatchNorm that
-    it replaces, as in the family; other layers of sites keep their initial values. Everything else of the
-    backbone must be there, and nothing but a classifier beside it: a file of a deeper network holds all names
-    of a shallower one.
+    Without ``file`` they are torchvision's ``IMAGENET1K_V1``, from which the RobustNet family trained; they
+    are downloaded once. If a site of the stem has a layer with affine parameters, these start from those of
+    the BatchNorm that the layer replaces, as in the family. Other layers of sites keep their initial values.
+    All other entries of the backbone must be in the file. The file may have a classifier, but no other
+    entries, because a file of a deeper network has all names of a shallower one.
 
     Args:
         network: a new network.
-        file: a state dict with the library's names, as torchvision's downloads; or with ``Scale.`` before
-            them, as in DeepLab_resnet_pretrained_init-f81d91e8.pth, from which AdaptSegNet starts. Each
-            expects pictures of its own: in a Caffe ResNet for others, the first convolution is converted.
+        file: a state dict with torchvision's names, like its downloads; or with ``Scale.`` before these
+            names, like DeepLab_resnet_pretrained_init-f81d91e8.pth, from which AdaptSegNet starts. The two
+            kinds expect different pictures: if a Caffe ResNet gets the other kind, its first convolution is
+            converted.
 
     Raises:
-        UserError: no such file, not a state dict, of another network, or the download failed; the message
-            says which file to put where.
+        UserError: the file does not exist, is no state dict or is of another network, or the download failed;
+            then the message says which file to put where.
     """
     backbone = network.backbone
     origin = str(file) if file is not None else f"ImageNet weights of {backbone.name}"
@@ -65,12 +66,13 @@ def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) ->
     if missing:
         raise UserError(
             f"{origin}: {len(missing)} of {len(backbone.state_dict())} entries of {backbone.name} are "
-            f"absent or of another shape (first: {missing[0]}); pass --backbone_weights a file of this one"
+            f"absent or of another shape (first: {missing[0]}); pass --backbone_weights with a file of "
+            f"{backbone.name}"
         )
     if not isinstance(backbone, TimmBackbone) and (further := _further_entries(backbone, source)):
         raise UserError(
-            f"{origin}: {len(further)} of its entries are not of {backbone.name} (first: {further[0]}); it "
-            "is of another network, so pass --backbone_weights a file of this one"
+            f"{origin}: {len(further)} of its entries are not of {backbone.name} (first: {further[0]}), so "
+            f"it is of another network; pass --backbone_weights with a file of {backbone.name}"
         )
     backbone.load_state_dict(state, strict=False)
 
@@ -88,7 +90,7 @@ def _weights(backbone: Backbone, file: Path | None) -> dict[str, Tensor]:
 
 
 def _further_entries(backbone: Backbone, source: Mapping[str, Tensor]) -> list[str]:
-    """The entries of ``source``, a file, that a network like ``backbone`` without sites does not have."""
+    """The entries of the file ``source`` that a plain ``backbone``, without sites, does not have."""
     with torch.device("meta"):
         plain = BACKBONES[backbone.name](backbone.name, backbone.strides["layer4"], NO_SITES, False)
     known = {plain.imagenet_key(key) for key in plain.state_dict()}
@@ -128,8 +130,9 @@ def _download(backbone: Backbone) -> dict[str, Tensor]:
 
 
 def _check_cached(file: Path) -> None:
-    """Raise a UserError if ``file`` is there with other bytes than its name says; torch looks at no digest
-    but that of a file it has just downloaded.
+    """Raise a UserError if ``file`` exists and does not have the digest that is in its name.
+
+    torch checks the digest only of a file that it has just downloaded.
     """
     digest = re.search(r"-([0-9a-f]{8,})\.", file.name)
     if digest is None or not file.is_file():
@@ -137,4 +140,4 @@ def _check_cached(file: Path) -> None:
     with file.open("rb") as opened:
         found = hashlib.sha256(opened.read()).hexdigest()
     if not found.startswith(digest[1]):
-        raise UserError(f"{file}: is damaged, or another file; delete it, and it is downloaded again")
+        raise UserError(f"{file}: is damaged, or another file; delete it, so that it is downloaded again")

@@ -1,4 +1,4 @@
-"""The segmentation network: backbone, head, auxiliary head."""
+"""The segmentation network: a backbone, a head and an auxiliary head."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from utils.errors import UserError
 
 
 class SegmentationOutput(NamedTuple):
-    """What a network says about a batch of B x 3 x H x W pictures.
+    """The output of a network for a batch of B x 3 x H x W pictures.
 
     Attributes:
         logits: B x classes x H x W, at picture size.
-        aux_logits: B x classes x h x w at the resolution of layer3, of DeepLabV2 at picture size; ``None`` in
-            evaluation mode, if not asked for, or of a network without auxiliary head.
-        features: by name: ``stem``, ``layer1`` .. ``layer4``, ``site<n>`` (normalised map of a whitened site,
-            before its activation), in training ``snr<n>_normalised``, ``_restituted`` and ``_contaminated``
-            (of the SNR module after layer n), and the head's own, such as ``decoder`` and ``decoder_logits``.
+        aux_logits: B x classes x h x w, at the resolution of layer3 or, with DeepLabV2, at picture size.
+            ``None`` in evaluation mode, if it is not asked for, or if there is no auxiliary head.
+        features: name -> map. The names are ``stem``, ``layer1`` .. ``layer4``, ``site<n>`` (the normalised
+            map of a whitened site, before its activation), and those of the head, such as ``decoder`` and
+            ``decoder_logits``. In training also ``snr<n>_normalised``, ``snr<n>_restituted`` and
+            ``snr<n>_contaminated`` (of the SNR module after layer n).
     """
 
     logits: Tensor
@@ -35,11 +36,12 @@ class SegmentationNet(nn.Module):
     """A backbone and its heads.
 
     Attributes:
-        auxiliary: the auxiliary head; ``None`` of a network without.
+        auxiliary: the auxiliary head, or ``None``.
         config: keyword arguments of ``network.create_network`` that rebuild this network.
-        input_spec: what :meth:`forward` expects; ``input_spec.prepare`` makes it from 8-bit pictures.
-        sites: site -> code, active sites in order of execution.
-        site_channels: site -> channels, active sites.
+        input_spec: describes the input of :meth:`forward`; ``input_spec.prepare`` makes it from 8-bit
+            pictures.
+        sites: site -> code of the active sites, in order of execution.
+        site_channels: site -> channels of the active sites.
     """
 
     def __init__(
@@ -68,11 +70,12 @@ class SegmentationNet(nn.Module):
     def forward(self, x: Tensor, auxiliary: bool = True) -> SegmentationOutput:
         """Segment normalised float pictures, B x 3 x H x W.
 
-        Without ``auxiliary`` the auxiliary head stays out of a training pass, and so do its running
-        statistics.
+        Without ``auxiliary`` the auxiliary head is not run in training, so that its running statistics do not
+        change.
 
         Raises:
-            UserError: another shape or type, or a training batch of one.
+            UserError: ``x`` has another shape or type, or a training batch has too few pictures for
+                BatchNorm.
         """
         check_pictures(x)
         features, size = self.backbone(x), (x.shape[-2], x.shape[-1])
@@ -85,8 +88,8 @@ class SegmentationNet(nn.Module):
     def parameter_groups(self, backbone_factor: float = 1.0) -> list[tuple[list[Parameter], float]]:
         """All parameters that are trained, each once, with their factor of the base learning rate.
 
-        The backbone, SNR modules included, at ``backbone_factor``; the heads at what the head was published
-        with.
+        The factor is ``backbone_factor`` for the backbone with its SNR modules, and the head's published
+        factor for both heads.
         """
         heads = nn.ModuleList(head for head in (self.head, self.auxiliary) if head is not None)
         factors = ((self.backbone, backbone_factor), (heads, self.head.learning_rate_factor))
@@ -96,11 +99,14 @@ class SegmentationNet(nn.Module):
         ]
 
     def predict(self, images: Tensor) -> Tensor:
-        """Logits, B x classes x H x W, of 8-bit RGB pictures, uint8 B x 3 x H x W."""
+        """Logits B x classes x H x W of RGB pictures, uint8 B x 3 x H x W."""
         return self(self.input_spec.prepare(images)).logits
 
     def whitening_features(self, x: Tensor, codes: Sequence[int] = WHITENED_CODES) -> dict[int, Tensor]:
-        """Normalised maps of the sites with one of ``codes``, by site; no stage after the last one is run."""
+        """Site -> normalised map, for the whitened sites with one of ``codes``.
+
+        Stages after the last of these sites are not run.
+        """
         check_pictures(x)
         sites = [site for site, code in self.sites.items() if code in codes and code in WHITENED_CODES]
         if not sites:
@@ -113,6 +119,6 @@ def check_pictures(x: Tensor) -> None:
     """Raise a UserError unless ``x`` is a batch of float RGB pictures."""
     if x.dim() != 4 or x.shape[1] != 3 or not x.is_floating_point():
         raise UserError(
-            f"the network takes float pictures, batch x 3 x height x width, got {x.dtype} {tuple(x.shape)}; "
+            f"{x.dtype} {tuple(x.shape)}: the network takes float pictures, batch x 3 x height x width; "
             "network.input_spec.prepare makes them from uint8 pictures of that shape"
         )

@@ -1,6 +1,6 @@
-"""The seven normalisation sites of a backbone and what each ``--wt_layer`` code builds there.
+"""The seven normalisation sites of a backbone, and the layer that each code of ``--wt_layer`` builds there.
 
-Site 0, 1, 2 are in the stem, site 3..6 at the end of layer1..layer4. The codes:
+Sites 0, 1 and 2 are in the stem; sites 3..6 are at the end of layer1..layer4. The codes are:
 
 ==== ======================================================================
 0    nothing: the backbone as it is
@@ -28,6 +28,7 @@ WHITENED_CODES = (1, 2)
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 STAGE_OF_SITE = ("stem", "stem", "stem", "layer1", "layer2", "layer3", "layer4")
 
+# Code -> builder of its layer, from the number of channels.
 SITE_LAYERS: dict[int, Callable[[int], nn.Module]] = {
     1: InstanceNormalisation,
     2: InstanceNormalisation,
@@ -38,20 +39,21 @@ SITE_LAYERS: dict[int, Callable[[int], nn.Module]] = {
 
 
 def active_sites(wt_layer: Sequence[int], site_channels: Mapping[int, int], backbone: str) -> dict[int, int]:
-    """Site -> code of the sites that hold a layer, in order of execution.
+    """Site -> code of the sites that have a layer, in order of execution.
 
     Args:
         wt_layer: seven codes.
-        site_channels: the sites this backbone has, with their channels.
-        backbone: its name, for the error.
+        site_channels: site -> channels, for all sites of the backbone.
+        backbone: its name, for the error message.
 
     Raises:
-        UserError: not seven codes, an unknown code, or a code at a site the backbone does not have.
+        UserError: there are not seven codes, a code is unknown, or the backbone does not have a site.
     """
     codes = list(wt_layer)
     if len(codes) != NUM_SITES:
         raise UserError(
-            f"--wt_layer needs {NUM_SITES} codes (stem 0, 1, 2 and layer1..layer4), got {len(codes)}: {codes}"
+            f"--wt_layer {' '.join(map(str, codes))}: has {len(codes)} codes; give {NUM_SITES} codes, three "
+            "for the stem and four for layer1..layer4"
         )
     unknown = [code for code in codes if code != 0 and code not in SITE_LAYERS]
     if unknown:
@@ -66,8 +68,3 @@ def active_sites(wt_layer: Sequence[int], site_channels: Mapping[int, int], back
             f"put 0 in place {absent[0]} of {' '.join(map(str, codes))}"
         )
     return sites
-
-
-def build_site(code: int, channels: int) -> nn.Module:
-    """The layer of a non-zero ``code`` for B x ``channels`` x H x W maps."""
-    return SITE_LAYERS[code](channels)

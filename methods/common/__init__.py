@@ -1,1 +1,1 @@
-"""What the published methods are made of: the contract they keep, and parts that several share."""
+"""The contract of a published method, and parts that several methods share."""

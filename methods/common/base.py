@@ -1,7 +1,8 @@
 """The contract between the training loop and a published method.
 
-A method owns its network and says what one step costs. Everything it must remember between steps is a
-registered buffer or a sub-module: it is then saved, restored, moved and synchronised with no further code.
+A method owns its network and computes the losses of a step. Everything that it must remember between steps is
+a registered buffer or a sub-module, so that it is saved, restored, moved and synchronised with no further
+code.
 """
 
 from __future__ import annotations
@@ -25,9 +26,7 @@ from utils.errors import UserError
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: ``iteration`` optimiser steps of ``max_iteration`` are done, in ``epoch`` (from
-    0).
-    """
+    """How far a run is: ``iteration`` of ``max_iteration`` are done; ``epoch`` counts from 0."""
 
     iteration: int
     max_iteration: int
@@ -35,11 +34,12 @@ class Progress:
 
 
 class Loaders(Protocol):
-    """What a method may ask of the data between epochs."""
+    """The data that a method may ask for between epochs."""
 
     def covariance_pairs(self, trial: int) -> Iterable[Iterable[dict[str, Any]]]:
-        """Per statistics data set, this process's share of training pictures: views ``image``,
-        ``image_jittered``.
+        """For each data set of the statistics, batches of this process's share of its training pictures.
+
+        A batch has the views ``image`` and ``image_jittered``.
         """
 
 
@@ -47,24 +47,28 @@ class Method(nn.Module, ABC):
     """A published training recipe. Subclasses set the class attributes and override what they change.
 
     Attributes:
-        name: what ``--method`` calls it.
-        views: which views of a sample the method needs (see ``transforms.pipeline``).
-        domains: ``("source",)``, or ``("source", "target")`` for adaptation; one forward and backward for
-            each.
-        architecture: the arguments of ``network.create_network`` it was published with; flags replace them.
-        own_flags: switches that mean this method and no other.
-        gaussian_blur: whether "image" is blurred; ``--gblur`` and ``--no_gblur`` replace it.
-        color_jitter: its strength of ``transforms.pipeline.TrainTransform``; ``--color_jitter`` replaces it.
-        target_transform: what becomes of a target picture if not the same as of the source's: ``multi_crop``
-            (``transforms.multi_crop``).
-        crop_padding: what fills labelled crops beyond their picture, ``black`` or ``mean``, 0 for the
-            network; ``--crop_padding`` replaces it.
-        renormalise: whose colour statistics source pictures get, of ``datasets.sampling.statistics``;
+        name: its name for ``--method``.
+        views: the views of a sample that it needs (see ``transforms.pipeline``).
+        domains: ``("source",)``, or ``("source", "target")`` for adaptation. Each domain has its own forward
+            and backward pass.
+        architecture: the arguments of ``network.create_network`` that it was published with; flags replace
+            them.
+        own_flags: switches of this method alone. They select it if ``--method`` is not given, and are refused
+            with another ``--method``.
+        gaussian_blur: whether the view "image" is blurred; ``--gblur`` and ``--no_gblur`` replace it.
+        color_jitter: how strong the jitter of ``transforms.pipeline.TrainTransform`` is; ``--color_jitter``
+            replaces it.
+        target_transform: ``multi_crop`` (``transforms.multi_crop``), or ``None``: target pictures are
+            transformed like source pictures.
+        crop_padding: what fills the part of a labelled crop that is outside its picture: ``black``, or
+            ``mean``, which is 0 in the network's input; ``--crop_padding`` replaces it.
+        renormalise: which colour statistics source pictures get (``datasets.sampling.statistics``);
             ``--renormalise`` replaces it.
-        restitutes: whether it has the dual restitution loss on a network with SNR.
-        bias_lr_mult: how many times faster than weights biases learn; ``--bias_lr_mult`` replaces it.
-        bias_weight_decay: weight decay of biases, ``None`` for that of all; ``--bias_weight_decay`` replaces
-            it.
+        restitutes: whether it adds the dual restitution loss on a network with SNR.
+        bias_lr_mult: the learning rate of biases is this many times that of weights; ``--bias_lr_mult``
+            replaces it.
+        bias_weight_decay: weight decay of biases, or ``None``: the same as of weights;
+            ``--bias_weight_decay`` replaces it.
     """
 
     name: ClassVar[str]
@@ -85,19 +89,14 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.network = network
         self.criterion = SegmentationCriterion(arguments)
-        self.auxiliary_weight = self._weight_of_auxiliary(network, arguments.aux_weight)
         self.arguments = arguments
-
-    @staticmethod
-    def _weight_of_auxiliary(network: SegmentationNet, stated: float | None) -> float:
-        if network.auxiliary is None:
-            if stated:
-                raise UserError(f"--aux_weight {stated}: this network has no auxiliary output; drop the flag")
-            return 0.0
-        weight = network.head.auxiliary_weight if stated is None else stated
-        if weight == 0:
+        stated, has_auxiliary = arguments.aux_weight, network.auxiliary is not None
+        if stated and not has_auxiliary:
+            raise UserError(f"--aux_weight {stated}: this network has no auxiliary output; drop the flag")
+        published = network.head.auxiliary_weight if has_auxiliary else 0.0
+        self.auxiliary_weight: float = published if stated is None else stated
+        if has_auxiliary and self.auxiliary_weight == 0:
             network.auxiliary.requires_grad_(False)
-        return weight
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -105,27 +104,28 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def is_meant_by(cls, arguments: argparse.Namespace) -> bool:
-        """Whether a command line without ``--method`` means this method."""
+        """Whether a command line without ``--method`` selects this method."""
         return bool(cls.given_flags(arguments))
 
     @classmethod
     def given_flags(cls, arguments: argparse.Namespace) -> list[str]:
-        """Which of the method's ``own_flags`` a command line has."""
+        """The ``own_flags`` that the command line gives."""
         return [flag for flag in cls.own_flags if getattr(arguments, flag)]
 
     @abstractmethod
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
-        """Named, weighted scalar loss terms of one batch; the step minimises their sum. No terms: nothing is
-        learnt from this domain's batch.
+        """Loss terms of one batch: name -> weighted scalar. The step minimises their sum.
 
-        ``batch`` is on the device: ``image`` uint8 B x 3 x H x W, ``label`` int64 B x H x W.
+        Without terms nothing is learnt from this batch. ``batch`` is on the device: ``image`` uint8
+        B x 3 x H x W, ``label`` int64 B x H x W, and what else the method's views and domains add.
         """
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
-        """Parameter groups for the optimiser, one for each learning rate and weight decay; the schedule
-        scales the former. ``names`` of a group are those of its parameters.
+        """Parameter groups for the optimiser, one for each pair of learning rate and weight decay.
 
-        The network says how fast its parts learn; all else that is trained does so at ``learning_rate``.
+        The network sets the learning rates of its parts; everything else that is trained has
+        ``learning_rate``. The schedule scales all learning rates. ``names`` of a group are the names of its
+        parameters.
         """
         arguments = self.arguments
         parts = self.network.parameter_groups(arguments.backbone_lr_mult)
@@ -150,7 +150,7 @@ class Method(nn.Module, ABC):
         return getattr(type(self), flag) if stated is None else stated
 
     def before_training(self, epochs: float) -> None:
-        """Called once on every process before the first step; the run will last ``epochs`` epochs."""
+        """Called once on every process, before the first step of a run of ``epochs`` epochs."""
 
     def after_step(self, progress: Progress) -> None:
         """Called after every optimiser step."""
@@ -159,11 +159,11 @@ class Method(nn.Module, ABC):
         """Called on every process after the last step of epoch ``progress.epoch``."""
 
     def scalars(self) -> dict[str, Tensor]:
-        """What of the method's state to show beside the scores, by name: scalars."""
+        """Name -> scalar of the method's state, to be shown beside the scores."""
         return {}
 
     def pictures(self, batch: dict[str, Tensor], palette: np.ndarray) -> dict[str, Image.Image]:
-        """What the method makes of a training batch of its last domain, by name.
+        """Name -> picture of what the method computes from a training batch of its last domain.
 
         ``palette``: uint8 classes x 3.
         """
@@ -171,14 +171,14 @@ class Method(nn.Module, ABC):
 
     @torch.no_grad()
     def predict(self, image: Tensor) -> Tensor:
-        """Logits B x classes x H x W for uint8 pictures B x 3 x H x W (evaluation mode is the caller's)."""
+        """Logits B x classes x H x W of uint8 pictures B x 3 x H x W; the caller sets evaluation mode."""
         return self.network.predict(image)
 
     def network_input(self, batch: dict[str, Tensor], view: str = "image") -> Tensor:
         """A view of a labelled batch as the network's input, float32 B x 3 x H x W.
 
-        ``batch`` may have ``renormalisation`` (``network.input_spec``) and ``padding``, bool B x H x W, true
-        where crops show no part of their picture: the input is 0 there.
+        ``batch`` may have ``renormalisation`` (``network.input_spec``) and ``padding``, bool B x H x W. Where
+        ``padding`` is true, the crop shows no part of its picture and the input is 0.
         """
         prepared = self.network.input_spec.prepare(batch[view], batch.get("renormalisation"))
         padding = batch.get("padding")
@@ -187,15 +187,17 @@ class Method(nn.Module, ABC):
     def supervised(
         self, batch: dict[str, Tensor], progress: Progress
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Forward a labelled batch: the segmentation loss terms every method shares, and the network's
-        features.
+        """Pass a labelled batch through the network.
+
+        Returns:
+            The segmentation loss terms that all methods share, and the network's features.
         """
         output = self.network(self.network_input(batch), auxiliary=self.auxiliary_weight > 0)
         losses = {"main": self.criterion(output.logits, batch["label"], progress.iteration)}
         return {**losses, **self.auxiliary_loss(output, batch["label"])}, output.features
 
     def auxiliary_loss(self, output: SegmentationOutput, label: Tensor) -> dict[str, Tensor]:
-        """The weighted loss term of the auxiliary output; none of a network without."""
+        """The weighted loss term of the auxiliary output, or no term if there is no such output."""
         if output.aux_logits is None:
             return {}
         return {"aux": self.auxiliary_weight * self.criterion.auxiliary(output.aux_logits, label)}

@@ -10,16 +10,16 @@ from utils.distributed import all_reduce_sum
 
 
 class StepPrior:
-    """What the class prior becomes in a step, however many batches the step has.
+    """The class prior within a step of one or more batches.
 
-    The published code has one batch to a step, and labels it by the prior that has taken it in. Here a batch
-    is labelled by the prior that has taken in the batches of the step so far, and after the last one the
-    prior has moved once, by the mean over all of them.
+    The published code has one batch per step. It first updates the prior with the batch, then labels the
+    batch by it. Here a batch is labelled by the prior updated with all batches of the step so far. After the
+    last batch the prior has moved once, by the mean over all batches.
 
     Args:
-        before: float C, the prior at the end of the step before.
-        is_first: bool, without dimensions: whether there was none.
-        momentum: what the step leaves of ``before``, 0 to 1.
+        before: float C, the prior at the end of the previous step.
+        is_first: bool, without dimensions: whether there was no previous step.
+        momentum: the share of ``before`` that stays, 0 to 1.
     """
 
     def __init__(self, before: Tensor, is_first: Tensor, momentum: float) -> None:
@@ -27,9 +27,9 @@ class StepPrior:
         self.sums = before.new_zeros(len(before) + 1, dtype=torch.float32)
 
     def after(self, probability: Tensor, padding: Tensor) -> Tensor:
-        """The prior, float C, after one more batch of all processes.
+        """The prior, float C, after one more batch, over all processes.
 
-        ``probability``: G x T x C x H x W, 0 where there is ``padding`` (bool G x T x H x W).
+        ``probability`` is G x T x C x H x W and 0 where ``padding`` (bool G x T x H x W) is true.
         """
         sums = torch.cat([probability.sum((0, 1, 3, 4)), (~padding).sum().view(1)])
         self.sums += all_reduce_sum(sums)

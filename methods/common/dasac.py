@@ -1,4 +1,4 @@
-"""What both trainings of DA-SAC have in common (Araslanov and Roth, CVPR 2021)."""
+"""The common part of both trainings of DA-SAC (Araslanov and Roth, CVPR 2021)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from network import SegmentationNet
 
 
 class DaSacTraining(Method):
-    """Segmentation loss of source pictures that have the target's colour statistics, averaged over ALL
-    pixels: those without a label cost nothing and count. Beyond a picture its crops have the mean colour.
-    Biases learn twice as fast, without weight decay.
+    """Segmentation loss of source pictures with the target's colour statistics.
+
+    The loss is averaged over ALL pixels: pixels without a label are counted and cost 0. Outside its picture,
+    a crop has the mean colour. Biases learn twice as fast as weights, and without weight decay.
     """
 
     domains = ("source", "target")

@@ -1,4 +1,4 @@
-"""What the methods snr and maxsquare add to the loss on a network with SNR modules."""
+"""The losses that the methods snr and maxsquare add on a network with SNR modules."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import argparse
 from torch import Tensor, nn
 
 from loss.restitution import dual_restitution_loss
-from loss.segmentation import cross_entropy, nearest_label
+from loss.segmentation import auxiliary_cross_entropy
 from network import SegmentationNet
 
 
 class RestitutionLoss(nn.Module):
-    """Dual restitution loss of every stage with SNR (Jin et al., TMM 2021), and what teaches its classifiers.
+    """Dual restitution loss of every SNR stage (Jin et al., TMM 2021), and a loss of the last classifier.
 
-    A stage has one pixel classifier for its three features: normalised, restituted, contaminated. As in the
-    released classification code the classifier of the last stage also learns the labels, from the restituted
-    features; the released segmentation code has none of this (``--no_snr_dual_loss``).
+    Every stage has one pixel classifier for its normalised, restituted and contaminated features. As in the
+    released classification code, the classifier of the last stage also learns the labels from the restituted
+    features. The released segmentation code has none of these losses (``--no_snr_dual_loss``).
     """
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
@@ -25,7 +25,10 @@ class RestitutionLoss(nn.Module):
         self.classifier_weight: float = arguments.snr_classifier_weight
         channels, classes = network.backbone.channels, network.config["num_classes"]
         self.classifiers = nn.ModuleDict(
-            {str(stage): nn.Conv2d(channels[f"layer{stage}"], classes, 1) for stage in snr_stages(network)}
+            {
+                str(stage): nn.Conv2d(channels[f"layer{stage}"], classes, 1)
+                for stage in network.config["snr_stages"]
+            }
         )
 
     @staticmethod
@@ -46,7 +49,7 @@ class RestitutionLoss(nn.Module):
         )
 
     def forward(self, features: dict[str, Tensor], label: Tensor) -> dict[str, Tensor]:
-        """Weighted terms for a labelled batch's features; label int64 B x H x W."""
+        """Weighted loss terms from the features of a labelled batch; label int64 B x H x W."""
         total, logits = 0, {}
         for stage, classifier in self.classifiers.items():
             logits = {
@@ -54,14 +57,5 @@ class RestitutionLoss(nn.Module):
                 for kind in ("normalised", "restituted", "contaminated")
             }
             total = total + dual_restitution_loss(**logits)
-        last = logits["restituted"]
-        small = nearest_label(label, (last.shape[-2], last.shape[-1]))
-        return {
-            "restitution": self.weight * total,
-            "stage_classifier": self.classifier_weight * cross_entropy(last, small),
-        }
-
-
-def snr_stages(network: SegmentationNet) -> list[int]:
-    """The stages of a network that have an SNR module."""
-    return list(network.config["snr_stages"])
+        classified = auxiliary_cross_entropy(logits["restituted"], label)
+        return {"restitution": self.weight * total, "stage_classifier": self.classifier_weight * classified}

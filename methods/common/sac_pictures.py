@@ -1,4 +1,4 @@
-"""A look at how DA-SAC labels a target picture."""
+"""Pictures that show how DA-SAC labels a target picture."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from utils.scoring.visualize import colour_picture, confidence_picture, grid_pic
 def group_picture(
     views: Mapping[str, Tensor], maps: Mapping[str, Tensor], labels: PseudoLabels, palette: np.ndarray
 ) -> Image.Image:
-    """A row for every crop of a group.
+    """A picture with one row for each crop of a group.
 
-    From left to right: the clean crop, the distorted one, what the teacher says of it, what it says of all
-    crops together, the pseudo labels, the confidence in them, the network's prediction. What has no label is
-    black.
+    A row shows from left to right: the clean crop, the distorted crop, the teacher's prediction, its
+    prediction fused over all crops, the pseudo labels, their confidence, and the network's prediction. Pixels
+    without a label are black.
 
     Args:
-        views: "image" and "noisy", uint8 T x 3 x H x W.
-        maps: "teacher" and "fused", probabilities that are all 0 where there is none, and "prediction",
-            T x C x H x W.
-        labels: of the T crops.
+        views: "image" (clean) and "noisy" (distorted), uint8 T x 3 x H x W.
+        maps: "teacher", "fused" and "prediction", T x C x H x W. The first two are probabilities, and 0 in
+            every class where there is no prediction.
+        labels: pseudo labels of the T crops.
         palette: uint8 classes x 3.
     """
     classes = {name: best_class(maps[name]) for name in ("teacher", "fused", "prediction")}
@@ -42,11 +42,11 @@ def group_picture(
 
 
 def best_class(maps: Tensor) -> np.ndarray:
-    """The most probable classes, uint8 T x H x W, 255 where all are equal; ``maps`` T x C x H x W."""
+    """The most probable class, or 255 where all are equal: T x C x H x W -> uint8 T x H x W."""
     known = maps.amax(1) > maps.amin(1)
     return maps.argmax(1).where(known, IGNORE_LABEL).byte().cpu().numpy()
 
 
 def photograph(view: Tensor) -> Image.Image:
-    """A picture uint8 3 x H x W."""
+    """A view, uint8 3 x H x W, as a picture."""
     return Image.fromarray(view.permute(1, 2, 0).contiguous().cpu().numpy())

@@ -1,4 +1,4 @@
-"""A teacher: a network that is the running average of another one in training (mean teacher)."""
+"""A teacher: a network that is the running average of the network in training (mean teacher)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from network import SegmentationNet
 
 
 def teacher_of(student: SegmentationNet) -> SegmentationNet:
-    """A copy of ``student``, in evaluation mode, that no optimiser trains.
+    """A copy of ``student`` in evaluation mode, which no optimiser trains.
 
-    Its entries have the student's names. Whoever owns it has to keep it in evaluation mode.
+    Its state dict has the same names. The owner has to keep it in evaluation mode.
     """
     return copy.deepcopy(student).requires_grad_(False).eval()
 
 
 @torch.no_grad()
 def follow(teacher: SegmentationNet, student: SegmentationNet, share: Tensor) -> None:
-    """Move every entry of the teacher by ``share`` of the way to the student's, in place.
+    """Move every entry of the teacher's state dict towards the student's, in place.
 
-    Weights, biases and running statistics alike; of whole numbers, such as the batches that a BatchNorm has
-    seen, the teacher takes the student's. ``share``: float without dimensions, 0 to 1, on their device; with
-    1 the teacher equals the student to the bit, with 0 it stays as it is.
+    Weights, biases and running statistics move by ``share`` of the way. Whole numbers, such as the count of
+    batches of a BatchNorm, are copied. ``share`` is a float without dimensions, 0 to 1, on the device of the
+    networks: with 1 the teacher becomes exactly equal to the student, with 0 it stays as it is.
     """
     entries = student.state_dict()
     for name, value in teacher.state_dict().items():
@@ -36,7 +36,7 @@ def follow(teacher: SegmentationNet, student: SegmentationNet, share: Tensor) ->
 
 @torch.no_grad()
 def distance(teacher: SegmentationNet, student: SegmentationNet) -> Tensor:
-    """How far apart they are: the L2 distances of their entries, summed; float without dimensions."""
+    """The sum of the L2 distances of all floating point entries; a float without dimensions."""
     entries = student.state_dict()
     differences = [
         torch.linalg.vector_norm(value - entries[name])

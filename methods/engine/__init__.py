@@ -1,1 +1,1 @@
-"""What trains a method: it is built, stepped, guarded and looked at here."""
+"""The code that trains a method: building it, its steps, leaving out bad steps, and pictures of its state."""

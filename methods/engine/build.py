@@ -1,4 +1,4 @@
-"""From a method's name and the flags to something that can be trained."""
+"""Building what is trained: the method, its optimiser, and what they start from."""
 
 from __future__ import annotations
 
@@ -19,17 +19,24 @@ from utils.run.checkpoint import check_parts, load_checkpoint
 
 
 def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool) -> Method:
-    """The method around its network, on the CPU, starting weights loaded if ``fresh``."""
+    """The method that trains ``network``, on the CPU.
+
+    With ``fresh`` the network gets its starting weights; a resumed run does not need them.
+
+    Raises:
+        UserError: the flags do not fit together, or do not fit the network.
+    """
     if fresh and args.pretrained and not (args.snapshot or args.resume_from):
         load_imagenet_weights(network, args.backbone_weights)
-    # Only ever frozen here: what a network holds still by itself stays so.
+    # Parameters are only frozen here, never unfrozen: some networks have frozen ones of their own.
     if args.freeze_trunk:
         network.backbone.requires_grad_(False)
     if not args.train_snr:
         network.backbone.restitutions.requires_grad_(False)
     if args.freeze_trunk and set(network.sites.values()) & {1, 2}:
         raise UserError(
-            "--freeze_trunk: whitening (codes 1, 2 of --wt_layer) trains the trunk; drop one of them"
+            "--freeze_trunk: freezes the backbone, which whitening (codes 1, 2 of --wt_layer) has to train; "
+            "drop one of the two flags"
         )
     method = METHODS[args.method](network, args)
     if fresh and args.snapshot:
@@ -38,7 +45,7 @@ def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool
 
 
 def build_optimizer(method: Method, args: argparse.Namespace, device: torch.device) -> torch.optim.Optimizer:
-    """SGD, or with ``--adam`` Adam; each group remembers its initial learning rate for the schedule."""
+    """SGD, or Adam with ``--adam``. Each group keeps its initial learning rate for the schedule."""
     groups = method.parameter_groups(args.lr)
     shared = {"lr": args.lr, "weight_decay": args.weight_decay, "fused": device.type == "cuda"}
     if args.adam:
@@ -48,24 +55,32 @@ def build_optimizer(method: Method, args: argparse.Namespace, device: torch.devi
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
         if not args.adam and args.momentum:
-            # What SGD itself begins with, but when its fused kernel has to leave the very first step out.
+            # SGD would begin like this by itself, but not if its fused kernel leaves out the very first step.
             for parameter in group["params"]:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
 
 
 def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> str:
-    """Start from the state of another run: its weights, what its method remembers as far as this one does,
-    too, and, of parameters both train, the optimiser's state. Returns a line that says what was taken over.
+    """Start from the last state of another run.
+
+    This takes over the weights, those parts of its method's state that this method has too, and the
+    optimiser's state of the parameters that both train.
+
+    Returns:
+        A line for the log that says what was taken over.
 
     Raises:
-        UserError: not a checkpoint of a run, or of another network.
+        UserError: the file is no checkpoint of a run, or of another network.
     """
     content = load_checkpoint(path)
     if "names" not in next(iter(content.get("optimizer", {}).get("param_groups", [])), ()):
-        raise UserError(f"{path}: holds no run to start from, weights alone or an older one; use --snapshot")
+        raise UserError(
+            f"{path}: has no optimiser state to start from (only weights, or written by an older version); "
+            "use --snapshot"
+        )
     check_parts(content, {"method": str, "iteration": int}, path)
-    beside = load_start(method, path)
+    other_parts = load_start(method, path)
     state, groups = content["optimizer"]["state"], content["optimizer"]["param_groups"]
     known = {
         name: state[number]
@@ -83,20 +98,20 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
                 optimizer.state[parameter] = {key: placed(value, parameter) for key, value in state.items()}
                 taken += 1
     trained = sum(len(group["names"]) for group in optimizer.param_groups)
-    parts = ", ".join(["the network", *(name.replace("_", " ") for name in beside)])
-    anew = [name.replace("_", " ") for name in parts_of(method.state_dict()) if name not in beside]
+    parts = ", ".join(["the network", *(name.replace("_", " ") for name in other_parts)])
+    new = [name.replace("_", " ") for name in parts_of(method.state_dict()) if name not in other_parts]
     return (
         f"{path}: took over {parts} and the optimiser's state of {taken} of {trained} parameters from a run "
         f"of the method {content['method']} after {content['iteration']} steps; this run starts at step 0"
-        + (f", with a new {', '.join(anew)}" if anew else "")
+        + (f", with a new {', '.join(new)}" if new else "")
     )
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], path: Path | str) -> None:
-    """Load the ``state`` that a run's checkpoint ``path`` holds of its optimiser, in the parameters' layout.
+    """Load the optimiser's ``state`` from the checkpoint ``path``, in the memory layout of the parameters.
 
     Raises:
-        UserError: it is of other parameters.
+        UserError: the state belongs to other parameters.
     """
     try:
         optimizer.load_state_dict(state)
@@ -108,30 +123,32 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], p
     except (ValueError, KeyError, TypeError, AttributeError):
         fits = False
     if not fits:
-        raise UserError(f"{path}: damaged, its optimiser is of other parameters; use another file")
-    # The file's memory layout may be another: --channels_last may change.
+        raise UserError(f"{path}: damaged, its optimiser belongs to other parameters; use another file")
+    # The layout in the file may be another, because --channels_last may change between runs.
     for parameter, state in optimizer.state.items():
         state.update({name: placed(value, parameter) for name, value in state.items()})
 
 
 def placed(value: Any, parameter: nn.Parameter) -> Any:
-    """A value of an optimiser's state for ``parameter``: on its device, and laid out in memory as it is."""
+    """A value of the optimiser's state of ``parameter``, on its device and in its memory layout."""
     if torch.is_tensor(value) and value.shape == parameter.shape:
         return torch.empty_like(parameter, requires_grad=False).copy_(value)
     return value
 
 
-def normalises_batches(module: nn.Module) -> bool:
-    """Whether a BatchNorm in there normalises by the batch's own statistics, as it does in training mode."""
-    return any(layer.training and isinstance(layer, nn.BatchNorm2d) for layer in module.modules())
-
-
 def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.Module:
-    """Place the method on the device and, in a group of processes, wrap it for gradient averaging."""
+    """Place the method on the device; with several processes, wrap it so that gradients are averaged.
+
+    Raises:
+        UserError: a batch of a process is too small for BatchNorm.
+    """
     many = distributed.world_size() > 1
     synchronised = many and device.type == "cuda"
     separate = args.step_per_domain or args.image_uniform_sampling
-    smallest = method.network.head.smallest_batch if normalises_batches(method.network.head) else 1
+    head = method.network.head
+    # A BatchNorm in evaluation mode (--method sac) does not need a batch.
+    normalises = any(layer.training and isinstance(layer, nn.BatchNorm2d) for layer in head.modules())
+    smallest = head.smallest_batch if normalises else 1
     pictures = {"bs_mult": args.bs_mult * (1 if separate else len(args.dataset))}
     if "target" in method.domains and method.target_transform is None:
         pictures["target_bs_mult"] = args.target_bs_mult or args.bs_mult
@@ -139,7 +156,7 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
     if pictures[flag] < smallest and not synchronised:
         raise UserError(
             f"--{flag} {getattr(args, flag) or args.bs_mult}: BatchNorm needs {smallest} pictures per "
-            "process and batch, or several GPUs"
+            "process and batch; raise it, or use several GPUs"
         )
     if synchronised:
         nn.SyncBatchNorm.convert_sync_batchnorm(method)
@@ -147,18 +164,18 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
     if args.channels_last:
         method.to(memory_format=torch.channels_last)
     if args.compile:
-        # A teacher, too.
+        # A method may have a second network, its teacher.
         for part in method.children():
             if isinstance(part, SegmentationNet):
                 part.compile()
     if not many:
         return method
-    # PyTorch has no synchronised BN on CPUs: there each process normalises its own batch and rank 0's running
-    # statistics are kept. With synchronised BN all buffers are equal already and need not travel.
+    # PyTorch has no synchronised BatchNorm on CPUs. There each process normalises its own batch, and the
+    # running statistics of rank 0 are sent to all. With synchronised BatchNorm all buffers are equal already.
     return DistributedDataParallel(
         method,
         device_ids=[device] if device.type == "cuda" else None,
         broadcast_buffers=not synchronised,
-        # Gradients live in the buckets they travel in, not beside them.
+        # Gradients are views of the communication buckets, which saves a second copy of them.
         gradient_as_bucket_view=True,
     )

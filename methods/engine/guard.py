@@ -1,4 +1,4 @@
-"""What becomes of an optimiser step whose loss or gradients are not finite."""
+"""Leaving out optimiser steps whose loss or gradients are not finite."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from utils.errors import UserError
 
 
 class FiniteSteps:
-    """Takes an optimiser's steps, but leaves out those whose loss or gradients are not finite.
+    """Takes the optimiser's steps, but leaves out steps whose loss or gradients are not finite.
 
-    Such a step changes neither weights nor the optimiser's state nor any of the method's buffers. Under
-    fp16 it also halves the scale of the loss (dynamic loss scaling: Micikevicius et al., ICLR 2018). With a
-    fused optimiser nothing here waits for the device: the counts stay on it until :meth:`check`.
+    A step that is left out changes neither the weights nor the optimiser's state nor the method's buffers.
+    Under fp16 it also halves the scale of the loss (dynamic loss scaling: Micikevicius et al., ICLR 2018).
+    With a fused optimiser nothing here waits for the device: the counts stay on the device until
+    :meth:`check`.
 
-    ``limit``: how many in a row end the run, at the next :meth:`check`.
+    ``limit``: after so many left-out steps in a row, the next :meth:`check` ends the run.
     """
 
     def __init__(
@@ -30,11 +31,12 @@ class FiniteSteps:
         limit: int,
     ) -> None:
         self.optimizer, self.fp16, self.limit = optimizer, fp16, limit
-        # Without fp16 the scale stays 1: the scaler is what makes a fused optimiser leave a step out unasked.
+        # Without fp16 the scale stays 1. The scaler is needed then too: with it, a fused optimiser leaves out
+        # a bad step by itself, on the device.
         self.scaler = torch.amp.GradScaler(device.type, **({} if fp16 else {"init_scale": 1.0}))
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
-        # After which of its steps there were too many; -1 as long as there never were.
+        # The number of steps taken when the limit was reached first; -1 if it was never reached.
         self._reached = torch.full((), -1, dtype=torch.int64, device=device)
         self._names: list[list[str]] = []
         self._taken = 0
@@ -45,19 +47,19 @@ class FiniteSteps:
         self._before: list[Tensor] = []
 
     def begin(self) -> None:
-        """Called before the first forward of a step."""
+        """Has to be called before the first forward pass of a step."""
         self._before = [_joined(buffers) for buffers in self._buffers]
         self._names.append([])
 
     def backward(self, loss: Tensor, names: Sequence[str]) -> None:
-        """Add the gradients of a batch's ``loss``, a scalar; ``names`` are those of its pictures."""
+        """Add the gradients of a batch's ``loss``, a scalar; ``names`` are the names of its pictures."""
         self._names[-1] += names
-        # A loss may be infinite where its gradients are not.
-        honest = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
-        self.scaler.scale(loss * honest).backward()
+        # A loss may be infinite although its gradients are finite. This makes them NaN too.
+        factor = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
+        self.scaler.scale(loss * factor).backward()
 
     def step(self) -> None:
-        """Let the optimiser take its step, unless it is one to leave out."""
+        """Let the optimiser take its step, unless a loss or gradient was not finite."""
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None], norm_type=torch.inf)
@@ -75,31 +77,31 @@ class FiniteSteps:
             torch._foreach_copy_(buffers, values)
 
     def check(self) -> int:
-        """How many steps were left out so far.
+        """The number of steps left out so far.
 
         Raises:
-            UserError: ``limit`` in a row were; it names the pictures of their batches, as far as this process
-                has taken these steps itself.
+            UserError: ``limit`` steps in a row were left out. The message names the pictures of these steps,
+                except of steps before a resume.
         """
         if (reached := int(self._reached)) >= 0:
             end = len(self._names) - (self._taken - reached)
             steps = self._names[max(0, end - self.limit) : end]
             pictures = ", ".join(name for names in steps for name in names)
             raise UserError(
-                f"--max_bad_steps {self.limit}: as many steps in a row had a loss or gradients that are not "
+                f"--max_bad_steps {self.limit}: so many steps in a row had a loss or gradients that are not "
                 f"finite; lower --lr, or look at their pictures: {pictures}"
             )
-        # Those before could only be the first of too many.
+        # An error can only name the last ``limit`` steps and later ones.
         del self._names[: -self.limit]
         return int(self.skipped)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values and tensors that :meth:`load_state_dict` takes."""
+        """Plain values and tensors for :meth:`load_state_dict`."""
         counts = {"skipped": int(self.skipped), "in_a_row": int(self.in_a_row)}
         return {**counts, "scaler": self.scaler.state_dict() if self.fp16 else {}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where another run stood; the scale of the loss only if both are fp16."""
+        """Continue from a saved state. The scale of the loss is taken over only if both runs are fp16."""
         self.skipped.fill_(state["skipped"])
         self.in_a_row.fill_(state["in_a_row"])
         if self.fp16 and state["scaler"]:
@@ -107,5 +109,5 @@ class FiniteSteps:
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor:
-    """All values of tensors of one dtype in a row: a GPU takes a few kernels for it, not one per tensor."""
+    """All values of tensors of one dtype in one tensor: this takes few GPU kernels, not one per tensor."""
     return torch.cat([tensor.flatten() for tensor in tensors])

@@ -1,4 +1,4 @@
-"""A look at what whitening does."""
+"""Pictures that show what whitening does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from utils.scoring.visualize import covariance_picture
 
 @torch.no_grad()
 def covariance_pictures(network: SegmentationNet, image: Tensor) -> dict[int, Image.Image]:
-    """The covariance at each whitened site as a picture; ``image`` is one uint8 picture, 3 x H x W.
+    """Whitened site -> its covariance for one picture, uint8 3 x H x W, as a picture.
 
     The network has to be in evaluation mode.
     """

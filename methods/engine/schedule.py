@@ -1,4 +1,4 @@
-"""How the learning rate falls."""
+"""The schedule of the learning rate."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def learning_rate_factor(
     rescale: float = 1.0,
     restart_exponent: float = 1.5,
 ) -> float:
-    """What the initial learning rate is multiplied by in the step after ``iteration`` finished ones.
+    """The factor of the initial learning rate, after ``iteration`` finished iterations.
 
-    ``poly``: (1 - iteration / max_iteration) ^ exponent. With ``restart``, ``scl-poly``: from that step on
-    the rate starts again at ``rescale`` and falls as
-    (1 - (iteration - restart) / (max_iteration - restart)) ^ restart_exponent (Zhu et al., CVPR 2019, which
-    restarts it where boundary label relaxation ends).
+    Without ``restart`` (``poly``) it is (1 - iteration / max_iteration) ^ exponent. With ``restart``
+    (``scl-poly``) it is, from that iteration on, ``rescale`` x
+    (1 - (iteration - restart) / (max_iteration - restart)) ^ restart_exponent. Zhu et al. (CVPR 2019) restart
+    where boundary label relaxation ends.
     """
     if restart is None or iteration < restart:
         return (1 - iteration / max_iteration) ** exponent

@@ -1,4 +1,4 @@
-"""One iteration of training: what it does to a method's weights, on one process or many."""
+"""One iteration of training, on one process or several."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from utils.seeding import seed_step
 
 
 class TrainingStep:
-    """What happens in an iteration: batches in, optimiser steps out.
+    """Trains a method: each call does one iteration.
 
-    ``parts``: optimiser steps per iteration, one per source domain with ``--step_per_domain``, else 1. The
-    method is placed on ``device`` and, in a group of processes, wrapped.
+    ``parts`` is the number of optimiser steps per iteration: one per source domain with
+    ``--step_per_domain``, else 1. The method is placed on ``device`` and, with several processes, wrapped.
 
     Attributes:
         model: the method, wrapped.
-        optimizer: what moves its weights.
+        optimizer: the optimiser of its weights.
         last_batch: the last batch of the method's last domain, as the loader gave it; None before the first.
     """
 
@@ -47,7 +47,7 @@ class TrainingStep:
     def __call__(
         self, batches: Iterator[dict[str, dict[str, Any]]], progress: Progress, meter: Meter
     ) -> None:
-        """Do iteration ``progress.iteration`` with the next of ``batches``, by domain."""
+        """Do iteration ``progress.iteration``; each of ``batches`` is a dict domain -> batch."""
         args = self.args
         restart = args.rlx_off_iter if args.lr_schedule == "scl-poly" else None
         learning_rate = learning_rate_factor(
@@ -63,7 +63,10 @@ class TrainingStep:
     def _optimise(
         self, batches: Iterator[dict[str, dict[str, Any]]], progress: Progress, meter: Meter, number: int
     ) -> None:
-        """The run's optimiser step ``number``, backward batch by batch, so that one graph lives at a time."""
+        """Take the run's optimiser step ``number``.
+
+        Each batch has its own backward pass, so that only one graph is in memory at a time.
+        """
         args, domains = self.args, self.method.domains
         self.optimizer.zero_grad(set_to_none=True)
         self.finite.begin()
@@ -71,11 +74,11 @@ class TrainingStep:
             waited = time.perf_counter()
             batch_per_domain = next(batches)
             meter.data_seconds += time.perf_counter() - waited
-            # After the loader, which draws from torch's generator itself whenever it starts an epoch.
+            # This comes after the loader, which draws from torch's generator when it starts an epoch.
             seed_step(args.seed, distributed.rank(), number * args.accumulate + part)
             for domain in domains:
-                # DDP exchanges gradients during a backward that reaches every parameter; with several
-                # domains none does, so they are exchanged afterwards.
+                # DDP exchanges gradients during a backward pass that reaches every parameter. With several
+                # domains no pass does, so gradients are exchanged afterwards.
                 final = part == args.accumulate - 1 and len(domains) == 1
                 batch = self.last_batch = batch_per_domain[domain]
                 views = changed_views(to_device(batch, self.device))
@@ -90,16 +93,17 @@ class TrainingStep:
         self.finite.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain values and tensors: the optimiser's state and the guard's, all that a step needs beside
-        the method's own.
+        """The state of the optimiser and of ``FiniteSteps``, as plain values and tensors.
+
+        Together with the method's state dict this is all that the next step needs.
         """
         return {"optimizer": self.optimizer.state_dict(), "finite": self.finite.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any], path: Path) -> None:
-        """Go on where a step stood whose :meth:`state_dict` the checkpoint ``path`` holds.
+        """Continue from the :meth:`state_dict` that was read from the checkpoint ``path``.
 
         Raises:
-            UserError: the state is of other parameters.
+            UserError: the state belongs to other parameters.
         """
         restore_optimizer(self.optimizer, state["optimizer"], path)
         self.finite.load_state_dict(state["finite"])

@@ -1,4 +1,4 @@
-"""Backbones: the library's classification networks with normalisation sites and dilation.
+"""Backbones: torchvision's classification networks with normalisation sites and dilation.
 
 A builder takes (name, output_stride, wt_layer, partial_dilation) and returns a :class:`Backbone`.
 """
@@ -16,7 +16,7 @@ from network.backbone.shufflenet import ShuffleNetV2Backbone
 from network.backbone.vgg import VGG16Backbone
 from network.input_spec import IMAGENET
 
-# DA-SAC's (Araslanov and Roth, CVPR 2021): Caffe's strides under torchvision's weights.
+# The backbone of DA-SAC (Araslanov and Roth, CVPR 2021): Caffe's strides with torchvision's weights.
 build_caffe_rgb = partial(CaffeResNetBackbone, input_spec=IMAGENET, trained_stem_norm=True)
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {

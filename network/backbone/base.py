@@ -1,4 +1,4 @@
-"""What every backbone offers: five stages, their features, normalisation sites, and restitution."""
+"""The base class of all backbones: five stages, their features, normalisation sites, and restitution."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from torch import Tensor, nn
 from network.backbone.dilation import replace_stride_with_dilation
 from network.input_spec import IMAGENET, InputSpec
 from network.norm.snr import StyleRestitution
-from network.sites import STAGES, WHITENED_CODES, active_sites, build_site
+from network.sites import SITE_LAYERS, STAGES, WHITENED_CODES, active_sites
 from utils.errors import UserError
 
 
 class Backbone(nn.Module):
     """A classification network without its classifier, in five stages: stem, layer1, layer2, layer3, layer4.
 
-    A subclass holds its stages' modules under the stages' names (or overrides :meth:`blocks`), calls
-    :meth:`limit_stride` and :meth:`add_sites` when it has them, and runs a stage in :meth:`run_stage`.
+    A subclass keeps the modules of a stage under the stage's name (or overrides :meth:`blocks`). When it has
+    its modules, it calls :meth:`limit_stride` and :meth:`add_sites`. It runs a stage in :meth:`run_stage`.
 
     Attributes:
-        name: as in the registry.
-        torchvision_name: torchvision's, of the network whose pretrained weights it can take.
+        name: the name in the registry.
+        torchvision_name: torchvision's name of the network whose pretrained weights fit.
         channels: stage -> channels of its output.
         strides: stage -> input pixels per output pixel.
-        sites: site -> code, active sites only, in order of execution.
-        site_channels: site -> channels, all sites this backbone has.
-        restitutions: stage number, as a word -> the SNR module after that stage.
+        sites: site -> code of the active sites, in order of execution.
+        site_channels: site -> channels, for all sites of this backbone.
+        restitutions: stage number as a string -> the SNR module after that stage.
         input_spec: the pictures that its pretrained weights expect.
+        native_strides: stage -> stride of the network without dilation.
+        output_strides: the output strides that it can have.
     """
 
     input_spec: InputSpec = IMAGENET
@@ -45,18 +47,18 @@ class Backbone(nn.Module):
         self.restitutions = nn.ModuleDict()
 
     def blocks(self, stage: str) -> Sequence[nn.Module]:
-        """The blocks of a stage after the stem, in order of execution."""
+        """The blocks of one of layer1..layer4, in order of execution."""
         return list(getattr(self, stage))
 
     def limit_stride(self, output_stride: int, partial_dilation: bool) -> None:
-        """Dilate the stages beyond ``output_stride`` and fill ``strides``.
+        """Dilate the stages whose stride would exceed ``output_stride``, and set ``strides``.
 
         Raises:
             UserError: the backbone cannot have this output stride.
         """
         if output_stride not in self.output_strides:
             strides = ", ".join(map(str, self.output_strides))
-            raise UserError(f"--output_stride {output_stride}: {self.name} has {strides}; choose one of them")
+            raise UserError(f"--output_stride {output_stride}: {self.name} has {strides}; use one of them")
         self.strides = {stage: min(self.native_strides[stage], output_stride) for stage in STAGES}
         dilation = 1
         for stage in STAGES[1:]:
@@ -64,36 +66,38 @@ class Backbone(nn.Module):
                 dilation = self.dilate(stage, dilation, partial_dilation)
 
     def dilate(self, stage: str, dilation: int, partial: bool) -> int:
-        """Take the stride out of ``stage``, in place; ``dilation`` is that before it.
+        """Replace the stride of ``stage`` by dilation, in place.
+
+        ``dilation`` is that of the stage before. ``partial``: see ``network.backbone.dilation``.
 
         Returns:
-            The dilation that the next stage starts with. ``partial``: see ``network.backbone.dilation``.
+            The dilation that the next stage starts with.
         """
         return replace_stride_with_dilation(self.blocks(stage), dilation, partial)
 
     def add_sites(self, wt_layer: Sequence[int], site_channels: Mapping[int, int]) -> None:
-        """Build the active sites' layers; :meth:`place_site` puts each where the backbone applies it."""
+        """Build the layers of the active sites; :meth:`place_site` puts each where the backbone uses it."""
         self.site_channels = dict(site_channels)
         self.sites = active_sites(wt_layer, site_channels, self.name)
         for site, code in self.sites.items():
-            self.place_site(site, build_site(code, site_channels[site]))
+            self.place_site(site, SITE_LAYERS[code](site_channels[site]))
 
     def place_site(self, site: int, layer: nn.Module) -> None:
-        """Keep ``layer`` for :meth:`apply_site`; where it replaces a BatchNorm, that is removed here."""
+        """Keep ``layer`` for :meth:`apply_site`. If it replaces a BatchNorm, that is removed here."""
         self.site_norms[str(site)] = layer
 
     def apply_site(self, site: int, x: Tensor, features: dict[str, Tensor]) -> Tensor:
-        """Normalise ``x`` if ``site`` is active; a whitened map is added to ``features``."""
+        """Normalise ``x`` if ``site`` is active, and add the map of a whitened site to ``features``."""
         if site not in self.sites:
             return x
         return self.tap_site(site, self.site_norms[str(site)](x), features)
 
     def is_whitened(self, site: int) -> bool:
-        """Whether the site's map is an output, so that no activation may overwrite it in place."""
+        """Whether ``site`` is whitened: its map is an output, so no activation may overwrite it in place."""
         return self.sites.get(site) in WHITENED_CODES
 
     def tap_site(self, site: int, normalised: Tensor, features: dict[str, Tensor]) -> Tensor:
-        """Add ``normalised`` to ``features`` if the site is whitened; returns it."""
+        """Return ``normalised``; add it to ``features`` if the site is whitened."""
         if self.is_whitened(site):
             features[f"site{site}"] = normalised
         return normalised
@@ -102,7 +106,7 @@ class Backbone(nn.Module):
         """Put an SNR module behind each of ``stages``, 1 to 4 for layer1 to layer4.
 
         Raises:
-            UserError: another stage, or one named twice.
+            UserError: a stage does not exist or is given twice.
         """
         for stage in stages:
             if stage not in range(1, len(STAGES)) or str(stage) in self.restitutions:
@@ -113,10 +117,10 @@ class Backbone(nn.Module):
             self.restitutions[str(stage)] = StyleRestitution(self.channels[STAGES[stage]])
 
     def restitute(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
-        """``x`` after the SNR module of ``stage``, if it has one.
+        """Apply the SNR module of ``stage`` to ``x``, if there is one.
 
-        In training the module's three maps are added to ``features``: ``snr<n>_normalised``,
-        ``snr<n>_restituted``, ``snr<n>_contaminated``.
+        In training, its three maps are added to ``features`` as ``snr<n>_normalised``, ``snr<n>_restituted``
+        and ``snr<n>_contaminated``.
         """
         number = str(STAGES.index(stage))
         if number not in self.restitutions:
@@ -127,26 +131,27 @@ class Backbone(nn.Module):
         return maps.restituted
 
     def is_site_key(self, key: str) -> bool:
-        """Whether a state dict key is of a site's layer or SNR, which ImageNet weights need not have."""
+        """Whether a state dict key is of a site or an SNR module, which ImageNet weights need not have."""
         return key.startswith(("site_norms.", "restitutions."))
 
     def imagenet_key(self, key: str) -> str:
-        """The name that the library's ImageNet checkpoint gives this backbone's state dict ``key``."""
+        """The name in the library's ImageNet checkpoint for ``key`` of this backbone's state dict."""
         return key
 
     def fit_to_input(self, weights: dict[str, Tensor], made_for: InputSpec) -> dict[str, Tensor]:
-        """Weights by the library's names, for pictures ``made_for``, changed to suit this backbone's."""
+        """``weights`` (the library's names), converted from inputs ``made_for`` to this backbone's inputs."""
         return weights
 
     def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
-        """Output of ``stage`` for its input ``x``; whitened maps are added to ``features``."""
+        """The output of ``stage`` for its input ``x``; whitened maps are added to ``features``."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, until: str = "layer4") -> dict[str, Tensor]:
-        """Features of B x 3 x H x W pictures by name: the stages up to ``until``, ``site<n>``, ``snr<n>_*``.
+        """Features of B x 3 x H x W pictures, name -> map.
 
-        ``site<n>`` is the normalised map of a whitened site, before the activation. A stage with SNR gives
-        its restituted map; the others see :meth:`restitute`.
+        The names are the stages up to ``until``, ``site<n>`` (the normalised map of a whitened site, before
+        the activation), and in training ``snr<n>_*`` (see :meth:`restitute`). The map of a stage with SNR is
+        the restituted one.
         """
         features: dict[str, Tensor] = {}
         for stage in STAGES:

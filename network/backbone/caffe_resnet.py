@@ -11,16 +11,16 @@ from network.backbone.resnet import ResNetBackbone
 from network.input_spec import CAFFE, InputSpec
 from network.sites import STAGES
 
-# Between the name of the library's network and that of a variant.
+# In a name, this stands between torchvision's name and the suffix of a variant.
 INFIX = "_caffe"
 WEIGHT_DEVIATION = 0.01
 
 
 class CaffeResNetBackbone(ResNetBackbone):
-    """torchvision's bottleneck ResNet with Caffe's strides and padding, and as a rule its pictures.
+    """torchvision's bottleneck ResNet with Caffe's strides and padding, and by default with Caffe's input.
 
-    A stage's stride is on the first 1x1 convolution of its first block, not on the 3x3; max-pooling rounds
-    up, so that maps may be a pixel larger. Convolutions start at N(0, 0.01).
+    The stride of a stage is on the first 1x1 convolution of its first block, not on the 3x3 convolution.
+    Max-pooling rounds up, so that maps may be one pixel larger. Convolutions start at N(0, 0.01).
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class CaffeResNetBackbone(ResNetBackbone):
         """The defaults are AdaptSegNet's (Tsai et al., CVPR 2018).
 
         Args:
-            name: that of a torchvision ResNet of bottlenecks, ``_caffe``, and what tells variants apart.
-            output_stride, wt_layer, partial_dilation: as of every backbone.
-            input_spec: the pictures it takes.
-            trained_stem_norm: whether weight and bias of the stem's BatchNorm are trained. Its running
-                statistics follow the data in either case.
+            name: torchvision's name of a ResNet with bottlenecks, then ``_caffe``, then the variant's suffix.
+            output_stride, wt_layer, partial_dilation: as for every backbone.
+            input_spec: the input that it expects.
+            trained_stem_norm: whether the weight and bias of the stem's BatchNorm are trained. Its running
+                statistics are updated in any case.
         """
         torchvision_name = name.partition(INFIX)[0]
         network = torchvision.models.get_model(torchvision_name, weights=None)

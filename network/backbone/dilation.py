@@ -1,4 +1,4 @@
-"""Dilation in place of stride, for the blocks of any convolutional backbone."""
+"""Dilation instead of stride, for the blocks of any convolutional backbone."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ def replace_stride_with_dilation(
 ) -> int:
     """Change ``blocks`` (in order of execution) in place so that none of them reduces the resolution.
 
-    From the first strided block on, that block's own convolutions included, every convolution larger than 1x1
-    is dilated so that it sees what it would have seen with the stride (DeepLabV3, Chen et al. 2017, section
-    3.1, without multi-grid).
+    From the first strided block on (with that block), every convolution larger than 1x1 is dilated, so that
+    it sees the same part of the picture as with the stride (DeepLabV3, Chen et al. 2017, section 3.1, without
+    multi-grid).
 
     Args:
         blocks: residual or inverted residual blocks, each with at most one stride on any path.
         dilation: that of the layers before.
-        partial: dilate only the convolutions that had the stride and leave those after them as they are.
-            This is how the published RobustNet MobileNetV2 and ShuffleNetV2 were trained.
+        partial: dilate only the convolutions that had the stride, and no convolutions after them. The
+            published MobileNetV2 and ShuffleNetV2 of RobustNet were trained like this.
 
     Returns:
         The dilation that layers after these blocks start with.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torchvision
 from torch import Tensor, nn
@@ -12,28 +12,16 @@ from network.backbone.sequential import SequentialBackbone
 
 SITE_OF_STAGE = {"stem": 2, "layer1": 3, "layer2": 4, "layer3": 5}
 
-# Stage -> [start, end) in torchvision's list of modules.
-MOBILENET_V2_STAGES = {
-    "stem": (0, 2),
-    "layer1": (2, 7),
-    "layer2": (7, 11),
-    "layer3": (11, 18),
-    "layer4": (18, 19),
-}
-MNASNET_STAGES = {
-    "stem": (0, 8),
-    "layer1": (8, 10),
-    "layer2": (10, 12),
-    "layer3": (12, 14),
-    "layer4": (14, 17),
-}
+# Where each stage starts in torchvision's list of modules, and the end of the last stage.
+MOBILENET_V2_STARTS = (0, 2, 7, 11, 18, 19)
+MNASNET_STARTS = (0, 8, 10, 12, 14, 17)
 
 
 class LinearBottleneckBackbone(SequentialBackbone):
     """Stages of inverted residual blocks; layer4 is a 1x1 convolution, a BatchNorm and an activation.
 
-    Sites 2..5 are at the very end of their stage, after the last block's linear projection and residual sum,
-    where no activation follows. Site 6 is in layer4, between BatchNorm and activation.
+    Sites 2..5 are at the end of their stage, after the linear projection and residual sum of the last block.
+    No activation follows there. Site 6 is in layer4, between BatchNorm and activation.
     """
 
     native_strides = {"stem": 2, "layer1": 8, "layer2": 16, "layer3": 32, "layer4": 32}
@@ -43,20 +31,20 @@ class LinearBottleneckBackbone(SequentialBackbone):
         name: str,
         modules: nn.Sequential,
         torchvision_prefix: str,
-        stages: Mapping[str, tuple[int, int]],
+        starts: Sequence[int],
         activation: Callable[..., Tensor],
         output_stride: int,
         wt_layer: Sequence[int],
         partial_dilation: bool,
     ) -> None:
-        super().__init__(name, modules, torchvision_prefix, stages)
+        super().__init__(name, modules, torchvision_prefix, starts)
         self.activation = activation
         self.limit_stride(output_stride, partial_dilation)
         sites = {site: self.channels[stage] for stage, site in SITE_OF_STAGE.items()}
         self.add_sites(wt_layer, sites | {6: self.channels["layer4"]})
 
     def blocks(self, stage: str) -> list[nn.Module]:
-        # A plain list inside a stage is a stack of blocks, or the parts of layer4.
+        # An nn.Sequential inside a stage is a stack of blocks or, in layer4, holds its three parts.
         parts = getattr(self, stage)
         return [block for part in parts for block in (part if isinstance(part, nn.Sequential) else [part])]
 
@@ -71,18 +59,18 @@ class LinearBottleneckBackbone(SequentialBackbone):
 def build_mobilenet_v2(
     name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
 ) -> LinearBottleneckBackbone:
-    """MobileNetV2, width 1.0 (Sandler et al., CVPR 2018)."""
+    """MobileNetV2 of width 1.0 (Sandler et al., CVPR 2018)."""
     modules = torchvision.models.mobilenet_v2(weights=None).features
     return LinearBottleneckBackbone(
-        name, modules, "features", MOBILENET_V2_STAGES, F.relu6, output_stride, wt_layer, partial_dilation
+        name, modules, "features", MOBILENET_V2_STARTS, F.relu6, output_stride, wt_layer, partial_dilation
     )
 
 
 def build_mnasnet(
     name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
 ) -> LinearBottleneckBackbone:
-    """MNASNet by its torchvision name (Tan et al., CVPR 2019)."""
+    """The MNASNet with this torchvision name (Tan et al., CVPR 2019)."""
     modules = torchvision.models.get_model(name, weights=None).layers
     return LinearBottleneckBackbone(
-        name, modules, "layers", MNASNET_STAGES, F.relu, output_stride, wt_layer, partial_dilation
+        name, modules, "layers", MNASNET_STARTS, F.relu, output_stride, wt_layer, partial_dilation
     )

@@ -16,7 +16,7 @@ SITE_OF_STAGE = {"layer1": 3, "layer2": 4, "layer3": 5, "layer4": 6}
 
 
 def residual_sum(block: BasicBlock | Bottleneck, x: Tensor) -> Tensor:
-    """What a torchvision residual block computes, without its last ReLU."""
+    """The output of a torchvision residual block, before its last ReLU."""
     shortcut = x if block.downsample is None else block.downsample(x)
     x = block.bn2(block.conv2(block.relu(block.bn1(block.conv1(x)))))
     if isinstance(block, Bottleneck):
@@ -27,8 +27,9 @@ def residual_sum(block: BasicBlock | Bottleneck, x: Tensor) -> Tensor:
 class ResNetBackbone(Backbone):
     """A torchvision residual network.
 
-    Sites of the stem (2; with a three-convolution stem 0, 1 and 2) take the place of the BatchNorm after that
-    convolution. Sites 3..6 are in the last block of their stage, between the residual sum and the last ReLU.
+    A site of the stem replaces the BatchNorm after a convolution. A stem of one convolution has site 2; a
+    stem of three convolutions has sites 0, 1 and 2. Sites 3..6 are in the last block of their stage, between
+    the residual sum and the last ReLU.
     """
 
     native_strides = {"stem": 4, "layer1": 4, "layer2": 8, "layer3": 16, "layer4": 32}
@@ -37,7 +38,7 @@ class ResNetBackbone(Backbone):
     def __init__(
         self, name: str, network: ResNet, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
     ) -> None:
-        """``network``: a torchvision ResNet to take over; its conv2, bn2, conv3, bn3 are a longer stem."""
+        """``network``: a torchvision ResNet to take over; conv2, bn2, conv3, bn3 belong to a longer stem."""
         super().__init__(name)
         self.stem_length = 3 if hasattr(network, "conv3") else 1
         for number in range(1, self.stem_length + 1):
@@ -63,7 +64,7 @@ class ResNetBackbone(Backbone):
         )
 
     def stem_norm(self, site: int) -> str:
-        """Name of the norm of the stem that ``site`` stands for."""
+        """The name of the stem's norm at ``site``."""
         return f"bn{site - self.first_site + 1}"
 
     def place_site(self, site: int, layer: nn.Module) -> None:
@@ -96,7 +97,7 @@ class ResNetBackbone(Backbone):
 def build_resnet(
     name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
 ) -> ResNetBackbone:
-    """A residual network by its torchvision name."""
+    """The residual network with this torchvision name."""
     network = torchvision.models.get_model(name, weights=None)
     return ResNetBackbone(name, network, output_stride, wt_layer, partial_dilation)
 
@@ -104,7 +105,7 @@ def build_resnet(
 def build_resnet101_3x3stem(
     name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
 ) -> ResNetBackbone:
-    """ResNet-101 with three 3x3 convolutions (64, 64, 128 channels) for the 7x7 of the stem, as in PSPNet."""
+    """ResNet-101 whose stem has three 3x3 convolutions (64, 64, 128 channels), not a 7x7, as in PSPNet."""
     network = torchvision.models.resnet101(weights=None)
     for number, (before, after, stride) in enumerate([(3, 64, 2), (64, 64, 1), (64, 128, 1)], start=1):
         network.add_module(f"conv{number}", nn.Conv2d(before, after, 3, stride, padding=1, bias=False))

@@ -1,32 +1,29 @@
-"""What the backbones share whose library model is one list of modules."""
+"""The base class of backbones whose torchvision model is one list of modules."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from torch import nn
 
 from network.backbone.base import Backbone
+from network.sites import STAGES
 
 
 class SequentialBackbone(Backbone):
-    """A library's list of modules, cut into five stages; a stage has the channels of its last BatchNorm."""
+    """A list of torchvision's modules in five stages. A stage has the channels of its last BatchNorm."""
 
     def __init__(
-        self,
-        name: str,
-        modules: nn.Sequential,
-        torchvision_prefix: str,
-        stages: Mapping[str, tuple[int, int]],
+        self, name: str, modules: nn.Sequential, torchvision_prefix: str, starts: Sequence[int]
     ) -> None:
-        """``modules`` are taken over; the library's names of them start with ``torchvision_prefix``.
+        """``modules`` are used as they are, and their names in torchvision start with ``torchvision_prefix``.
 
-        ``stages``: stage -> [start, end) in ``modules``.
+        ``starts``: the index in ``modules`` at which each stage starts, and the end of the last stage.
         """
         super().__init__(name)
         self.torchvision_prefix = torchvision_prefix
-        self.first_module = {stage: start for stage, (start, _) in stages.items()}
-        for stage, (start, end) in stages.items():
+        self.first_module = dict(zip(STAGES, starts, strict=False))
+        for stage, start, end in zip(STAGES, starts, starts[1:], strict=False):
             self.add_module(stage, nn.Sequential(*modules[start:end]))
             norms = [m for m in getattr(self, stage).modules() if isinstance(m, nn.BatchNorm2d)]
             self.channels[stage] = norms[-1].num_features

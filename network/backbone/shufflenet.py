@@ -21,10 +21,10 @@ LIBRARY_NAMES = {
 
 
 class ShuffleNetV2Backbone(Backbone):
-    """A torchvision ShuffleNetV2 by its name.
+    """The ShuffleNetV2 with this torchvision name.
 
-    Sites 2 (stem) and 6 (layer4, a 1x1 convolution) take the place of the BatchNorm. Sites 3..5 are at the
-    end of their stage, after the channel shuffle, where no activation follows.
+    Sites 2 (stem) and 6 (layer4, a 1x1 convolution) replace the BatchNorm. Sites 3..5 are at the end of their
+    stage, after the channel shuffle, where no activation follows.
     """
 
     native_strides = {"stem": 4, "layer1": 8, "layer2": 16, "layer3": 32, "layer4": 32}
@@ -39,7 +39,7 @@ class ShuffleNetV2Backbone(Backbone):
         self.layer4 = network.conv5
         self.channels = {"stem": network.conv1[0].out_channels}
         for stage in SITE_OF_STAGE:
-            # Half of a block's channels come from this branch.
+            # This branch gives half of the channels of a block.
             self.channels[stage] = 2 * getattr(self, stage)[-1].branch2[-2].num_features
         self.channels["layer4"] = network.conv5[0].out_channels
         self.limit_stride(output_stride, partial_dilation)

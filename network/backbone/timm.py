@@ -1,10 +1,9 @@
-"""Any feature backbone of the timm library (Wightman, PyTorch Image Models): an optional dependency."""
+"""Backbones of the timm library (Wightman, PyTorch Image Models), which is an optional dependency."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -17,14 +16,15 @@ from utils.errors import UserError
 from utils.optional import optional_library
 
 PREFIX = "timm:"
+# Height and width of a picture on which feature maps are checked.
 _PROBE = (96, 128)
 
 
 class TimmBackbone(Backbone):
-    """A timm model's feature maps: the last four are layer1..layer4, the one before, if any, is the stem.
+    """A timm model. Its last four feature maps are layer1..layer4; a map before these, if any, is the stem.
 
-    It has no normalisation sites and no SNR. It works for models whose feature maps are channels first and
-    that take pictures of any size: convolutional and most hierarchical ones, no plain vision transformers.
+    It has no normalisation sites and no SNR. The feature maps must be channels first, and the model must take
+    pictures of any size. Convolutional and most hierarchical models do; plain vision transformers do not.
     """
 
     def __init__(
@@ -33,14 +33,14 @@ class TimmBackbone(Backbone):
         """``name``: ``timm:`` and a name of ``timm.list_models()``.
 
         Raises:
-            UserError: timm is not installed, an unknown model, one that does not fit, a site, or an output
-                stride that the model does not have.
+            UserError: timm is not installed, the model is unknown or does not fit, ``wt_layer`` asks for a
+                site, or the model does not have this output stride.
         """
         super().__init__(name)
         if any(wt_layer):
             codes = " ".join(map(str, wt_layer))
             raise UserError(
-                f"--wt_layer {codes} (as given, or the method's): {name} has no sites; give 0 0 0 0 0 0 0"
+                f"--wt_layer {codes} (given, or of the method): {name} has no sites; give 0 0 0 0 0 0 0"
             )
         self.output_stride = output_stride
         self.model = self.create()
@@ -55,27 +55,34 @@ class TimmBackbone(Backbone):
     def add_restitution(self, stages: Sequence[int]) -> None:
         if stages:
             words = " ".join(map(str, stages))
-            raise UserError(f"--snr_stages {words}: {self.name} runs as a whole, nothing fits between stages")
+            raise UserError(
+                f"--snr_stages {words}: {self.name} runs as a whole, without a place between stages; drop it"
+            )
 
     def create(self, **more: Any) -> nn.Module:
-        """The timm model; ``more`` for ``timm.create_model``."""
-        timm = import_timm()
+        """The timm model; ``more`` are further arguments of ``timm.create_model``."""
+        timm = optional_library("timm", "--backbone timm:...")
         model_name = self.name.removeprefix(PREFIX)
         if not timm.is_model(model_name):
-            raise UserError(f"--backbone {self.name}: timm {timm.__version__} has no model {model_name}")
+            raise UserError(
+                f"--backbone {self.name}: timm {timm.__version__} has no model {model_name}; use a name of "
+                "timm.list_models()"
+            )
         if self.output_stride != 32:
             more["output_stride"] = self.output_stride
         try:
             return timm.create_model(model_name, features_only=True, **more)
         except (TypeError, AssertionError, NotImplementedError, AttributeError) as error:
             if self.output_stride == 32:
-                raise UserError(f"--backbone {self.name}: gives no feature maps ({error})") from None
+                raise UserError(
+                    f"--backbone {self.name}: gives no feature maps ({error}); use another model"
+                ) from None
             raise UserError(
-                f"--output_stride {self.output_stride}: {self.name} cannot have it; try --output_stride 32"
+                f"--output_stride {self.output_stride}: {self.name} does not have it; try --output_stride 32"
             ) from None
 
     def check_features(self) -> None:
-        """Raise a UserError unless the features are what heads expect; computed on no data."""
+        """Raise a UserError unless heads can take the features. This is computed on the meta device."""
         unfit = f"--backbone {self.name}: does not fit"
         if len(self.strides) < len(STAGES) - 1:
             raise UserError(f"{unfit}: it has {len(self.strides)} feature maps, a head needs four")
@@ -98,36 +105,35 @@ class TimmBackbone(Backbone):
             raise UserError(f"{unfit}: its feature maps are {shapes}, expected {expected}")
 
     def download(self, file: Path | None = None) -> dict[str, Tensor]:
-        """State dict of the model with its pretrained weights, by timm's own download or from ``file``.
+        """State dict of the model with pretrained weights, from ``file`` or downloaded by timm.
 
         Raises:
-            UserError: it failed; or timm has no weights for the model.
+            UserError: the download or the file fails, or timm has no weights of the model.
         """
         overlay = {"file": str(file)} if file else None
         try:
             model = self.create(pretrained=True, pretrained_cfg_overlay=overlay)
             absent, further = self.differences(file) if file else ([], [])
-        except Exception as error:  # timm and its hub client raise errors of many kinds.
+        except Exception as error:  # timm and its hub client raise many kinds of errors.
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(
                 f"{self.name}: could not get its pretrained weights ({reason[:200]}); pass "
                 "--backbone_weights FILE with timm's own weights of this model, or --no_pretrained"
             ) from None
-        if absent:
-            count = f"{len(absent)} entries of {self.name} are absent"
-            raise UserError(f"--backbone_weights {file}: {count} (first: {absent[0]})")
-        if further:
-            count = f"{len(further)} of its entries are not of {self.name}"
-            raise UserError(
-                f"--backbone_weights {file}: {count} (first: {further[0]}); pass a file of this one"
-            )
+        for keys, where in ((absent, "are absent"), (further, "are not of this model")):
+            if keys:
+                raise UserError(
+                    f"--backbone_weights {file}: {len(keys)} entries {where} (first: {keys[0]}); pass a file "
+                    f"of {self.name}"
+                )
         return {f"model.{key}": value for key, value in model.state_dict().items()}
 
     def differences(self, file: Path) -> tuple[list[str], list[str]]:
-        """Entries of the whole model that ``file`` lacks, and entries of the file that the model lacks, each
-        without the classifier's. timm says nothing of them.
+        """Entries of the model that ``file`` lacks, and entries of ``file`` that the model lacks.
+
+        Entries of the classifier are left out. timm itself reports neither.
         """
-        timm = import_timm()
+        timm = optional_library("timm", "--backbone timm:...")
         with torch.device("meta"):
             model = timm.create_model(self.name.removeprefix(PREFIX))
         classifier = model.pretrained_cfg.get("classifier") or ()
@@ -141,12 +147,3 @@ class TimmBackbone(Backbone):
     def forward(self, x: Tensor, until: str = "layer4") -> dict[str, Tensor]:
         features = self.model(x)
         return dict(zip(self.stages, features[-len(self.stages) :], strict=True))
-
-
-def import_timm() -> ModuleType:
-    """The timm library.
-
-    Raises:
-        UserError: it is not installed, or broken.
-    """
-    return optional_library("timm", "--backbone timm:...")

@@ -1,15 +1,16 @@
-"""Heads: from a backbone's features to logits.
+"""Heads: from the features of a backbone to logits.
 
-A head takes (backbone, num_classes). Its ``forward(features, size)`` takes the backbone's features by name
-and the pictures' (height, width), and returns the logits B x classes x height x width and a dict of features
-of its own, its taps: among them ``decoder_logits``, the logits at the head's own resolution, and those named
-in its ``embedding_channels``, tap -> channels, which a contrastive method may project. It says with
+A head is built from (backbone, num_classes). Its ``forward(features, size)`` takes the backbone's features by
+name and the (height, width) of the pictures. It returns the logits B x classes x height x width, and a dict
+of its own features, the taps. One tap is ``decoder_logits``, the logits at the head's own resolution. A head
+has these attributes:
 
-* ``auxiliary_weight``: the published weight of the auxiliary loss,
-* ``learning_rate_factor``: how many times faster than the backbone it and its auxiliary head learn,
-* ``smallest_batch``: how many pictures its BatchNorms need at least.
+* ``embedding_channels``: tap -> channels, for the taps that a contrastive method may project;
+* ``auxiliary_weight``: the published weight of the auxiliary loss;
+* ``learning_rate_factor``: the head and its auxiliary head learn so many times faster than the backbone;
+* ``smallest_batch``: the number of pictures that its BatchNorms need at least.
 
-An auxiliary head's ``forward(layer3, size)`` returns logits, at layer3's size or at the pictures'.
+The ``forward(layer3, size)`` of an auxiliary head returns logits at the size of layer3 or of the pictures.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ HEADS: dict[str, type[nn.Module]] = {
 def build_heads(
     name: str, backbone: Backbone, num_classes: int, atrous_branches: int, auxiliary: bool
 ) -> tuple[nn.Module, nn.Module | None]:
-    """The head of a name and, with ``auxiliary``, the auxiliary head that belongs to it.
+    """The head with this name and, with ``auxiliary``, its auxiliary head.
 
     Raises:
-        UserError: an unknown name, a number of atrous branches that this head does not have, or a backbone
-            that does not suit it.
+        UserError: the name is unknown, or the head does not have so many atrous branches or does not fit the
+            backbone.
     """
     if name not in HEADS:
         raise UserError(f"--head {name}: unknown; the heads are {', '.join(sorted(HEADS))}")
@@ -48,5 +49,7 @@ def build_heads(
     if issubclass(HEADS[name], DeepLabV2):
         arguments, build_auxiliary = (*arguments, atrous_branches), AtrousAuxiliary
     elif atrous_branches != 4:
-        raise UserError(f"--deeplabv2_head: chooses among atrous branches, {name} has none; --head deeplabv2")
+        raise UserError(
+            f"--deeplabv2_head: chooses atrous branches, but the head {name} has none; use --head deeplabv2"
+        )
     return HEADS[name](*arguments), build_auxiliary(*arguments) if auxiliary else None

@@ -23,12 +23,13 @@ COARSE_WEIGHT = 0.5
 
 
 class AggregationHead(nn.Module):
-    """A coarse head on layer4, two reconstruction branches, attention over all three, and a DeepLabV3+.
+    """A coarse head on layer4, two reconstruction branches, an attention over these, and a final DeepLabV3+.
 
-    The coarse head's own prediction, as a layout of classes, asks (query) where the edges (key) draw content
-    (value) from; the aggregated map takes layer4's place in a second head. The prediction is half the coarse
-    logits plus the final ones, in training and in evaluation. At output stride 16 with layer1 at 4 this is
-    the published network; at others the branches reduce more or less, so that they end on layer4's grid.
+    The coarse head's prediction is a layout of classes. In the attention the layout is the query, the edges
+    are the key, and layer4 is the value. The result takes the place of layer4 in the final head. The
+    prediction is 0.5 x coarse logits + final logits, in training and in evaluation. With output stride 16 and
+    layer1 at stride 4 this is the published network. At other strides the branches have more or fewer strided
+    convolutions, so that they end on the grid of layer4.
 
     Attributes:
         embedding_channels: taps, with their channels, that a contrastive method may project.
@@ -49,19 +50,19 @@ class AggregationHead(nn.Module):
         self.edges = EdgeReconstruction(channels["layer1"], num_classes, factor)
         self.layout = LayoutReconstruction(num_classes, strides["layer4"])
         initialise_head(self)
-        # These two initialise themselves.
+        # These two initialise themselves, so they are created after initialise_head.
         self.attention = LayoutEdgeAttention(channels["layer4"], channels=AGGREGATED_CHANNELS)
         self.final = DeepLabV3Plus(backbone, num_classes, AGGREGATED_CHANNELS)
         self.embedding_channels = dict(self.final.embedding_channels)
 
     def forward(self, features: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits at ``size``, and by name, beside the taps of the final head:
+        """Logits at ``size``, and taps. These are the taps of the final head and:
 
-        ``coarse_logits``, ``final_logits``: the two parts of the logits, B x classes x ``size``;
-        ``layout``: int64 B x ``size``, 255 where ignored, without gradient; the medians that decide on it are
-        of the batch in training and of each picture in evaluation;
-        ``layout_logits``, ``edge_logits``: of the branches, B x classes x ``size``, in training only;
-        ``edges``: B x 1 x ``size``, to be like the edges of the picture in [0, 255], in training only.
+        * ``coarse_logits``, ``final_logits``: the two parts of the logits, B x classes x ``size``;
+        * ``layout``: int64 B x ``size``, 255 where ignored, without gradient. Its thresholds are medians over
+          the batch in training, and over each picture in evaluation;
+        * ``layout_logits``, ``edge_logits``: those of the branches, B x classes x ``size``, only in training;
+        * ``edges``: B x 1 x ``size``, an estimate of the picture's edges in [0, 255], only in training.
         """
         content = features["layer4"]
         grid = (content.shape[-2], content.shape[-1])
@@ -82,5 +83,5 @@ class AggregationHead(nn.Module):
 
 
 def on_grid(x: Tensor, grid: tuple[int, int]) -> Tensor:
-    """``x`` with height and width ``grid``; they differ where a backbone rounds down, without padding."""
+    """``x`` resized to height and width ``grid``; this is needed if a backbone rounds sizes down."""
     return x if (x.shape[-2], x.shape[-1]) == grid else resize(x, grid)

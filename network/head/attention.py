@@ -12,16 +12,16 @@ WEIGHT_DEVIATION = 0.01
 
 
 class LayoutEdgeAttention(nn.Module):
-    """softmax(layout . edges) applied to the content, one head over all pixels, beside the content itself.
+    """``gamma * attention(query=layout, key=edges, value=content) + projected content``.
 
-    ``gamma * attention(query=layout, key=edges, value=content) + projected content``. Products are not scaled
-    by the square root of their length, and ``gamma`` starts at zero. Computed block by block, so that memory
-    grows with the number of pixels and not with its square, and in the parameters' precision whatever the
-    autocast state, since unscaled products need all their digits.
+    The attention has one head over all pixels. Products are not divided by the square root of their length,
+    and ``gamma`` starts at zero. The attention is computed block by block, so that memory grows with the
+    number of pixels and not with its square. It is computed in the precision of the parameters, also under
+    autocast, because unscaled products need all their digits.
     """
 
     def __init__(self, content_channels: int, code_channels: int = 256, channels: int = 128) -> None:
-        """``channels``: of the output; ``code_channels``: of layout and edges."""
+        """``code_channels``: channels of layout and edges; ``channels``: channels of the output."""
         super().__init__()
         self.query = nn.Conv2d(code_channels, channels, 1)
         self.key = nn.Conv2d(code_channels, channels, 1)
@@ -32,7 +32,7 @@ class LayoutEdgeAttention(nn.Module):
             nn.init.normal_(convolution.weight, std=WEIGHT_DEVIATION)
 
     def forward(self, content: Tensor, layout: Tensor, edges: Tensor) -> Tensor:
-        """B x channels x H x W of maps with their own channels and the same B, H and W."""
+        """B x channels x H x W from three maps with the same B, H and W."""
         projected, value = self.content(content), self.value(content)
         precision = self.gamma.dtype
         with without_autocast(content):
@@ -43,5 +43,5 @@ class LayoutEdgeAttention(nn.Module):
 
 
 def pixel_sequence(x: Tensor) -> Tensor:
-    """B x C x H x W -> B x 1 x HW x C, contiguous, as the kernels without the whole matrix demand."""
+    """B x C x H x W -> B x 1 x HW x C, contiguous: the memory-saving attention kernels require this."""
     return x.flatten(2).transpose(1, 2).unsqueeze(1).contiguous()

@@ -9,7 +9,7 @@ from network.initialisation import initialise_head
 
 
 class AuxiliaryHead(nn.Sequential):
-    """layer3, B x channels x h x w -> logits B x ``num_classes`` x h x w, not resized to the picture."""
+    """layer3 B x channels x h x w -> logits B x ``num_classes`` x h x w, not resized to the picture."""
 
     def __init__(self, backbone: Backbone, num_classes: int) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""The semantic layout that DIIA reads off its own coarse prediction (Liao et al., Neurocomputing 2023)."""
+"""The semantic layout that DIIA derives from its own coarse prediction (Liao et al., Neurocomputing 2023)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from torch import Tensor
 
 from loss.segmentation import IGNORE_LABEL
 
-# The published rule takes this for a probability but applies it to logits, where it nearly always binds.
+# The published rule means a probability, but bounds medians of logits by it, which nearly always exceed it.
 HIGHEST_THRESHOLD = 0.99
 
 
 def coarse_layout(logits: Tensor, per_image: bool = False) -> Tensor:
-    """The most likely class of every pixel, and 255 where its logit is too low among its kind.
+    """The most likely class of every pixel, or 255 if its logit is below the threshold of the class.
 
-    The threshold of a class is the median logit of the pixels it wins, but at most 0.99.
+    The threshold of a class is the median logit of the pixels where it is the most likely, but at most 0.99.
 
     Args:
         logits: B x classes x H x W; no gradient flows back to them.
-        per_image: a median for each picture, so that what else is in the batch does not matter; otherwise
-            one over the whole batch, as in the published training.
+        per_image: whether each picture has its own medians, so that the rest of the batch does not matter.
+            Otherwise they are over the whole batch, as in the published training.
 
     Returns:
         int64, B x H x W.
@@ -36,20 +36,21 @@ def coarse_layout(logits: Tensor, per_image: bool = False) -> Tensor:
 
 
 def group_medians(values: Tensor, groups: Tensor, number: int) -> Tensor:
-    """Median of the members of each group, by one sort and without waiting for the device.
+    """Median of each group, by one sort and without waiting for the device.
 
-    Of n sorted members it is the one at n / 2, counted from 0, a half rounded to the even neighbour.
+    The median of n sorted members is the member at n / 2, counted from 0 and rounded half to even.
 
     Args:
         values: float32, N.
         groups: int64, N, in [0, ``number``).
-        number: of groups.
+        number: the number of groups.
 
     Returns:
         float32, ``number``; any value for a group without members.
     """
     bits = values.view(torch.int32)
-    # Read as integers floats are in order, the negative ones in reverse: they are turned round.
+    # The bits of floats, read as integers, have the order of the floats, but negative ones are reversed. The
+    # exclusive or reverses these.
     ranks = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     ordered, order = torch.sort((groups << 32) + ranks)
     first_keys = (torch.arange(number + 1, device=values.device) << 32) - 2**31

@@ -1,8 +1,8 @@
 """DeepLabV2's atrous classifiers (Chen et al., TPAMI 2018), one on layer4 and an auxiliary one on layer3
 (AdaptSegNet, Tsai et al., CVPR 2018).
 
-The code that AdaptSegNet, MaxSquare and SNR share has four branches and sums two of them. For VGG, DeepLab
-has two fully connected layers as atrous convolutions before the classifier.
+The code of AdaptSegNet, MaxSquare and SNR has four branches, but sums only two of them. For VGG, DeepLabV2
+has two fully connected layers, written as atrous convolutions, before the classifier.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from network.head.deeplabv3plus import resize_scores
 from utils.errors import UserError
 
 DILATIONS = (6, 12, 18, 24)
-# What --deeplabv2_head says -> how many branches are summed.
+# Value of --deeplabv2_head -> how many branches are summed.
 BRANCHES = {"four_branch": 4, "two_branch": 2}
 WEIGHT_DEVIATION = 0.01
 HIDDEN_DILATION = 4
 
 
 class AtrousClassifier(nn.Module):
-    """3x3 convolutions of dilation 6, 12, 18, 24, summed: B x ``channels`` x H x W -> B x classes x H x W.
+    """The sum of 3x3 convolutions of dilation 6, 12, 18, 24: B x ``channels`` x H x W -> B x classes x H x W.
 
-    The published dilations at output stride 8, and at others. All four belong to the state dict; those
-    beyond the first ``summed`` are never trained. Weights start at N(0, 0.01), biases at torch's default.
+    The dilations are the published ones for output stride 8, and the same at other strides. All four branches
+    are in the state dict, but only the first ``summed`` are used and trained. Weights start at N(0, 0.01),
+    biases at torch's default.
     """
 
     def __init__(self, channels: int, num_classes: int, summed: int = len(DILATIONS)) -> None:
@@ -55,7 +56,8 @@ class DeepLabV2(nn.Module):
     """The main classifier on layer4; logits at picture size.
 
     Attributes:
-        hidden_channels: of the 3x3 convolutions of dilation 4, each with a ReLU, before the classifier.
+        hidden_channels: channels of the 3x3 convolutions before the classifier, each of dilation 4 and with a
+            ReLU.
         embedding_channels: taps, with their channels, that a contrastive method may project.
     """
 
@@ -65,10 +67,10 @@ class DeepLabV2(nn.Module):
     hidden_channels: tuple[int, ...] = ()
 
     def __init__(self, backbone: Backbone, num_classes: int, summed: int = len(DILATIONS)) -> None:
-        """``summed``: how many of the four branches count; raises a UserError unless it is 4 or 2."""
+        """``summed``: how many of the four branches are summed; a UserError is raised unless it is 4 or 2."""
         super().__init__()
         if summed not in BRANCHES.values():
-            raise UserError(f"atrous_branches {summed}: choose 4 or 2 (--deeplabv2_head)")
+            raise UserError(f"atrous_branches {summed}: unknown; choose 4 or 2 (--deeplabv2_head)")
         channels = backbone.channels["layer4"]
         self.hidden = nn.Sequential()
         for given in self.hidden_channels:
@@ -80,7 +82,7 @@ class DeepLabV2(nn.Module):
         self.embedding_channels = {"decoder": channels} if self.hidden_channels else {}
 
     def forward(self, features: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits at ``size``; taps on layer4's grid, ``decoder_logits`` being those before resizing."""
+        """Logits at ``size``, and taps on layer4's grid; ``decoder_logits`` are those before resizing."""
         decoded = self.hidden(features["layer4"])
         logits = self.classifier(decoded)
         taps = {"decoder": decoded} if self.hidden_channels else {}
@@ -88,6 +90,6 @@ class DeepLabV2(nn.Module):
 
 
 class DeepLabV2FullyConnected(DeepLabV2):
-    """DeepLabV2 for VGG: the fully connected layers fc6 and fc7 as convolutions, then the classifier."""
+    """DeepLabV2 for VGG, with the layers fc6 and fc7 as convolutions before the classifier."""
 
     hidden_channels = (1024, 1024)

@@ -1,4 +1,4 @@
-"""DeepLabV3+ (Chen et al., ECCV 2018) as the RobustNet family has it."""
+"""DeepLabV3+ (Chen et al., ECCV 2018) as in the RobustNet family."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from utils.errors import UserError
 
 
 def conv_norm_relu(before: int, after: int, size: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Convolution without bias that keeps the resolution, BatchNorm, ReLU."""
+    """A convolution without bias that keeps the resolution, BatchNorm, ReLU."""
     padding = dilation * (size // 2)
     return nn.Sequential(
         nn.Conv2d(before, after, size, padding=padding, dilation=dilation, bias=False),
@@ -28,22 +28,20 @@ def double_convolution(before: int) -> nn.Sequential:
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear with aligned corners, the family's only interpolation of maps."""
+    """``x`` resized bilinearly with aligned corners, the only interpolation of maps in the family."""
     return F.interpolate(x, size, mode="bilinear", align_corners=True)
 
 
 def resize_scores(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Logits at ``size``, float32 at least: between two pixels 16 bits have hardly a step left to tell the
-    best class.
-    """
+    """Logits resized in float32 at least: 16 bits are too coarse for the best class between two pixels."""
     return resize(at_least_float32(logits), size)
 
 
 class AtrousPyramid(nn.Module):
     """Atrous spatial pyramid pooling: B x ``channels`` x H x W -> B x 1280 x H x W.
 
-    Concatenates image pooling, a 1x1 convolution, and 3x3 convolutions at three dilations (6, 12, 18 at
-    output stride 16, inversely proportional to it otherwise), 256 channels each.
+    It concatenates image pooling, a 1x1 convolution and three 3x3 convolutions, with 256 channels each. The
+    dilations are 6, 12, 18 at output stride 16, and inversely proportional to the output stride.
     """
 
     out_channels = 5 * 256
@@ -60,8 +58,8 @@ class AtrousPyramid(nn.Module):
         norm = self.image_pooling[1]
         if norm.training and x.shape[0] == 1 and not isinstance(norm, nn.SyncBatchNorm):
             raise UserError(
-                "a training batch of one picture per process: the image pooling branch normalises one value "
-                "per picture over the batch and needs two; raise --bs_mult"
+                "a training batch of one picture per process: BatchNorm of the image pooling branch has one "
+                "value per picture and needs two; raise --bs_mult"
             )
         pooled = self.image_pooling(F.adaptive_avg_pool2d(x, 1))
         size = (x.shape[-2], x.shape[-1])
@@ -69,7 +67,7 @@ class AtrousPyramid(nn.Module):
 
 
 class DeepLabV3Plus(nn.Module):
-    """Pyramid on layer4, decoder that refines it with 48 channels of layer1, logits at picture size.
+    """A pyramid on layer4, and a decoder that refines it with layer1 (projected to 48 channels).
 
     Attributes:
         embedding_channels: taps, with their channels, that a contrastive method may project.
@@ -80,7 +78,7 @@ class DeepLabV3Plus(nn.Module):
     smallest_batch = 2
 
     def __init__(self, backbone: Backbone, num_classes: int, context_channels: int | None = None) -> None:
-        """``context_channels``: of a map on layer4's grid that is passed in layer4's place."""
+        """``context_channels``: channels of a map on layer4's grid that replaces layer4 in ``forward``."""
         super().__init__()
         context_channels = context_channels or backbone.channels["layer4"]
         self.aspp = AtrousPyramid(context_channels, backbone.strides["layer4"])
@@ -92,7 +90,7 @@ class DeepLabV3Plus(nn.Module):
         initialise_head(self)
 
     def forward(self, features: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits at ``size``; taps at layer1's resolution, ``decoder_logits`` being those before resizing."""
+        """Logits at ``size``, and taps on layer1's grid; ``decoder_logits`` are those before resizing."""
         context = self.aspp_projection(self.aspp(features["layer4"]))
         fine = self.low_level_projection(features["layer1"])
         decoder_input = torch.cat([fine, resize(context, (fine.shape[-2], fine.shape[-1]))], dim=1)

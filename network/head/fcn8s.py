@@ -1,4 +1,4 @@
-"""FCN-8s (Long, Shelhamer and Darrell, CVPR 2015), with BatchNorm, as DA-SAC has it."""
+"""FCN-8s (Long, Shelhamer and Darrell, CVPR 2015) with BatchNorm, as in DA-SAC."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ STRIDES = {"layer2": 8, "layer3": 16, "layer4": 32}
 
 
 class FCN8s(nn.Module):
-    """Scores of layer4, layer3 and layer2, each added to those before at twice their size.
+    """Scores of layer4, layer3 and layer2. The sum so far is resized to the grid of the scores added next.
 
-    VGG's fully connected layers as convolutions, 7x7 and 1x1 with BatchNorm and Dropout, make layer4's
-    scores, a 1x1 convolution each the others'. No score is scaled. Weights start at torch's default, those of
-    the two skips at N(0, 0.01).
+    The scores of layer4 come from VGG's fully connected layers, written as 7x7 and 1x1 convolutions with
+    BatchNorm and Dropout. Those of layer3 and layer2 come from one 1x1 convolution each (the skips). No
+    scores are scaled. Weights start at torch's default, those of the skips at N(0, 0.01).
     """
 
     auxiliary_weight = 0.4
@@ -27,14 +27,14 @@ class FCN8s(nn.Module):
     smallest_batch = 1
 
     def __init__(self, backbone: Backbone, num_classes: int) -> None:
-        """Raises a UserError unless layer2, layer3 and layer4 have strides 8, 16 and 32."""
+        """A UserError is raised unless layer2, layer3 and layer4 have strides 8, 16 and 32."""
         super().__init__()
         strides = {stage: backbone.strides[stage] for stage in STRIDES}
         if strides != STRIDES:
             words = ", ".join(map(str, strides.values()))
             raise UserError(
-                f"--head fcn8s: needs layer2, layer3, layer4 at strides 8, 16, 32, {backbone.name} has them "
-                f"at {words}; use --output_stride 32 and a backbone such as vgg16_bn or resnet50"
+                f"--head fcn8s: needs layer2, layer3, layer4 at strides 8, 16, 32, but {backbone.name} has "
+                f"{words}; use --output_stride 32 and a backbone such as vgg16_bn or resnet50"
             )
         channels = backbone.channels
         self.classifier = nn.Sequential(
@@ -48,7 +48,7 @@ class FCN8s(nn.Module):
         self.embedding_channels: dict[str, int] = {}
 
     def forward(self, features: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits at ``size``; ``decoder_logits`` are those on layer2's grid."""
+        """Logits at ``size``. ``decoder_logits`` are the logits on layer2's grid."""
         logits = self.classifier(features["layer4"])
         for skip, stage in ((self.skip16, "layer3"), (self.skip8, "layer2")):
             scores = skip(features[stage])
@@ -57,6 +57,6 @@ class FCN8s(nn.Module):
 
 
 def fully_connected(before: int, size: int) -> list[nn.Module]:
-    """A fully connected layer of VGG as a convolution that keeps the resolution."""
+    """A fully connected layer of VGG, as a convolution that keeps the resolution."""
     convolution = nn.Conv2d(before, HIDDEN_CHANNELS, size, padding=size // 2)
     return [convolution, nn.BatchNorm2d(HIDDEN_CHANNELS), nn.ReLU(inplace=True), nn.Dropout2d(DROPOUT)]

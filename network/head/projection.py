@@ -15,8 +15,8 @@ NORM_EPSILON = 1e-7
 class ProjectionHead(nn.Sequential):
     """Two 1x1 convolutions with a ReLU between them, then unit length (BlindNet, Ahn et al., CVPR 2024).
 
-    A convolution of one pixel does not see its neighbours, so the head takes only the pixels that a loss has
-    sampled, as rows.
+    A 1x1 convolution does not see the neighbours of a pixel. So the head takes only the pixels that a loss
+    has sampled, as rows.
     """
 
     def __init__(self, channels: int, dimension: int = 256) -> None:
@@ -26,14 +26,14 @@ class ProjectionHead(nn.Sequential):
         initialise_head(self)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """N x channels -> N x dimension, of length 1 (0 stays 0)."""
+        """N x channels -> N x dimension, each row of length 1 (a row of zeros stays 0)."""
         hidden = self[1](F.linear(rows, self[0].weight.flatten(1), self[0].bias))
         return unit_length(F.linear(hidden, self[2].weight.flatten(1), self[2].bias))
 
 
 def unit_length(rows: Tensor) -> Tensor:
-    """Rows divided by their Euclidean length; a row of zeros stays one, without a gradient."""
+    """Rows divided by their Euclidean length. A row of zeros stays as it is and gets no gradient."""
     rows = at_least_float32(rows)
     length = rows.norm(dim=-1, keepdim=True)
-    # Divided by the small constant alone, a row of zeros would pass on 10^7 times its gradient.
+    # If a row of zeros were divided by the small constant alone, its gradient would be 10^7 times as large.
     return rows / (length.masked_fill(length == 0, torch.inf) + NORM_EPSILON)

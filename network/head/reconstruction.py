@@ -1,6 +1,7 @@
-"""DIIA's two reconstruction branches, of edges and of the layout (Liao et al., Neurocomputing 2023).
+"""DIIA's two reconstruction branches, for edges and for the layout (Liao et al., Neurocomputing 2023).
 
-Both encode what differs little between domains into 256 channels on layer4's grid, at any output stride.
+Edges and layout differ little between domains. Each branch encodes one of them into 256 channels on the grid
+of layer4, at any output stride.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ CODE_CHANNELS = 256
 def reducing_convolutions(before: int, between: int, factor: int) -> list[nn.Module]:
     """3x3 convolutions, ``before`` -> ``between`` -> 256 channels, with BatchNorm and ReLU between them.
 
-    As many of them as it takes have stride 2, so that the output is ``factor`` (a power of two) times
-    smaller: the published two reduce by 4, for 8 there is a third.
+    The output is ``factor`` (a power of two) times smaller, because the first convolutions have stride 2. The
+    published network has two convolutions, which reduce by 4; a factor of 8 adds a third one.
     """
     halvings = factor.bit_length() - 1
     channels = [before, between, *[CODE_CHANNELS] * max(1, halvings - 1)]
@@ -29,7 +30,7 @@ def reducing_convolutions(before: int, between: int, factor: int) -> list[nn.Mod
 
 
 class ReconstructionBranch(nn.Module):
-    """What both branches have: a segmentation of their code, which only training looks at."""
+    """The common part of both branches: a segmentation of their code, which only training uses."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -42,10 +43,10 @@ class ReconstructionBranch(nn.Module):
 
 
 class EdgeReconstruction(ReconstructionBranch):
-    """Edges from layer1, and their code (the paper's edge reconstruction module)."""
+    """Edges from layer1, and the code of the edges (the paper's edge reconstruction module)."""
 
     def __init__(self, channels: int, num_classes: int, factor: int) -> None:
-        """``channels``: of layer1; ``factor``: how many times smaller layer4's grid is than layer1's."""
+        """``channels``: channels of layer1; ``factor``: the grid of layer4 is so many times smaller."""
         super().__init__(num_classes)
         self.encoder = nn.Sequential(
             nn.Conv2d(channels, 128, 1),
@@ -56,7 +57,7 @@ class EdgeReconstruction(ReconstructionBranch):
         self.decoder = nn.Sequential(*reducing_convolutions(64, 256, factor))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """layer1 -> edges, B x 64 x its size, and their code, B x 256 x layer4's size."""
+        """layer1 -> edges B x 64 x size of layer1, and their code B x 256 x size of layer4."""
         edges = self.encoder(x)
         return edges, self.decoder(edges)
 
@@ -76,5 +77,5 @@ class LayoutReconstruction(ReconstructionBranch):
         )
 
     def forward(self, layout: Tensor) -> Tensor:
-        """Layout, int64 B x H x W, class numbers and 255 as they are -> B x 256 x layer4's size."""
+        """Layout int64 B x H x W (train ids and 255, used as numbers) -> code B x 256 x size of layer4."""
         return self.encoder(layout.unsqueeze(1).to(self.classifier.weight.dtype))

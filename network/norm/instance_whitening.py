@@ -11,10 +11,10 @@ from utils.errors import UserError
 class InstanceNormalisation(nn.InstanceNorm2d):
     """Standardises every channel of every picture: (x - mean) / sqrt(biased variance + 1e-5).
 
-    The same in training and evaluation, no running statistics. Without affine parameters this is the
-    "instance whitening" of RobustNet (Choi et al., CVPR 2021, section 3): nothing is decorrelated here,
-    that is what ``loss.whitening`` asks of the output. With them it is IBN-Net's (Pan et al., ECCV 2018)
-    normalisation.
+    It is the same in training and evaluation, and has no running statistics. Without affine parameters this
+    is the "instance whitening" of RobustNet (Choi et al., CVPR 2021, section 3). The layer itself does not
+    decorrelate channels; the loss in ``loss.whitening`` does. With affine parameters it is the normalisation
+    of IBN-Net (Pan et al., ECCV 2018).
     """
 
     def __init__(self, channels: int, affine: bool = False) -> None:
@@ -23,8 +23,8 @@ class InstanceNormalisation(nn.InstanceNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2] * x.shape[-1] == 1:
             raise UserError(
-                f"instance normalisation of {self.num_features} channels got a 1x1 map, and one value has no "
-                "variance; use larger pictures (--crop_size), or none there (--wt_layer, --snr_stages)"
+                f"instance normalisation of {self.num_features} channels: a 1x1 map has no variance; use "
+                "larger pictures (--crop_size), or no such layer there (--wt_layer, --snr_stages)"
             )
-        # The same numbers; PyTorch's instance_norm copies pictures that are laid out channels last, and back.
+        # This gives the same numbers as PyTorch's instance_norm, which copies maps in channels-last layout.
         return functional.group_norm(x, self.num_features, self.weight, self.bias, self.eps)

@@ -11,12 +11,12 @@ from network.norm.instance_whitening import InstanceNormalisation
 
 
 class Restitution(NamedTuple):
-    """A stage's features after normalisation, each B x channels x H x W.
+    """The three outputs of an SNR module, each B x channels x H x W.
 
     Attributes:
-        restituted: F+, what the next stage takes.
-        contaminated: F-, for the dual restitution loss; ``None`` in evaluation mode, where nothing needs it.
-        normalised: F~, likewise for the loss.
+        restituted: F+, the input of the next stage.
+        contaminated: F-, for the dual restitution loss; ``None`` in evaluation mode, where it is not needed.
+        normalised: F~, also for that loss.
     """
 
     restituted: Tensor
@@ -27,14 +27,15 @@ class Restitution(NamedTuple):
 class StyleRestitution(nn.Module):
     """Removes style by instance normalisation, then restores the part of it that tells classes apart.
 
-    F~ = IN(F), residual R = F - F~, channel gate a = gate(R); F+ = F~ + a R, F- = F~ + (1 - a) R. No ReLU
-    follows, so F+ may be negative. F+ and F~ are the same in training and evaluation.
+    With the instance normalisation F~ = IN(F), the residual R = F - F~ and the channel gate a = gate(R), the
+    outputs are F+ = F~ + a R and F- = F~ + (1 - a) R. No ReLU follows, so F+ may be negative. F+ and F~ are
+    the same in training and evaluation.
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = InstanceNormalisation(channels, affine=True)
-        self.gate = ChannelGate(channels, reduction)
+        self.gate = ChannelGate(channels)
 
     def forward(self, x: Tensor) -> Restitution:
         normalised = self.norm(x)
@@ -45,16 +46,16 @@ class StyleRestitution(nn.Module):
 
 
 class ChannelGate(nn.Module):
-    """A share, 0 to 1, for every channel of every picture: B x channels x H x W -> B x channels x 1 x 1.
+    """A factor, 0 to 1, for every channel of every picture: B x channels x H x W -> B x channels x 1 x 1.
 
-    Global average, 1x1 convolution to channels / ``reduction`` (1 at least), ReLU, 1x1 convolution, sigmoid
-    (squeeze and excitation, Hu et al., CVPR 2018). Weights start at N(0, 0.01), so that all shares are near
-    one half; biases at torch's default.
+    The layers are global average, 1x1 convolution to channels / 16 (at least 1), ReLU, 1x1 convolution and
+    sigmoid (squeeze and excitation, Hu et al., CVPR 2018). Weights start at N(0, 0.01), so that all factors
+    are near one half; biases start at torch's default.
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(channels // reduction, 1)
+        hidden = max(channels // 16, 1)
         self.fc1 = nn.Conv2d(channels, hidden, 1)
         self.fc2 = nn.Conv2d(hidden, channels, 1)
         for layer in (self.fc1, self.fc2):

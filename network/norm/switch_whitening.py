@@ -12,10 +12,11 @@ from network.precision import without_autocast
 from utils.distributed import all_reduce_sum, world_size
 
 CHANNELS_PER_GROUP = 16
+EPSILON = 1e-5
 
 
 class SumOverProcesses(torch.autograd.Function):
-    """Sum of a tensor over all processes; its gradient too is summed, as every loss depends on every part."""
+    """Sum of a tensor over all processes. The gradient is summed too, as every loss depends on every part."""
 
     @staticmethod
     def forward(context, x: Tensor) -> Tensor:
@@ -29,19 +30,20 @@ class SumOverProcesses(torch.autograd.Function):
 class SwitchWhitening(nn.Module):
     """Whitens groups of 16 channels with a learned mix of batch and instance statistics.
 
-    mean = a0 batch + a1 instance, covariance = b0 batch + b1 instance + ``eps`` I, with (a0, a1) and (b0, b1)
-    softmax weights that start at one half; y = covariance^(-1/2) (x - mean), the root by five Newton
-    iterations; then an affine map per channel. Covariances are biased. In training the batch is that of all
-    processes; evaluation uses running averages (momentum 0.99). Computes in the parameters' precision.
+    The mean is a0 batch + a1 instance, and the covariance is b0 batch + b1 instance + 1e-5 I. (a0, a1) and
+    (b0, b1) are softmax weights that start at one half. The output is covariance^(-1/2) (x - mean), with the
+    root by five Newton iterations, and then an affine map per channel. Covariances are biased. In training
+    the batch is that of all processes; evaluation uses running averages (momentum 0.99). The layer computes
+    in the precision of its parameters.
 
-    As in the published code of RobustNet the running mean AND covariance start at zero, not at the identity;
-    after some hundred steps this no longer matters. Where 16 does not divide the channels, groups have the
-    largest power of two that does.
+    As in the published code of RobustNet, the running mean AND the running covariance start at zero, not at
+    the identity; after some hundred steps this no longer matters. If 16 does not divide the number of
+    channels, the group size is the largest power of two that does.
     """
 
-    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.99, iterations: int = 5) -> None:
+    def __init__(self, channels: int, momentum: float = 0.99) -> None:
         super().__init__()
-        self.eps, self.momentum, self.iterations = eps, momentum, iterations
+        self.momentum = momentum
         self.size = math.gcd(channels, CHANNELS_PER_GROUP)
         groups = channels // self.size
         self.sw_mean_weight = nn.Parameter(torch.ones(2))
@@ -68,15 +70,15 @@ class SwitchWhitening(nn.Module):
         mean_mix, covariance_mix = F.softmax(self.sw_mean_weight, 0), F.softmax(self.sw_var_weight, 0)
         identity = torch.eye(self.size, dtype=x.dtype, device=x.device)
         mixed_mean = mean_mix[0] * batch_mean + mean_mix[1] * mean
-        mixed = covariance_mix[0] * batch_covariance + covariance_mix[1] * covariance + self.eps * identity
-        whitened = inverse_root(mixed, self.iterations) @ (grouped - mixed_mean)
+        mixed = covariance_mix[0] * batch_covariance + covariance_mix[1] * covariance + EPSILON * identity
+        whitened = inverse_root(mixed) @ (grouped - mixed_mean)
         return whitened.reshape(x.shape) * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
 
     def _batch_statistics(self, mean: Tensor, covariance: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
-        """Mean and covariance over pictures and pixels of all processes, from those of the pictures; updates
-        running.
+        """Mean and covariance over all pictures of all processes, from those of each picture.
 
-        The covariance of a union is the mean of the parts' covariances plus the covariance of their means.
+        This also updates the running averages. The covariance of a union is the mean of the covariances of
+        its parts plus the covariance of their means.
         """
         total = mean.new_full((), mean.shape[0] * pixels)
         batch_mean = pixels * mean.sum(0)
@@ -94,8 +96,8 @@ class SwitchWhitening(nn.Module):
         return batch_mean, batch_covariance
 
 
-def inverse_root(covariance: Tensor, iterations: int) -> Tensor:
-    """Approximate covariance^(-1/2) of positive definite matrices, ... x n x n, by Newton's iteration."""
+def inverse_root(covariance: Tensor, iterations: int = 5) -> Tensor:
+    """covariance^(-1/2) of positive definite matrices, ... x n x n, approximated by Newton's iteration."""
     trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
     normalised = covariance / trace
     root = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device).expand_as(

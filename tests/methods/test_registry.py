@@ -66,8 +66,8 @@ def test_an_unknown_method_is_refused() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--use_ca"], "--method isw: --use_ca is of the method blindnet"),
-        (["--jit_only"], "--method isw: --jit_only is of the method blindnet"),
+        (["--use_ca"], "--method isw: --use_ca belongs to the method blindnet"),
+        (["--jit_only"], "--method isw: --jit_only belongs to the method blindnet"),
         (["--dataset", "gtav_jitter"], "--dataset gtav_jitter: means the method blindnet, not isw"),
     ],
 )

@@ -46,10 +46,8 @@ WITHOUT_GRADIENTS: dict[str, str] = {
     "class_balance.class_planes": INTEGERS,
     "class_balance.frequency_weights": INTEGERS,
     "class_contrast.PixelBlocks": RECORD,
-    "class_contrast.check_grid": "raises an error or nothing",
     "class_contrast.sample_class_pixels": INTEGERS,
     "class_contrast.first_classes": INTEGERS,
-    "class_contrast.hard_share": INTEGERS,
     "class_contrast.random_pixels": INTEGERS,
     "disentanglement.Confusions": RECORD,
     "disentanglement.sample_confusions": INTEGERS,
@@ -203,9 +201,11 @@ def contrast_cases() -> Iterator[tuple[str, Case]]:
             words = f"class_contrast {negatives}, {'active' if is_active else 'nothing to sample'}"
             yield words, Case("class_contrast.class_contrast", call, embeddings[:1], embeddings[1:])
     similarities = (random_numbers(6), random_numbers(6, 4, seed=1))
-    for name, call in (("contrast", class_contrast.contrast), ("contrasts", class_contrast.contrasts)):
-        # Their callers give them float32.
-        yield name, Case(f"class_contrast.{name}", call, similarities, in_16_bits=False)
+    # Its callers give it float32.
+    yield (
+        "contrast",
+        Case("class_contrast.contrast", class_contrast.contrast, similarities, in_16_bits=False),
+    )
 
     label, prediction = labels(), labels() % CLASSES
     jittered = (prediction + (torch.arange(5) > 2)) % CLASSES

@@ -55,7 +55,7 @@ class Meter:
         self.start += time.perf_counter() - began
 
     def read(self, pictures_per_step: int) -> dict[str, float]:
-        """Means ``loss/*`` and speed ``images/s`` of all processes, and ``data wait`` as a share of the time."""
+        """Means ``loss/*`` and speed ``images/s`` over all processes; ``data wait`` as a share of time."""
         names = sorted(self.losses)
         columns = [torch.stack([values[name] for name in names]) for values in (self.losses, self.counts)]
         sums, counts = distributed.all_reduce_sum(torch.stack(columns))

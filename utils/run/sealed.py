@@ -1,8 +1,8 @@
 """Files that end with a digest of their own content, so that any damage is noticed.
 
-The files are zip archives. Their format has room for a comment at the very end, which other readers ignore, and
-the digest is this comment. A file that was cut short has no digest at its end. In a file with a changed bit the
-digest does not fit the content.
+The files are zip archives. Their format has room for a comment at the very end, which other readers ignore;
+the digest is this comment. A file that was cut short has no digest at its end. In a file with a changed bit
+the digest does not fit the content.
 """
 
 from __future__ import annotations

@@ -61,10 +61,10 @@ class Source:
 def find_sources(path: Path, excluded: Collection[Path] = ()) -> tuple[list[Source], list[Path]]:
     """The pictures and videos that ``path`` means, and the other files there, both sorted by name.
 
-    ``path`` is a picture, a video, or a folder, which is searched with its sub-folders. In a folder the suffix
-    tells what a file is. Hidden files and folders and the ``excluded`` folders are left out. Symbolic links
-    are followed, but no folder is read twice. Where two results would have the same name (of ``a.jpg`` and
-    ``a.png``), their names keep the suffix.
+    ``path`` is a picture, a video, or a folder, which is searched with its sub-folders. In a folder the
+    suffix tells what a file is. Hidden files and folders and the ``excluded`` folders are left out. Symbolic
+    links are followed, but no folder is read twice. Where two results would have the same name (of ``a.jpg``
+    and ``a.png``), their names keep the suffix.
 
     Raises:
         UserError: no such file or folder, a folder that cannot be listed, or one without a picture or video.

@@ -139,7 +139,7 @@ def report(args: argparse.Namespace, counts: np.ndarray, classes: ClassSet) -> N
     pixels = counts.sum(0)
     absent = [name for name, count in zip(classes.class_names, pixels, strict=True) if count == 0]
     if absent:
-        print(f"{', '.join(absent)}: not predicted anywhere; for it every picture is drawn equally often")
+        print(f"{', '.join(absent)}: not predicted anywhere; draws for it take all pictures alike")
     print(f"{args.output}: {len(counts)} pictures of {args.dataset} {args.split}, {classes.name}", flush=True)
 
 

@@ -24,7 +24,7 @@ def printable(text: str) -> str:
 class UserError(Exception):
     """A mistake the user can fix: one line that names the file or flag and says what to do.
 
-    ``str`` of it is :func:`printable`.
+    ``str`` returns its text as :func:`printable`.
     """
 
     def __str__(self) -> str:

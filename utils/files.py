@@ -29,7 +29,7 @@ def check_inside(name: str, flag: str) -> None:
 
 _WRITING = ".writing-"
 HALF_WRITTEN = _WRITING + "*"
-"""Pattern of the files, without suffix, that :func:`atomic_write` leaves if the process is killed."""
+"""Pattern, to which a suffix is added, of the files that :func:`atomic_write` leaves if it is killed."""
 
 
 @contextmanager

@@ -208,7 +208,7 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     """
     content = read_file(path)
     if not is_own(content):
-        raise UserError(f"{path}: not an UrbanDG checkpoint, so no run to resume; use --snapshot")
+        raise UserError(f"{path}: not an UrbanDG checkpoint, so there is no run to resume; use --snapshot")
     return content
 
 

@@ -12,7 +12,7 @@ from utils.distributed import gather_objects
 from utils.errors import UserError
 from utils.run.checkpoint import PARTS_OF_A_RUN, DamagedCheckpoint, check_parts, load_checkpoint
 
-# A run saves its weights in float32. From rounded ones it would not resume exactly.
+# A run saves its weights in float32. It would not resume exactly from weights in half precision.
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -57,10 +57,10 @@ def refuse_another(
     ``sizes`` are the pictures of one step. Settings whose names are in ``free`` may differ.
     """
     if "optimizer" not in checkpoint:
-        raise UserError(f"{path}: holds weights alone, so no run to resume; use --snapshot")
+        raise UserError(f"{path}: holds weights alone, so there is no run to resume; use --snapshot")
     check_parts(checkpoint, PARTS_OF_A_RUN, path)
     if any(value.dtype in HALF for value in checkpoint.get("model", {}).values()):
-        raise UserError(f"{path}: holds weights in half precision, so no run to resume; use --snapshot")
+        raise UserError(f"{path}: holds weights in half precision, so it cannot be resumed; use --snapshot")
     now, then = {**sizes, **arguments}, {**checkpoint["sizes_of_step"], **checkpoint["arguments"]}
     # A setting that is not in the checkpoint is newer than it, and its default changes nothing.
     names = [name for name in now.keys() & then.keys() if name not in free and now[name] != then[name]]

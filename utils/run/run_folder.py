@@ -46,7 +46,7 @@ class RunFolder:
     def resume_files(self, resume: str | None) -> list[Path]:
         """The checkpoints that ``--resume`` may mean, newest first.
 
-        With ``auto`` these are the run's last two checkpoints, as far as they exist; otherwise it is a file.
+        With ``auto`` these are the run's last two checkpoints, if they exist. Otherwise it is the named file.
         """
         if resume == "auto":
             return [path for path in (self.last, self.previous) if path.exists()]
@@ -116,7 +116,7 @@ class RunFolder:
                 if self.log_file.exists() and self.log_file.stat().st_size > resume["log_bytes"]:
                     os.truncate(self.log_file, resume["log_bytes"])
                 if self.is_previous(file):
-                    # It takes the place of the last one, which the next save must not keep as previous.
+                    # It becomes the last one. Otherwise the next save would keep the newer one as previous.
                     if self.last.exists() and not is_whole(self.last):
                         self.last.replace(self.damaged)
                     keep(self.previous, self.last)

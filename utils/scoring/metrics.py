@@ -59,7 +59,7 @@ def count_values(values: torch.Tensor, number: int) -> torch.Tensor:
 
 
 def count_by_order(values: torch.Tensor, number: int) -> torch.Tensor:
-    """:func:`count_values` without waiting for a device: where does each number begin when sorted?"""
+    """:func:`count_values` by sorting and searching, which does not wait for a device."""
     ordered = values.int().sort().values
     numbers = torch.arange(number + 1, dtype=torch.int32, device=values.device)
     return torch.searchsorted(ordered, numbers).diff()

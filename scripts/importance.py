@@ -44,7 +44,7 @@ from utils.scoring.evaluation import autocast, to_device
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line. Flags of train.py have no effect, but are allowed, so that both can get the same."""
+    """The command line. Flags of train.py are accepted without effect, so that both can have the same."""
     parser = Parser(
         prog="python -m scripts.importance",
         description=__doc__,

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
     )
     machine = {"where": where, "torch": torch.__version__, "commit": commit()}
-    # Two files can be compared because they hold all settings that a figure depends on.
+    # All settings that a figure depends on are written, so that two files can be compared.
     settings = {name: value for name, value in vars(args).items() if name not in ("json", "debug")}
     print(", ".join(f"{name} {value}" for name, value in {**machine, **settings}.items()))
     print(table(rows))

@@ -25,7 +25,7 @@ TILE, CLASS_UNIFORM = 1024, 0.5
 
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """Measure GTAV samples made on the CPU, with photometric changes left to the device, and from copies."""
+    """Measure GTAV samples: all made on the CPU, with photometric changes on the device, and from copies."""
     with tempfile.TemporaryDirectory() as folder, one_core():
         root = Path(folder)
         write_gtav(root, args.pictures, args.crop_size)

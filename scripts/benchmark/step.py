@@ -149,7 +149,7 @@ def exact_float32() -> Iterator[None]:
 
 
 def fast_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """Compare bf16, channels last, compiled and with a fused optimiser with fp32 eager.
+    """Compare a bf16, channels-last, compiled step that has a fused optimiser with an fp32 eager step.
 
     The batch size is ``--gpu_pictures``. The name of the row says how busy the GPU's matrix units are.
     """

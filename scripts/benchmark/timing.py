@@ -85,7 +85,7 @@ def seconds_in_turns(functions: Sequence[Callable[[], object]], repeats: int) ->
 
 
 def processor_seconds(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Median processor time of a call of each function, called in turns as well. The first calls count."""
+    """Median processor time of a call of each function. They are called in turns, and every call counts."""
     return _medians(functions, repeats, time.process_time)
 
 

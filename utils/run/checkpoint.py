@@ -60,7 +60,7 @@ PARTS_OF_A_RUN: dict[str, type] = {
     **dict.fromkeys(("iteration", "between_steps_due", "log_bytes"), int),
     "training_pictures": str,
 }
-"""The entries that only a checkpoint of a run has, and their types."""
+"""The entries that a checkpoint of a run has besides those of the network, and their types."""
 # Scores in the family's files are numpy scalars. This is the function that rebuilds them, under its names in
 # numpy 1 and 2, and the types. Apart from these, only tensors and plain values are ever read.
 _SCALAR = np.float32(0).__reduce__()[0]

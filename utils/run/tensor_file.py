@@ -18,7 +18,7 @@ _HEAD_BYTES = 512
 
 
 def what_else(path: Path) -> str | None:
-    """What a file that torch did not write is, and what to do with it; ``None`` if that is not known."""
+    """The real kind of a file that torch did not write, and what to do with it; ``None`` if not known."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if head.startswith(b"version https://git-lfs"):

@@ -174,7 +174,7 @@ def source_pictures(
     Raises:
         UserError: the source is no file, or is a video that cannot be read.
     """
-    if not source.path.is_file():  # A broken link, or a pipe, which would be read for ever.
+    if not source.path.is_file():  # A broken link, or a pipe, on which reading would wait for ever.
         raise UserError(f"{source.path}: not a file; remove it or put the file there")
     if source.is_video:
         for number, frame in enumerate(read_frames(source.path), start=1):

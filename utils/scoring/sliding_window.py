@@ -20,7 +20,7 @@ from torch import Tensor
 from utils.errors import UserError
 
 MODES = ("whole", "sliding", "pooling")
-# So many scores are interpolated at a time: few enough for a processor's cache and for a small share of the
+# Number of scores that are interpolated at a time: few enough for a processor's cache and a small share of the
 # memory, but enough to keep a GPU busy.
 STRIP_VALUES = 2**21
 
@@ -42,8 +42,8 @@ class Windows:
         overlap: share of a tile's side that the next tile covers again, in [0, 1).
         scales: factors on the picture's size.
         flip: whether the mirrored picture is averaged, too.
-        tile_batch: how many tiles of ``crop_size`` x ``crop_size`` one forward pass takes. It takes fewer
-            larger tiles, but at least one.
+        tile_batch: how many tiles of ``crop_size`` x ``crop_size`` go through the network together. Larger
+            tiles go in smaller batches of at least one tile.
     """
 
     mode: str = "whole"
@@ -98,8 +98,8 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
 def scaled_pictures(image: Image.Image, windows: Windows) -> list[Tensor]:
     """The RGB picture at every scale, uint8 3 x H x W on the CPU.
 
-    Pillow resizes it, which smooths when it shrinks. As in the published results the filter is bilinear, or
-    bicubic for ``pooling``.
+    Pillow resizes the picture, and smooths it when it shrinks. As in the published results the filter is
+    bilinear, or bicubic for ``pooling``.
     """
     resampling = Image.Resampling.BICUBIC if windows.mode == "pooling" else Image.Resampling.BILINEAR
     pictures = []

@@ -20,8 +20,8 @@ from torch import Tensor
 from utils.errors import UserError
 
 MODES = ("whole", "sliding", "pooling")
-# Number of scores that are interpolated at a time: few enough for a processor's cache and a small share of the
-# memory, but enough to keep a GPU busy.
+# Number of scores that are interpolated at a time: few enough for a processor's cache and a small share of
+# the memory, but enough to keep a GPU busy.
 STRIP_VALUES = 2**21
 
 Predict = Callable[[Tensor], Tensor]

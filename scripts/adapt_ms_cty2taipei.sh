@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # MaxSquare (ICCV 2019) across cities: from Cityscapes to Taipei without its labels, 13 classes, started from a network
 # of train_source_r101_cty.sh: adapt_ms_cty2taipei.sh SNAPSHOT [more flags]
-# Published on one GPU with batches of one; two of the four atrous branches and thrice the backbone's learning rate
-# are what the released code amounts to.
-# It kept the weights that scored best on the target (--selection oracle --eval_every 2975); here the last ones count.
+# Published with one GPU and batches of one. The released code in effect used two of the four atrous branches and
+# three times the backbone's learning rate; so does this script.
+# It kept the weights that scored best on the target (--selection oracle --eval_every 2975). This script takes the last.
 [ $# -ge 1 ] || { echo "usage: $0 SNAPSHOT [more flags of train.py]" >&2; exit 2; }
 snapshot=$1
 shift

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # CamVid, from day to dusk without its labels: BatchNorm of both (step 1 of DA-SAC), started from a network of the day:
 # adapt_r18_camvid_abn.sh SNAPSHOT [more flags], e.g. logs/camvid/r18_camvid_base/last.pth
-# Transductive: dusk has one sequence, so the pictures that are adapted to are those that are scored.
+# Dusk has one sequence, so the network is adapted to the same pictures that are scored (transductive).
 [ $# -ge 1 ] || { echo "usage: $0 SNAPSHOT [more flags of train.py]" >&2; exit 2; }
 snapshot=$1
 shift

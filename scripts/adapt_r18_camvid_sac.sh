@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # CamVid, from day to dusk without its labels: SAC (step 3 of DA-SAC), started from a network trained on the day:
 # adapt_r18_camvid_sac.sh SNAPSHOT [more flags], e.g. logs/camvid/r18_camvid_base/last.pth
-# Transductive: dusk has one sequence, so the pictures that are adapted to are those that are scored.
-# Pictures as a whole, two groups of four; the teacher follows every 10 steps in place of 100, for there are but 1000.
+# Dusk has one sequence, so the network is adapted to the same pictures that are scored (transductive).
+# It takes whole pictures in two groups of four. There are only 1000 steps, so the teacher follows every 10, not 100.
 [ $# -ge 1 ] || { echo "usage: $0 SNAPSHOT [more flags of train.py]" >&2; exit 2; }
 snapshot=$1
 shift

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # DA-SAC (CVPR 2021): from GTAV or SYNTHIA to Cityscapes without its labels, in all three steps:
 # adapt_sac.sh {gtav,synthia} {resnet101,vgg16,vgg16fcn} [more flags of train.py, for every step]
-#   1 abn: the source with its labels; the statistics of BatchNorm follow the target's pictures, too
-#   2 importance weights: which of the target's pictures show which classes, by the network of step 1
-#   3 sac: self-training with a momentum teacher, from where step 1 ended
-# A step whose result is there is not repeated, and one that was interrupted goes on: start the script again.
+#   1 abn: train on the source with its labels; the statistics of BatchNorm follow the target's pictures, too
+#   2 importance weights: which of the target's pictures show which classes, as predicted by the network of step 1
+#   3 sac: self-training with a momentum teacher, starting from the network of step 1
+# If the script is started again, it skips steps that have a result and continues a step that was interrupted.
 # Results are in ./logs/dasac, or below another --ckpt.
-# Published batches are totals, shared here by four processes, or as many as the variable PROCESSES says. Of step
-# 1's target each has at least one picture, as published: with VGG two in all on one or two GPUs, four on four.
-# Published were step 1's best weights by 500 labelled target pictures and step 3's, trained on from that epoch to
-# the 200th. Here no target label is looked at: both end with their last weights, step 3 after 200 epochs.
+# The published batch sizes are totals. Four processes share them, or as many as the variable PROCESSES says. As
+# published, each process has at least one target picture in step 1; so with VGG there are two in all on one or two
+# GPUs, and four on four.
+# The published code chose step 1's weights on 500 labelled target pictures, and step 3 went on from their epoch to
+# the 200th; it was chosen in the same way. Here no target label is used: both steps end with their last weights, and
+# step 3 has 200 epochs.
 set -euo pipefail
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -38,7 +40,7 @@ for batch in $abn_batch $sac_batch; do
     [ $((batch % processes)) -eq 0 ] ||
         fail "error: PROCESSES=$processes: does not divide a batch of $batch pictures; use 1, 2 or 4"
 done
-# Two groups on more than two processes: several share one.
+# With more processes than groups, several processes share one group.
 sharing=$((processes > groups ? processes / groups : 1))
 
 logs=./logs previous=

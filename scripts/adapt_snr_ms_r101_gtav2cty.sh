@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SNR-MS (TMM 2021): from GTAV to Cityscapes without its labels, started from a network trained on GTAV:
 # adapt_snr_ms_r101_gtav2cty.sh SNAPSHOT [more flags], e.g. logs/maxsquare/snr_r101_gtav/last.pth
-# Published on one GPU with batches of one; two of the four atrous branches and thrice the backbone's learning rate
-# are what the released code amounts to.
-# It kept the weights that scored best on the target (--selection oracle --eval_every 2975); here the last ones count.
+# Published with one GPU and batches of one. The released code in effect used two of the four atrous branches and
+# three times the backbone's learning rate; so does this script.
+# It kept the weights that scored best on the target (--selection oracle --eval_every 2975). This script takes the last.
 [ $# -ge 1 ] || { echo "usage: $0 SNAPSHOT [more flags of train.py]" >&2; exit 2; }
 snapshot=$1
 shift

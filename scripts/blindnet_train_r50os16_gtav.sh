@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # BlindNet (CVPR 2024): ResNet-50 at output stride 16, trained on GTAV.
 # Published with 2 GPUs x 4 pictures, each in two views. On fewer GPUs add --accumulate to keep 8 pictures per step.
-# --cwcl_negatives all --cwcl_fill any: the published number was made so; without them the loss is the paper's.
+# The published number was made with --cwcl_negatives all --cwcl_fill any. Without them the loss is the paper's.
 # The released code scores the target domains after every epoch and keeps the best weights of each: for that,
 # add --selection oracle --eval_every 1550. It scores Mapillary at height 1024.
 exec "$(dirname "$0")/launch.sh" train.py \

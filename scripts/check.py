@@ -1,7 +1,7 @@
 """Check data sets on this machine before training on them: ``python -m scripts.check --dataset gtav``.
 
-For every split that has labels: each picture has one of its own size, with only values of its coding.
-Ends with a table of pixels per class, or with the first thing that is wrong (exit code 1).
+In every split that has labels, each picture must have a label of the same size that contains only values of
+its coding. The program prints a table of pixels per class, or ends at the first error with exit code 1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from utils.flags.ranges import check_ranges
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the checks named on the command line."""
+    """Run the checks that the command line asks for."""
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", nargs="+", required=True, metavar="NAME", help=", ".join(CATALOG))
     parser.add_argument(
@@ -47,14 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.dataset:
         dataset = divided_spec(name, options.cv, options.gtav_split, options.skip_unlabelled)
         root = resolve_root(dataset, options.data_root, DATASET_ROOTS)
-        # Sub-domains need not have every split; those asked for by default are checked where they exist.
+        # A sub-domain may lack some of the default splits; only those that exist are checked.
         present = [split for split in options.split if split in dataset.splits]
         for split in present or options.split:
             check_split(dataset, split, root, options.pictures, options.threads)
 
 
 def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, threads: int | None) -> None:
-    """Check one split and print what it holds; ``pictures`` says whether every picture is decoded."""
+    """Check one split and print what it contains. With ``pictures`` every picture is decoded."""
     labelled = dataset.split(split).labelled
     pairs = list_pairs(dataset, split, root, labelled)
     if labelled:
@@ -83,7 +83,7 @@ def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, th
 
 
 def class_table(counts: np.ndarray, dataset: DatasetSpec) -> str:
-    """Pixels per class as text; ``counts`` int (pictures, 256) by train id."""
+    """Pixels per class as text. ``counts`` is int (pictures, 256), by train id."""
     total = counts.sum()
     rows = [f"  {'class':<14}{'pixels':>16}{'share':>9}{'pictures':>10}"]
     for train_id, name in (*enumerate(TRAIN_ID_NAMES), (IGNORE_LABEL, "ignored")):

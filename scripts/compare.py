@@ -1,9 +1,9 @@
-"""Put finished runs side by side: one table of their scores, and pictures of what they see.
+"""Compare finished runs: one table of their scores, and pictures of their predictions.
 
     python -m scripts.compare logs/demo/baseline logs/demo/isw --output demo_output
 
-The table holds what the runs' own ``results.json`` say. The pictures, one PNG per domain, show in each row
-the picture, the truth, and every run's prediction by its selected weights.
+The table shows the scores in the runs' ``results.json``. There is one PNG per domain. Each of its rows shows
+a picture, its labels, and the predictions of every run's selected weights.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def read_results(run: Path) -> dict[str, Any]:
-    """A run's ``results.json``; a UserError if it has none that train.py wrote."""
+    """A run's ``results.json``. Raises a UserError if it is missing or was not written by train.py."""
     try:
         content = json.loads((run / "results.json").read_text(encoding="utf-8"))
         if not content["domains"] or {type(content[name]) for name in ("checkpoint", "protocol")} != {str}:
@@ -64,7 +64,7 @@ def read_results(run: Path) -> dict[str, Any]:
 
 
 def score_table(results: dict[str, dict[str, Any]]) -> str:
-    """mIoU in percent: a row per run, a column per domain, the source domain first."""
+    """mIoU in percent: one row per run, one column per domain, the source domain first."""
     domains = list(next(iter(results.values()))["domains"])
     rows = [["mIoU (%)", f"{domains[0]} (source val)", *domains[1:]]]
     for name, content in results.items():
@@ -74,7 +74,7 @@ def score_table(results: dict[str, dict[str, Any]]) -> str:
 
 
 def panel(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> Image.Image:
-    """A sheet with one row per picture; each column as wide as its widest picture."""
+    """One picture that shows ``rows`` of pictures, with captions. Each column fits its widest picture."""
     widths = [max(row[i].width for row in rows) for i in range(len(captions))]
     heights = [max(picture.height for picture in row) for row in rows]
     size = (sum(widths) + GAP * (len(widths) + 1), sum(heights) + GAP * (len(rows) + 1) + CAPTION)

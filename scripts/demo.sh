@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train the baseline and ISW on one synthetic city, score both on four cities they never saw, draw the pictures.
-# About ten minutes on two CPU cores after the installation. Further arguments go to train.py: --seed 1, say.
+# It takes about ten minutes on two CPU cores after the installation. Arguments go to train.py, for example --seed 1.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 install_environment requirements.txt

@@ -1,5 +1,5 @@
-# Sourced by the other scripts: leaves the right Python in $PYTHON and the shell in the project's root.
-# An active virtual or conda environment is used as it is; otherwise .venv, made from requirements.txt when asked to.
+# The other scripts source this file. It changes to the project's root, and its functions set $PYTHON to the Python of
+# an active virtual or conda environment, or to that of .venv.
 
 case "${PYTHON:-}" in
 "" | /*) ;;
@@ -12,7 +12,7 @@ fail() {
     exit 1
 }
 
-# install_environment FILE...: make .venv, or bring it up to date with these requirement files.
+# install_environment FILE...: make .venv with these requirement files, or bring it up to date.
 install_environment() {
     local base="${PYTHON:-python3}" stamp
     command -v "$base" >/dev/null || fail "$base: not found; install Python 3.10 or newer, or set PYTHON to it"
@@ -34,7 +34,7 @@ PY
     touch "$stamp"
 }
 
-# find_environment: the Python to run with, without installing anything.
+# find_environment: find the Python to run with, and install nothing.
 find_environment() {
     if [ -n "${PYTHON:-}" ]; then
         return

@@ -1,12 +1,13 @@
-"""Which pictures show which classes, by a network's own predictions: importance weights of a target domain.
+"""Importance weights of a target domain: which pictures show which classes, by a network's predictions.
 
     python -m scripts.importance --snapshot abn.pth --dataset cityscapes --split train --output weights.json
     torchrun --nproc_per_node=4 -m scripts.importance ...           # the same file, sooner
     python -m scripts.importance --predictions results/cityscapes/trainids --dataset cityscapes ...
 
-Counts the pixels of each class that are predicted in every whole picture of the split, as DA-SAC (Araslanov
-and Roth, CVPR 2021) does before its last step; ``train.py --importance_weights`` then draws by them. Labels
-are neither needed nor looked for. The predictions are a checkpoint's, or those that infer.py wrote.
+The program counts the predicted pixels of each class in every whole picture of the split, as DA-SAC
+(Araslanov and Roth, CVPR 2021) does before its last step. ``train.py --importance_weights`` then draws
+pictures by these weights. Labels are not needed and not read. The predictions come from a checkpoint, or from
+files of infer.py.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from utils.scoring.evaluation import autocast, to_device
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; flags of train.py are taken without effect, so that both may be given the same."""
+    """The command line. Flags of train.py are accepted without effect, so that both can have the same."""
     parser = Parser(
         prog="python -m scripts.importance",
         description=__doc__,
@@ -80,7 +81,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def open_pictures(args: argparse.Namespace) -> SegmentationSet:
-    """The whole pictures of the split, without labels."""
+    """The split's whole pictures without labels."""
     dataset = divided_spec(args.dataset, args.cv, args.gtav_split)
     root = resolve_root(dataset, args.data_root, config.DATASET_ROOTS)
     return SegmentationSet(dataset, args.split, root, EvaluationTransform(), labelled=False)
@@ -94,10 +95,10 @@ def predicted_pixels(
     device: torch.device,
     amp: str,
 ) -> torch.Tensor:
-    """Pixels that ``predict`` (see ``utils.scoring.evaluation``) gives each class of each picture, int64 of
-    ``shape`` (pictures, classes) on the device.
+    """Number of pixels of each class in each picture, int64 of ``shape`` (pictures, classes) on the device.
 
-    Each process passes its own share of the pictures in ``loader``; all get the whole.
+    ``predict`` is as in ``utils.scoring.evaluation``. Each process passes its own share of the pictures in
+    ``loader``, and each gets the counts of all pictures.
     """
     counts = torch.zeros(shape, dtype=torch.int64, device=device)
     for batch in progress_bar(loader, desc="predictions", unit="batch", leave=False):
@@ -113,7 +114,7 @@ def predicted_pixels(
 def count_with_network(
     args: argparse.Namespace, pictures: SegmentationSet, device: torch.device
 ) -> tuple[np.ndarray, ClassSet]:
-    """Predicted pixels, int64 (pictures, classes), of the network of ``--snapshot``, and its classes."""
+    """Pixels that the network of ``--snapshot`` predicts, int64 (pictures, classes), and its classes."""
     network, _ = load_network(args.snapshot, stated_architecture(vars(args)), args.partial_load)
     classes = class_set_of(network.config["num_classes"])
     network.to(device, memory_format=torch.channels_last if args.channels_last else torch.contiguous_format)
@@ -134,11 +135,11 @@ def count_in_files(args: argparse.Namespace, pictures: SegmentationSet) -> tuple
 
 
 def report(args: argparse.Namespace, counts: np.ndarray, classes: ClassSet) -> None:
-    """Say what was written, and which classes tell no picture from another."""
+    """Print what was written, and which classes were never predicted."""
     pixels = counts.sum(0)
     absent = [name for name, count in zip(classes.class_names, pixels, strict=True) if count == 0]
     if absent:
-        print(f"{', '.join(absent)}: not predicted anywhere; draws for it take every picture alike")
+        print(f"{', '.join(absent)}: not predicted anywhere; draws for it take all pictures alike")
     print(f"{args.output}: {len(counts)} pictures of {args.dataset} {args.split}, {classes.name}", flush=True)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The published sliding-window inference of ResNet-50 ISW, trained on Cityscapes, on Cityscapes val:
 #     CITYSCAPES_DIR=/data/cityscapes ./scripts/infer_r50os16_cty_isw.sh SNAPSHOT OUTPUT_DIR [ARGUMENTS OF infer.py]
-# Arguments are appended and win: --input takes other pictures.
+# These arguments win over the script's own; with --input it takes other pictures.
 set -euo pipefail
 if [ $# -lt 2 ]; then
     echo "usage: $0 SNAPSHOT OUTPUT_DIR [ARGUMENTS OF infer.py]" >&2

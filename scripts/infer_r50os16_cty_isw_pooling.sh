@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# As infer_r50os16_cty_isw.sh, but on whole pictures, averaging probabilities.
+# The same as infer_r50os16_cty_isw.sh, but with whole pictures and averaged probabilities.
 set -euo pipefail
 if [ $# -lt 2 ]; then
     echo "usage: $0 SNAPSHOT OUTPUT_DIR [ARGUMENTS OF infer.py]" >&2

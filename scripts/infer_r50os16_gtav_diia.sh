@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Draw what a checkpoint of train_r50os16_gtav_diia.sh sees, in OUTPUT_DIR/<data set>:
+# Draw the predictions of a checkpoint of train_r50os16_gtav_diia.sh in OUTPUT_DIR/<data set>:
 #     infer_r50os16_gtav_diia.sh SNAPSHOT OUTPUT_DIR [more flags]
 [ $# -ge 2 ] || { echo "usage: $0 SNAPSHOT OUTPUT_DIR [more flags of infer.py]" >&2; exit 2; }
 exec "$(dirname "$0")/launch.sh" --processes 1 infer.py \

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Run one of the programs on every GPU that is visible: launch.sh [--processes N] PROGRAM ARGUMENTS...
 # PROGRAM is a file such as train.py or a module such as scripts.importance.
-# One process where there is no GPU or one. CUDA_VISIBLE_DEVICES chooses GPUs; --processes, or the variable
-# PROCESSES, chooses their number. Several machines: with NODES=2 MASTER=first-machine:29500 the same command on
-# each of them; RESTARTS is how often the processes are started again when one dies (docs/clusters.md).
+# Without a GPU it starts one process. CUDA_VISIBLE_DEVICES chooses the GPUs. --processes, or the variable PROCESSES,
+# which wins, sets the number of processes. For several machines run the same command on each of them, with the
+# variables NODES=2 MASTER=first-machine:29500. RESTARTS is how often all processes are started again when one dies
+# (docs/clusters.md).
 set -euo pipefail
 start=$PWD
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -28,7 +29,7 @@ else
     rendezvous=(--standalone)
 fi
 if [ "$processes" -gt 1 ] || [ "${NODES:-1}" -gt 1 ] || [ "${RESTARTS:-0}" -gt 0 ]; then
-    # Restarted processes must not meet in the store of the dead ones: they would wait for those for ever.
+    # Restarted processes must not use the store of the dead ones, because they would wait for those for ever.
     export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
     exec "$PYTHON" -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node="$processes" \
         --max_restarts="${RESTARTS:-0}" "${program[@]}" "$@"

@@ -1,8 +1,9 @@
-"""The licences of what the programs need at run time, and of what that needs in turn, as a markdown table.
+"""A markdown table of the licences of all packages that the programs need at run time.
 
     python -m scripts.licences [REQUIREMENTS]
 
-Read from the metadata of the packages that are installed; "not stated" where a package does not say.
+It includes the packages that these packages need. The licences come from the metadata of the installed
+packages. "not stated" means that a package names no licence.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LONGEST_NAME = 60
 
 
 def canonical(name: str) -> str:
-    """A package's name as the package index compares it."""
+    """A package's name in the form in which the package index compares names."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -40,7 +41,7 @@ def requirements_of(file: Path) -> list[str]:
 
 
 def installed(names: Sequence[str]) -> dict[str, Distribution]:
-    """The packages of these names and all that they need, by canonical name.
+    """The packages with these names and all packages that they need, by canonical name.
 
     Raises:
         UserError: one of ``names`` is not installed.
@@ -59,13 +60,13 @@ def installed(names: Sequence[str]) -> dict[str, Distribution]:
         except PackageNotFoundError:
             if name in names:
                 raise UserError(f"{name}: not installed; pip install -r requirements.txt") from None
-            continue  # For another system or another Python than this one.
+            continue  # It is needed only on another system, or with another version of Python.
         waiting += needed(package, extras)
     return found
 
 
 def needed(package: Distribution, extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
-    """What a package with these extras needs, each with the extras it asks for."""
+    """The packages that a package with these extras needs, each with the extras that are asked of it."""
     for line in package.requires or []:
         match = REQUIREMENT.match(line)
         name, its_extras, marker = match.groups(default="")
@@ -75,11 +76,11 @@ def needed(package: Distribution, extras: frozenset[str]) -> Iterator[tuple[str,
 
 
 def licence(package: Distribution) -> str:
-    """What a package says of its licence: as an expression, a classifier, or in words."""
+    """A package's licence, from its licence expression, its classifiers, or its free text."""
     metadata = package.metadata
     classifiers = [each for each in metadata.get_all("Classifier", []) if each.startswith(CLASSIFIER)]
     named = ", ".join(each.rpartition(" :: ")[2] for each in classifiers)
-    # Some packages have the whole text of their licence where its name belongs.
+    # Some packages put the whole text of their licence here instead of its name.
     words = next(iter(metadata.get("License", "").strip().splitlines()), "")
     return metadata.get("License-Expression") or named or words[:LONGEST_NAME] or "not stated"
 

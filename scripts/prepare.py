@@ -1,8 +1,9 @@
 """Copy data sets once into a form that is faster to train from: ``python -m scripts.prepare``.
 
-Labels become train ids, pictures are not compressed, or as JPEG, and resized once if asked for; the originals
-stay as they are. Then ``train.py --prepared DIR``. Killed half way it goes on where it was. Copies of other
-pictures, as another ``--cv`` or ``--gtav_split`` has them, stay beside the new ones.
+``train.py --prepared DIR`` then trains from the copies. Their labels are train ids. Their pictures are not
+compressed, or are JPEG, and are resized if asked for. The originals do not change. If the program was killed,
+the next start makes the copies that are missing. Copies of other pictures, made with another ``--cv`` or
+``--gtav_split``, stay beside the new ones.
 """
 
 from __future__ import annotations
@@ -28,18 +29,15 @@ from utils.errors import Parser, UserError, run_program
 from utils.files import HALF_WRITTEN, check_writable, write_json
 from utils.lock import lock_folder
 
-# A copy, by the name of its pair.
+# The file of a copy; the first group is the name of its pair.
 _COPY = re.compile(r"(.*)\.[0-9a-f]{16}\.(ppm|jpg|png)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepare the splits named on the command line."""
-    parser = Parser(
-        prog="python -m scripts.prepare",
-        description=__doc__.partition(":")[0],
-    )
+    """Prepare the splits that the command line asks for."""
+    parser = Parser(prog="python -m scripts.prepare", description=__doc__.partition(":")[0])
     parser.add_argument("--dataset", nargs="+", required=True, metavar="NAME", help=", ".join(CATALOG))
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="where to; made if need be")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder of the copies")
     parser.add_argument("--data_root", metavar="DIR", help="folder of all data sets, each in DIR/<name>")
     parser.add_argument(
         "--split",
@@ -52,18 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--quality",
         type=int,
-        help="pictures as JPEG of this quality, 1 to 100, colours at full size: small, but not what they "
-        "were (default: not compressed, nothing lost)",
+        help="JPEG pictures of this quality, 1 to 100, with colours at full size: small files, but not "
+        "lossless (default: not compressed, lossless)",
     )
     parser.add_argument(
         "--height",
         type=int,
-        help="resize pictures and labels to this height, which training counts as scale 1 (default: as is)",
+        help="resize pictures and labels to this height; training takes it as scale 1 (default: no change)",
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="remove the split's copies made with another --quality or --height, and those of other pictures",
+        help="remove the split's copies with another --quality or --height, and copies of other pictures",
     )
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one per core")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -83,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Raise a UserError for numbers that make no sense."""
+    """Raise a UserError for numbers that are out of range."""
     for name, least, greatest in (("quality", 1, 100), ("height", 1, None), ("processes", 1, None)):
         value = getattr(options, name)
         if value is not None and (value < least or (greatest is not None and value > greatest)):
@@ -100,13 +98,13 @@ def prepare(
     processes: int = 1,
     overwrite: bool = False,
 ) -> list[Pair]:
-    """Make what is missing of the copies of one split, remove those out of date, and return all.
+    """Make the missing copies of one split, remove copies that are out of date, and return all copies.
 
-    Copies of other pictures, as another division of the data set has them, stay unless ``overwrite``.
+    Copies of other pictures, which another division of the data set has, stay unless ``overwrite``.
 
     Raises:
-        UserError: naming the setting, folder or file that is wrong; or copies with other settings are there,
-            without ``overwrite``, or another process is making some.
+        UserError: a setting, folder or file is wrong; or there are copies with other settings and no
+            ``overwrite``; or another process is making copies.
     """
     folder = folder_of(output, spec, split)
     check_writable(folder / SETTINGS_FILE, "--output")
@@ -128,24 +126,26 @@ def prepare(
 
 
 def note_settings(folder: Path, settings: Settings, overwrite: bool) -> None:
-    """Write down how the copies in ``folder`` are made.
+    """Write the settings of the copies to ``folder``.
 
     Raises:
-        UserError: it holds copies with other settings, without ``overwrite``.
+        UserError: without ``overwrite``, if the folder holds copies with other settings.
     """
     there = read_settings(folder)
     if there is not None and there != settings and not overwrite:
         made = " ".join(there.flags) or "neither --quality nor --height"
         raise UserError(
-            f"{folder}: holds copies made with {made}; make these alike, replace them with --overwrite, or "
-            "name another --output"
+            f"{folder}: holds copies made with {made}; use the same flags, replace the copies with "
+            "--overwrite, or name another --output"
         )
     write_json(folder / SETTINGS_FILE, dataclasses.asdict(settings), "free space or choose another --output")
 
 
 def remove_others(folder: Path, copies: Sequence[Pair], every: bool) -> None:
-    """Remove from ``folder`` what is half written, and the copies of the same pictures that are none of
-    ``copies``: those are out of date; with ``every``, also those of other pictures.
+    """Remove from ``folder`` files that are half written, and copies that are out of date.
+
+    Copies of the same pictures that are not among ``copies`` are out of date. With ``every``, copies of other
+    pictures are removed as well.
     """
     wanted = {path for copy in copies for path in (copy.image, copy.label)}
     names = {copy.name for copy in copies}

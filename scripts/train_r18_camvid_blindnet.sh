@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # CamVid by light: BlindNet, ResNet-18, trained on the day sequences, scored on another part of the city and on dusk.
-# Samples less than published: at output stride 32 a crop of 320 has a layer4 of 10 x 10.
+# It samples less than published, because at output stride 32 layer4 of a crop of 320 has only 10 x 10 pixels.
 exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
     --method blindnet \
     --dataset camvid_day \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # BlindNet (CVPR 2024) with the losses of its paper: ResNet-50 at output stride 16, trained on Cityscapes.
-# The settings are those published for GTAV, 2 GPUs x 4 pictures in two views; none were for Cityscapes.
+# The settings are those published for GTAV, 2 GPUs x 4 pictures in two views. None are published for Cityscapes.
 # --cwcl_negatives all --cwcl_fill any trains as the released code does.
 exec "$(dirname "$0")/launch.sh" train.py \
     --method blindnet \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SNR (TMM 2021): DeepLabV2 on ResNet-101 with SNR, trained on SYNTHIA, scored on Cityscapes.
-# Published on one GPU with batches of one; two of the four atrous branches and thrice the backbone's learning rate
-# are what the released code amounts to.
-# --no_train_snr --no_snr_dual_loss is the released code, which trained neither.
+# Published with one GPU and batches of one. The released code in effect used two of the four atrous branches and
+# three times the backbone's learning rate; so does this script.
+# The released code neither trained the SNR modules nor used their loss: add --no_train_snr --no_snr_dual_loss.
 exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
     --method snr \
     --dataset synthia \

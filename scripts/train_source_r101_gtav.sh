@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The source-only network that adaptation starts from: DeepLabV2 on ResNet-101, trained on GTAV.
-# Published on one GPU with batches of one; two of the four atrous branches and thrice the backbone's learning rate
-# are what the released code amounts to.
-# Before adapt_iwms_multi_r101_gtav2cty.sh add --aux_weight 0.1: it takes the auxiliary output over, too.
+# Published with one GPU and batches of one. The released code in effect used two of the four atrous branches and
+# three times the backbone's learning rate; so does this script.
+# For adapt_iwms_multi_r101_gtav2cty.sh add --aux_weight 0.1, because that also uses the auxiliary output.
 exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
     --method baseline \
     --dataset gtav \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The source-only network that adaptation starts from: DeepLabV2 on ResNet-101, trained on SYNTHIA.
-# Published on one GPU with batches of one; two of the four atrous branches and thrice the backbone's learning rate
-# are what the released code amounts to.
+# Published with one GPU and batches of one. The released code in effect used two of the four atrous branches and
+# three times the backbone's learning rate; so does this script.
 exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
     --method baseline \
     --dataset synthia \

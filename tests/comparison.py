@@ -1,4 +1,4 @@
-"""Bit for bit comparison of what checkpoints hold."""
+"""Comparison of the content of checkpoints, bit for bit."""
 
 from __future__ import annotations
 

@@ -22,8 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A property is tried on a few examples, always the same, or with ``--faults`` on many new ones."""
-    # A machine that is busy with other tests is slow at times: that is no fault of an example.
+    """Try each property on the same few examples, or with ``--faults`` on many new ones."""
+    # An example may be slow only because the machine is busy with other tests.
     common = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("quick", common, max_examples=QUICK, derandomize=True)
     settings.register_profile("thorough", common, max_examples=THOROUGH, print_blob=True)
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for marker in ("slow", "faults"):
         if not config.getoption(f"--{marker}"):
             for item in items:
-                # Not by keywords, among which are the names of folders.
+                # A test's keywords also contain the names of folders, so they are not used here.
                 if item.get_closest_marker(marker):
                     item.add_marker(pytest.mark.skip(reason=f"{marker}: runs with --{marker}"))
 
@@ -43,15 +43,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(
     item: pytest.Function, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Record that a test of reliability ran, and on how many examples as hypothesis counted them.
+    """Record that a test of reliability ran, and on how many of hypothesis' examples.
 
-    One whose fixtures failed counts as well, as one that did not hold.
+    A test whose fixtures failed is recorded as one that did not hold.
     """
     from tests.reliability_tables import FAULT, PROPERTY
 
     report = yield
     if report.when == "teardown":
-        # The test's own records, which the report of its call has told already.
+        # These are the test's own records, which the report of its call contains already.
         report.user_properties = []
     recorded = {name for name, _ in report.user_properties}
     marker = item.get_closest_marker("reliability")
@@ -65,7 +65,11 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Here and not beside the suites, because with several processes the first one collects no tests."""
+    """Write the tables of ``--faults_report``.
+
+    The hook is not beside the suites, because with several processes the first one collects no tests, and
+    would not load it there.
+    """
     if file := config.getoption("--faults_report"):
         from tests.reliability_tables import write_tables
 
@@ -76,13 +80,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """What a test draws does not depend on those before it; here, so that fixtures come after it."""
+    """Seed torch before a test and its fixtures, so that their draws do not depend on earlier tests."""
     torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Test processes share the cores; threads inside each would only wait for one another."""
+    """Use one thread per test process: the processes share the cores, and more threads would only wait."""
     torch.set_num_threads(1)
 
 
@@ -104,7 +108,7 @@ def toycity(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def nthu_toycity(toycity: Path) -> Path:
-    """The same root, with the four cross-city domains in it too: their training pictures have no labels."""
+    """The same root with the four cross-city domains as well, whose training pictures have no labels."""
     from datasets.toycity import ALL_DOMAINS, DOMAINS, generate
 
     cities = ALL_DOMAINS[len(DOMAINS) :]
@@ -114,7 +118,7 @@ def nthu_toycity(toycity: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The reference data beside the project (parity numbers, real pictures), or skip."""
+    """The reference data beside the project (parity numbers, real pictures); skips the test without it."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip("needs the reference data in ../shared")

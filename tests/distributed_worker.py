@@ -1,4 +1,4 @@
-"""Started by torchrun: runs train.py and leaves every process's masks in the folder named first."""
+"""Run train.py under torchrun, and save every process's masks in the folder of the first argument."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ build_masks = InstanceSelectiveWhitening.build_masks
 
 
 def build_and_save(method: InstanceSelectiveWhitening, loaders: object) -> None:
-    """Before the next step, in which DDP would make buffers equal in any case."""
+    """Build the masks and save them at once, because in the next step DDP would make all buffers equal."""
     build_masks(method, loaders)
     masks = {name: value for name, value in method.named_buffers() if name.startswith("mask")}
     torch.save(masks, Path(sys.argv[1]) / f"rank{os.environ['RANK']}.pth")

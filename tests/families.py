@@ -15,9 +15,9 @@ from utils.legacy import to_family
 def write_family_file(
     path: Path, state: Mapping[str, Tensor], arch: str | None = None, wt_layer: Sequence[int] | None = None
 ) -> Path:
-    """A family file with the entries ``state``, under the family's names without ``module.``.
+    """Write a family file with the entries ``state``, which have the family's names without ``module.``.
 
-    Its training command line is stored if ``arch`` is given, with ``--wt_layer`` if that is.
+    If ``arch`` is given, the file also has a training command line, with ``--wt_layer`` if that is given.
     """
     weight = nn.Parameter(torch.zeros(2))
     optimizer = torch.optim.SGD([weight], lr=0.01, momentum=0.9)
@@ -40,5 +40,5 @@ def write_family_file(
 
 
 def write_family_file_of(path: Path, network: nn.Module, **command: object) -> Path:
-    """As :func:`write_family_file`, of one of our networks."""
+    """Write one of our networks with :func:`write_family_file`."""
     return write_family_file(path, to_family(network.state_dict()), **command)

@@ -1,4 +1,4 @@
-"""Finds where a computation would make the host wait for a device."""
+"""Finds operations that would make the host wait for a device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# Their results, or the shapes of these, depend on values that the device alone has.
+# The results of these operators, or the shapes of their results, depend on values that only the device has.
 WAITING = set("_local_scalar_dense nonzero masked_select equal bincount lift_fresh _unique2".split())
 MASKED = ("index", "index_put", "index_put_", "_index_put_impl_")
 METHODS_OF_TENSORS = ("cpu", "item", "tolist", "numpy")
@@ -17,7 +17,7 @@ METHODS_OF_TENSORS = ("cpu", "item", "tolist", "numpy")
 class NoHostWaits(TorchDispatchMode):
     """Fails on operators that read the device or, like ``torch.tensor`` of a list, copy to it and wait.
 
-    Indexing by a mask counts, too. On the CPU nothing waits, but the same operators run.
+    Indexing by a mask fails, too. It works on the CPU, where nothing waits but the same operators run.
     """
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -34,7 +34,7 @@ def is_mask(index: Any) -> bool:
 
 
 def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the methods of tensors fail that bring values to the host."""
+    """Make those methods of tensors fail that copy values to the host."""
 
     def waits(tensor: torch.Tensor, *args: Any) -> None:
         raise AssertionError("reading a tensor makes the host wait")

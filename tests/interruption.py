@@ -13,7 +13,7 @@ from methods.engine.step import TrainingStep
 
 @contextmanager
 def before_step(iteration: int, act: Callable[[], None]) -> Iterator[None]:
-    """Within the block, ``act`` whenever a run is about to do ``iteration``."""
+    """In the block, call ``act`` whenever a run is about to do ``iteration``."""
     whole_step = TrainingStep.__call__
 
     def step(self: TrainingStep, batches: object, progress: Progress, meter: object) -> None:

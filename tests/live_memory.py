@@ -11,10 +11,10 @@ from torch.utils._pytree import tree_leaves
 
 
 class MostBytes(TorchDispatchMode):
-    """The most bytes held at a time by what operators have made within the context.
+    """The most bytes that tensors made in the context have held at the same time.
 
     Attributes:
-        most: so far.
+        most: this number so far.
     """
 
     def __init__(self) -> None:
@@ -39,6 +39,6 @@ class MostBytes(TorchDispatchMode):
         weakref.finalize(storage, self.remove, key, size)
 
     def remove(self, key: int, size: int) -> None:
-        """A storage is gone."""
+        """Stop counting a storage, which was freed."""
         self.known.discard(key)
         self.held -= size

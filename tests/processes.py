@@ -1,4 +1,4 @@
-"""Programs in two processes, as torchrun or the launcher of the RobustNet family starts them."""
+"""Running a program in two processes, with torchrun or the launcher of the RobustNet family."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ FAMILY_LAUNCHER = ("torch.distributed.launch",)
 def two_processes(
     project: Path, program: str, *words: str, launcher: tuple[str, ...] = TORCHRUN, folder: Path | None = None
 ) -> str:
-    """Run a program of the project, a file or a module, with two processes in ``folder`` (the project); its
-    output.
+    """Run a program of the project, a file or a module, with two processes; returns its output.
+
+    It runs in ``folder``, by default the project's.
     """
     started = [str(project / program)] if program.endswith(".py") else ["-m", program]
     command = [sys.executable, "-m", *launcher, "--nproc_per_node=2", *started, *words]

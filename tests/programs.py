@@ -15,7 +15,7 @@ TRAIN = """
 
 ISW = "--wt_layer 0 0 2 2 2 0 0 --cov_stat_epoch 0 --trials 2 --covstat_images 3 --clusters 3".split()
 
-# Method -> its own flags, so small that six steps on pictures of a thumb's size use all of it.
+# Method -> its own flags, with such small values that six steps on tiny pictures use every part of it.
 TINY_METHODS: dict[str, list[str]] = {
     "baseline": [],
     "isw": ISW,
@@ -29,12 +29,10 @@ TINY_METHODS: dict[str, list[str]] = {
 
 
 def train_arguments(toycity: Path, ckpt: Path, *more: str) -> list[str]:
-    """Arguments of train.py for six steps on the miniature toy city; two epochs, evaluations after 3 and
-    6.
-    """
+    """Arguments of train.py for six steps (two epochs) on the miniature toy city, evaluated after 3 and 6."""
     return [*TRAIN, "--data_root", str(toycity), "--ckpt", str(ckpt), *more]
 
 
 def arguments(*flags: str) -> argparse.Namespace:
-    """A command line of train.py."""
+    """The parsed command line of train.py for GTAV with ``flags``."""
     return config.parse_training_arguments(config.training_parser(), ["--dataset", "gtav", *flags])

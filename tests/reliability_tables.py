@@ -1,4 +1,4 @@
-"""The tables of docs/reliability.md, of what tests record about themselves (``--faults_report=FILE``)."""
+"""The tables of docs/reliability.md, made from what the tests record (``--faults_report=FILE``)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any
 from utils.files import atomic_write
 
 FAULT = "fault"
-"""A test's record of a fault: [category, what, survived, what the user sees]."""
+"""Name of a record of a fault: [category, what, survived, what the user sees]."""
 PROPERTY = "property"
-"""Of a property: [what holds, whether it did, on how many random examples it was tried]."""
+"""Name of a record of a property: [what holds, whether it held, number of random examples]."""
 DRIFT = "drift"
-"""Of a number that may not stray: [what, bound, value]; ``bound`` is a text such as ``<= 3 %``, and value
-in the same unit."""
+"""Name of a record of a number with a bound: [what, bound, value].
+
+``bound`` is a text such as ``<= 3 %``, and ``value`` has the same unit.
+"""
 
 _LONGEST = 230
 
 
 def fault_table(records: Iterable[Sequence[Any]]) -> str:
-    """A row per category. What the user sees is of its first survivor with an error, by name."""
+    """One row per category, with what the user sees in its first survived case, those with an error first."""
     categories = _by_first(records)
     rows = []
     for category, tried in categories.items():
@@ -32,7 +34,7 @@ def fault_table(records: Iterable[Sequence[Any]]) -> str:
 
 
 def property_table(records: Iterable[Sequence[Any]]) -> str:
-    """A row per file of tests."""
+    """One row per property."""
     rows = [
         [what, len(tests), sum(bool(each[1]) for each in tests), sum(each[2] for each in tests)]
         for what, tests in _by_first(records).items()
@@ -42,7 +44,7 @@ def property_table(records: Iterable[Sequence[Any]]) -> str:
 
 
 def drift_table(records: Iterable[Sequence[Any]]) -> str:
-    """A row per quantity, with the value that came nearest to its bound."""
+    """One row per quantity, with the value that came nearest to its bound."""
     rows = []
     for what, cases in _by_first(records).items():
         bound = cases[0][1]
@@ -53,7 +55,7 @@ def drift_table(records: Iterable[Sequence[Any]]) -> str:
 
 
 def write_tables(path: Path, properties: Iterable[tuple[str, Any]]) -> None:
-    """Write the tables of what the tests that ran have recorded as ``properties``."""
+    """Write the tables of ``properties``, the records of the tests that ran."""
     recorded = list(properties)
     tables = []
     for name, table in ((FAULT, fault_table), (PROPERTY, property_table), (DRIFT, drift_table)):

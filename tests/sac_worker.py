@@ -1,7 +1,8 @@
-"""Started by torchrun: a target step of DA-SAC on this process's part of what the folder named first holds.
+"""Run target steps of DA-SAC under torchrun, each on this process's part of a batch.
 
-``case.pth`` has the batch, flags and a network's weights for every case by name; this process writes the
-loss, the gradients averaged over the processes and the class prior of each to ``<name>.pth``.
+The first argument is a folder. Its ``cases.pth`` has the batch, flags and network weights of every case, by
+name. The main process writes each case's loss, gradients averaged over the processes, and class prior to
+``<name>.pth``.
 """
 
 from __future__ import annotations

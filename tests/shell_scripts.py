@@ -1,4 +1,4 @@
-"""What the tests of scripts/*.sh share: their command lines, starting one, and data for them."""
+"""What the tests of scripts/*.sh share: reading a script's command line, starting a script, data for them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def by_flag(words: list[str]) -> dict[str, list[str]]:
 
 
 def started(script: str, *words: str, folder: Path) -> str:
-    """What a script prints when the shell starts it in ``folder``, on one processor."""
+    """Run a script in ``folder`` with one process and return what it prints."""
     environment = {**os.environ, "PROCESSES": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     environment["PYTHON"] = sys.executable
     command = [SCRIPTS / script, *words]

@@ -143,7 +143,7 @@ def test_a_process_that_fails_is_quoted_with_the_command_that_shows_all(
     with pytest.raises(UserError) as error:
         processes.seconds_of(args, processes.TORCHRUN)
     assert str(error.value).startswith(
-        f"{said}; for all of it run env OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= "
+        f"{said}; to see the whole output run env OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= "
     )
     assert "-m torch.distributed.run --standalone" in str(error.value)
     assert str(error.value).endswith("--backbone=vgg --pictures=2 --crop_size=64 --repeats=1 --channels_last")

@@ -1,4 +1,4 @@
-"""Videos for tests: the number of a frame is its grey level, under noise that makes the file large."""
+"""Videos for tests. A frame's grey level tells its number; noise makes the file large."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 SIZE = (64, 48)
 H264 = ("-c:v", "libx264", "-g", "10", "-pix_fmt", "yuv420p", "-movflags", "+faststart")
-# Milliseconds at which frames come: intervals of 40 and more, each longer than the one before.
+# The times of the frames in milliseconds: each interval is 40 or more, and longer than the one before.
 VARIABLE = ("-vf", "settb=1/1000,setpts=N*(N*9+31)", "-fps_mode", "passthrough", "-enc_time_base", "1/1000")
 
 
 def ffmpeg(*words: object, given: bytes | None = None) -> None:
-    """Run ffmpeg, which overwrites and is silent."""
+    """Run ffmpeg so that it overwrites files and prints only errors."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *map(str, words)]
     subprocess.run(command, input=given, check=True, stdin=None if given else subprocess.DEVNULL)
 
@@ -37,14 +37,14 @@ def numbers(frames: Iterable[np.ndarray]) -> list[int]:
 
 
 def cut(path: Path, share: float) -> Path:
-    """Leave this share of a file."""
+    """Cut a file so that only this share of it is left."""
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     return path
 
 
 def overwrite(path: Path, start: float, end: float) -> Path:
-    """Put noise from one share of a file to another."""
+    """Overwrite a file with noise between these two shares of its length."""
     content = bytearray(path.read_bytes())
     first, last = (int(len(content) * share) for share in (start, end))
     content[first:last] = np.random.default_rng(0).bytes(last - first)

@@ -1,4 +1,4 @@
-"""The one exception for everything a user can put right, and how a program reports it."""
+"""The exception for every mistake that a user can fix, and how a program reports errors."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import NoReturn
 
 from utils.machine import explained
 
-# What would break the line, command the terminal, or not be printable at all (bytes of a file name).
+# Line breaks, control codes for the terminal, and bytes of a file name that are no text.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """``text`` with line breaks and other unprintable characters, which file names may hold, as escapes."""
+    """``text`` with escapes for line breaks and other unprintable characters, as file names may have them."""
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class UserError(Exception):
     """A mistake the user can fix: one line that names the file or flag and says what to do.
 
-    Its text is :func:`printable`.
+    ``str`` returns its text as :func:`printable`.
     """
 
     def __str__(self) -> str:
@@ -32,30 +32,32 @@ class UserError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line whose errors are :class:`UserError`: one line, where argparse prints its usage too."""
+    """A command line parser whose errors are :class:`UserError`: one line, without argparse's usage text."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see {self.prog} --help")
 
 
 def say_error(message: str) -> None:
-    """One line on stderr, handed over whole: ``print`` writes the line's end apart where Python does not
-    buffer (``PYTHONUNBUFFERED``), and several processes' lines would then stand in one another."""
+    """Write one line to stderr in a single call.
+
+    With ``PYTHONUNBUFFERED``, ``print`` writes the line break separately, and lines of several processes mix.
+    """
     sys.stderr.write(f"error: {message}\n")
 
 
 def run_program(
     main: Callable[[Sequence[str] | None], int | None], arguments: Sequence[str] | None = None
 ) -> None:
-    """Run ``main`` and leave the process with its exit code.
+    """Run ``main`` and end the process with its exit code.
 
-    A :class:`UserError` becomes one line on stderr and exit code 1, and so does what the operating system
-    refuses, and what the machine is to blame for (``utils.machine``); ``--debug`` among the arguments shows
-    the traceback instead. Ctrl-C ends with the shell's own code for it, 130.
+    A :class:`UserError` becomes one line on stderr and exit code 1. So does an error of the operating system,
+    and an error that the machine causes (``utils.machine``). With ``--debug`` among the arguments the
+    traceback is shown instead. Ctrl-C ends with 130, the code that shells use for it.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
-        # Names of files may hold what the terminal's encoding does not.
+        # File names may contain characters that the terminal's encoding lacks.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -73,22 +75,19 @@ def run_program(
 
 
 def _line_of(error: Exception) -> str | None:
-    """What to say of an error in place of its traceback; None where only that helps."""
-    if not isinstance(error, UserError):
-        line = explained(error)
-        if line is not None:
-            error = UserError(line)
-        elif isinstance(error, OSError) and error.strerror is not None:
-            error = _refusal(error)
-        else:
-            return None
-    return str(error)
+    """The line that is shown instead of an error's traceback; None if only the traceback helps."""
+    if isinstance(error, UserError):
+        return str(error)
+    line = explained(error)
+    if line is None and isinstance(error, OSError) and error.strerror is not None:
+        line = _refusal(error)
+    return None if line is None else printable(line)
 
 
-def _refusal(error: OSError) -> UserError:
-    """What nobody expected the operating system to refuse, in one line."""
+def _refusal(error: OSError) -> str:
+    """One line for an error of the operating system that no other code has handled."""
     names = [
         os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))
     ]
     place = f"{' and '.join(names)}: " if names else ""
-    return UserError(f"{place}{error.strerror}; see to the file, its permissions and the space on its disk")
+    return f"{place}{error.strerror}; check the file, its permissions and the free space on its disk"

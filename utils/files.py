@@ -14,7 +14,7 @@ from utils.errors import UserError
 
 
 def check_writable(path: Path, flag: str) -> None:
-    """Raise a UserError naming ``flag`` unless a file can be written at ``path``; nothing is made."""
+    """Raise a UserError that names ``flag`` unless a file can be written at ``path``. Creates nothing."""
     path = Path(path).absolute()
     existing = next(parent for parent in path.parents if parent.exists())
     if path.is_dir() or not existing.is_dir() or not os.access(existing, os.W_OK):
@@ -22,19 +22,19 @@ def check_writable(path: Path, flag: str) -> None:
 
 
 def check_inside(name: str, flag: str) -> None:
-    """Raise a UserError naming ``flag`` if ``name`` may mean a place outside the folder it is put in."""
+    """Raise a UserError that names ``flag`` if ``name`` may lead out of the folder that it is put in."""
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise UserError(f"{flag} {name}: must stay inside the folder it is put in; give a name without ..")
 
 
 _WRITING = ".writing-"
 HALF_WRITTEN = _WRITING + "*"
-"""What :func:`atomic_write` leaves of a file when the process is killed, as a pattern; the suffix follows."""
+"""Pattern, to which a suffix is added, of the files that :func:`atomic_write` leaves if it is killed."""
 
 
 @contextmanager
 def writing(place: Path | str, remedy: str) -> Iterator[None]:
-    """In the block, what the operating system refuses is a UserError that names ``place`` and the remedy."""
+    """Turn an OSError in the block into a UserError that names ``place`` and the ``remedy``."""
     try:
         yield
     except OSError as error:
@@ -43,13 +43,14 @@ def writing(place: Path | str, remedy: str) -> Iterator[None]:
 
 @contextmanager
 def atomic_write(path: Path, remedy: str = "free space or choose another place") -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` (same suffix) that becomes ``path`` when the block ends well.
+    """Yield a temporary path beside ``path`` (same suffix), which is renamed to ``path`` after the block.
 
-    The rename is atomic, so ``path`` holds either its old content or all of the new one. When the block
-    raises, the temporary file is removed and ``path`` is untouched. Parent folders are made.
+    The rename is atomic, so ``path`` holds either its old content or all of the new content. If the block
+    raises an exception, the temporary file is removed and ``path`` is unchanged. Missing parent folders are
+    created.
 
     Raises:
-        UserError: the operating system refuses something, in the block too; it names ``path`` and ``remedy``.
+        UserError: an OSError, here or in the block. The error names ``path`` and ``remedy``.
     """
     path = Path(path)
     with writing(path, remedy):
@@ -59,11 +60,11 @@ def atomic_write(path: Path, remedy: str = "free space or choose another place")
         temporary = Path(name)
         try:
             yield temporary
-            # mkstemp makes files private; what a run writes is as readable as anything else the user makes.
+            # mkstemp creates private files. The result gets the permissions of the user's other files.
             umask = os.umask(0)
             os.umask(umask)
             temporary.chmod(0o666 & ~umask)
-            # Windows flushes only what is open for writing.
+            # Windows flushes only files that are open for writing.
             with temporary.open("r+b") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
@@ -72,6 +73,6 @@ def atomic_write(path: Path, remedy: str = "free space or choose another place")
 
 
 def write_json(path: Path, content: Any, remedy: str) -> None:
-    """Write ``content`` as indented JSON, atomically; ``remedy``: as in :func:`atomic_write`."""
+    """Write ``content`` as indented JSON with :func:`atomic_write`."""
     with atomic_write(path, remedy) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A lock on a folder that only one process at a time may write in."""
+"""A lock on a folder in which only one process at a time may write."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from utils.progress import progress_bar
 
 try:
     import fcntl
-except ImportError:  # Windows has locks of its own.
+except ImportError:  # On Windows, which has msvcrt instead.
     fcntl = None
 
 
 def lock_folder(folder: Path, refusal: str) -> TextIO:
-    """Keep other processes from ``folder`` until the result, its file ``.lock``, is closed or this one ends.
+    """Lock ``folder`` for this process and return its open file ``.lock``.
+
+    The lock ends when this file is closed or the process ends.
 
     Raises:
-        UserError: ``refusal``, where another process has the lock.
+        UserError: with the text ``refusal``, if another process has the lock.
     """
     lock = (folder / ".lock").open("a", encoding="utf-8")
     try:
@@ -27,16 +29,16 @@ def lock_folder(folder: Path, refusal: str) -> TextIO:
     except BlockingIOError:
         lock.close()
         raise UserError(refusal) from None
-    except (OSError, ImportError) as error:  # Some network file systems know no locks.
+    except (OSError, ImportError) as error:  # Some network file systems have no locks.
         progress_bar.write(f"warning: {folder}: cannot be locked ({error}); let no second process write here")
-    # Processes forked from this one may live a little longer: they must not hold the lock.
+    # Forked processes may live a little longer than this one, and must not keep the lock.
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lock.close)
     return lock
 
 
 def _lock(file: TextIO) -> None:
-    """Lock a file for this process, or raise an OSError at once: BlockingIOError where another one has it."""
+    """Lock a file, or raise an OSError at once: a BlockingIOError if another process has the lock."""
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     else:

@@ -1,4 +1,4 @@
-"""What libraries say where the machine or its set-up is at fault, and what a user is told instead."""
+"""Errors of libraries that are caused by the machine or its set-up, and what a user is told instead."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _LONGEST_REASON = 160
 
 
 class Fault(NamedTuple):
-    """A fault that has no exception of its own.
+    """A fault of the machine that no single exception class stands for.
 
     Attributes:
-        signs: one of these is in an error's class (with its module) or text.
-        line: what to tell; ``{reason}`` stands for the error's own words.
+        signs: an error with one of these in its class name (with the module) or its text is this fault.
+        line: what the user is told; ``{reason}`` stands for the error's own text.
     """
 
     signs: tuple[str, ...]
@@ -24,7 +24,7 @@ class Fault(NamedTuple):
 
 OUT_OF_MEMORY = Fault(
     (
-        "MemoryError",  # PyTorch's OutOfMemoryError and numpy's own, too.
+        "MemoryError",  # Also part of the class names of PyTorch's and numpy's own errors.
         "CUDA out of memory",
         "CUDA error: out of memory",
         "'out of memory'",
@@ -42,7 +42,7 @@ LOST_PROCESS = Fault(
     "({reason})",
 )
 
-# The first that fits counts: some signs are part of other errors' texts.
+# The first fault that fits is used, because some signs are also part of other errors' texts.
 FAULTS = (
     Fault(
         ("Too many open files", "received 0 items of ancdata"),
@@ -61,12 +61,12 @@ FAULTS = (
     ),
     Fault(
         ("killed by signal", "exited unexpectedly"),
-        "a process of the loader was lost, most likely for want of memory ({reason}); lower --num_workers "
-        "or give the job more memory; with --num_workers 0 another cause shows itself",
+        "a process of the loader was lost, most likely because memory ran out ({reason}); lower "
+        "--num_workers or give the job more memory; --num_workers 0 shows any other cause",
     ),
     Fault(
         ("can't start new thread", "Resource temporarily unavailable"),
-        "no further process or thread may be started ({reason}); raise the limit (ulimit -u, docker run "
+        "the system allows no more processes or threads ({reason}); raise the limit (ulimit -u, docker run "
         "--pids-limit), or lower --num_workers",
     ),
     OUT_OF_MEMORY,
@@ -90,7 +90,7 @@ FAULTS = (
     ),
     Fault(
         ("busy or unavailable", "Duplicate GPU detected"),
-        "the GPU is another process's ({reason}); choose free ones with CUDA_VISIBLE_DEVICES, and start "
+        "another process uses this GPU ({reason}); choose free GPUs with CUDA_VISIBLE_DEVICES, and start "
         "several processes with torchrun or scripts/launch.sh",
     ),
     Fault(
@@ -100,30 +100,30 @@ FAULTS = (
     ),
     Fault(
         ("waiting for clients", "client socket has failed", "client socket has timed out"),
-        "MASTER_ADDR and MASTER_PORT: the processes do not meet there ({reason}); start as many as "
+        "MASTER_ADDR and MASTER_PORT: not all processes connected there ({reason}); start as many as "
         "WORLD_SIZE says, and name a machine and a port that all can reach",
     ),
     LOST_PROCESS,
     Fault(
         ("CUDA error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS"),
-        "the GPU failed ({reason}); start again, a training with --resume auto; if that does not help, look "
-        "at nvidia-smi, and at --debug with CUDA_LAUNCH_BLOCKING=1",
+        "the GPU failed ({reason}); start again (train.py with --resume auto); if it fails again, look at "
+        "nvidia-smi, and use --debug with CUDA_LAUNCH_BLOCKING=1",
     ),
-    Fault(("Broken pipe",), "nobody reads this program's output any more ({reason}); write it to a file"),
+    Fault(("Broken pipe",), "the reader of this program's output has ended ({reason}); write it to a file"),
     Fault(
         ("getpwuid", "No username set"),
-        "this user has no name here ({reason}); set the variable USER, in docker run with -e USER=me",
+        "the system has no name for this user ({reason}); set the variable USER (docker run -e USER=me)",
     ),
 )
 
 
 def explained(error: BaseException) -> str | None:
-    """What to tell a user of an error that the machine is to blame for; None for any other."""
+    """What to tell a user about an error that the machine causes; None for any other error."""
     return next((fault.line.format(reason=reason(error)) for fault in FAULTS if shows(error, fault)), None)
 
 
 def shows(error: BaseException, fault: Fault) -> bool:
-    """Whether ``error``, or one that it was raised from, has a sign of ``fault``."""
+    """Whether ``error``, or an error that it was raised from, has a sign of ``fault``."""
     return any(
         sign in f"{type(each).__module__}.{type(each).__qualname__}: {_text(each)}"
         for each in _with_causes(error)
@@ -132,14 +132,16 @@ def shows(error: BaseException, fault: Fault) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """An error's own words, in one line that is not too long."""
+    """The first line of an error's own text, shortened if it is long."""
     first, *_ = own_words(_text(error)).strip().splitlines() or [type(error).__name__]
     return textwrap.shorten(first, _LONGEST_REASON, placeholder=" ...")
 
 
 def own_words(text: str) -> str:
-    """An error's own words in its ``text``: all of it, but of an error that PyTorch passes on from another
-    process or thread, as the text of a traceback, the last line without the name of the class.
+    """The part of an error's ``text`` that says what happened.
+
+    PyTorch passes an error of another process or thread on as the text of its traceback. Of such a text this
+    is the last line without the name of the class. Any other text is returned unchanged.
     """
     if not text.startswith("Caught "):
         return text
@@ -147,7 +149,7 @@ def own_words(text: str) -> str:
 
 
 def _text(error: BaseException) -> str:
-    # The name of a file may hold any sign.
+    # The whole text of an OSError contains a file name, which may happen to contain a sign.
     strerror = getattr(error, "strerror", None)
     return strerror if isinstance(strerror, str) else str(error)
 

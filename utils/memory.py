@@ -1,4 +1,4 @@
-"""When there is not enough memory, and what the C library does with what is no longer used."""
+"""The error for too little memory, and what the C library does with freed memory."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ from utils.machine import OUT_OF_MEMORY, reason, shows
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
 CHOICES = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
-"""Variables by which glibc's users say when memory is given back."""
+"""Environment variables that tell glibc when to give freed memory back to the system."""
 
 
 @contextmanager
 def enough_memory(what: str, remedy: str) -> Iterator[None]:
-    """In the block, a want of memory, on a GPU or the CPU, is a UserError that says of ``what``, and the
-    ``remedy``.
+    """Turn an out-of-memory error in the block, on a GPU or the CPU, into a UserError.
+
+    The error names ``what`` the memory was needed for, and the ``remedy``.
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:  # PyTorch's own are RuntimeErrors.
+    except (RuntimeError, MemoryError) as error:  # PyTorch raises RuntimeErrors.
         if not shows(error, OUT_OF_MEMORY):
             raise
         raise UserError(f"{what}: not enough memory ({reason(error)}); {remedy}") from error
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory it frees, for its next tensors; returns whether it does.
+    """Make this process keep freed memory for its next tensors; returns whether it does.
 
-    glibc gives a block of 32 MiB or more back to the system when it is freed, and the system fills the next
-    one with zeros, page by page, at its first use. A network on a CPU frees and takes such maps all the time:
-    a training step is 14 % slower for it (docs/benchmarks.md). The process stays as large as it was at its
-    peak, and somewhat larger than that, since blocks of different sizes leave gaps. A choice that the
-    environment makes is left alone, and so is another C library or a preloaded allocator.
+    By default glibc gives a freed block of 32 MiB or more back to the system, and the system fills the next
+    one with zeros, page by page, at its first use. A network on a CPU frees and allocates such blocks all the
+    time, which makes a training step 14 % slower (docs/benchmarks.md). The price of keeping them: the process
+    stays as large as at its peak, and somewhat larger, because blocks of different sizes leave gaps.
+
+    Nothing is changed if the environment already sets glibc's behaviour, if the C library is not glibc, or if
+    another allocator is preloaded.
     """
     chosen = (
         any(name in os.environ for name in CHOICES)

@@ -18,7 +18,7 @@ def optional_library(name: str, flag: str) -> ModuleType:
     library = name.partition(".")[0]
     try:
         return importlib.import_module(name)
-    except Exception as error:  # A library built for another version of its own needs may raise anything.
+    except Exception as error:  # A library that does not fit its own dependencies may raise anything.
         if isinstance(error, ModuleNotFoundError) and error.name == library:
             raise UserError(f"{flag}: needs the library {library}; pip install {library}") from None
         raise UserError(

@@ -1,4 +1,4 @@
-"""The progress bar: on a terminal, on one process; elsewhere silent, so that logs hold lines and not bars."""
+"""The progress bar. It is silent where its output would go to a log file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from utils.distributed import is_main
 
 
 class progress_bar(tqdm):
-    """``tqdm`` that shows itself only on a terminal and only on the main process of a run."""
+    """``tqdm`` that is shown only on a terminal, and only by the main process of a run."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"disable": None if is_main() else True, "dynamic_ncols": True, **kwargs})

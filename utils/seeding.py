@@ -1,4 +1,4 @@
-"""Randomness that depends on what is being done, never on who does it."""
+"""Random numbers that depend on what is drawn, never on which process draws it."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
 
 def generator(*keys: int) -> np.random.Generator:
-    """A generator that is a pure function of its non-negative integer ``keys``, e.g. (seed, epoch, position).
+    """A generator that depends only on its non-negative integer ``keys``, e.g. (seed, epoch, position).
 
-    A sample drawn with it is the same on any worker, any rank and after any resume.
+    A sample drawn with it is the same on every worker, on every rank and after every resume.
     """
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(keys)))
 
 
 def seed_step(seed: int, rank: int, batch: int) -> None:
-    """Seed torch (CPU and devices) for a run's ``batch``-th forward, so that dropout needs no saved random
-    state to resume.
+    """Seed torch (CPU and devices) for the ``batch``-th forward pass of a run.
 
-    Ranks get different streams: equal masks on all ranks would make a large batch less varied than its size.
+    Dropout then needs no saved random state to resume. Each rank gets a different stream, because equal
+    dropout masks on all ranks would make a large batch less varied.
     """
-    import torch  # Here, so that processes which only draw numbers start without it.
+    import torch  # Imported here, so that processes that only draw numbers start without it.
 
     torch.manual_seed(int(generator(seed, rank, batch).integers(2**63)))
 
 
 def step_generator(device: torch.device) -> torch.Generator:
-    """A generator on ``device`` that starts from the present step's seed (:func:`seed_step`).
+    """A generator on ``device`` with the seed of the current step (:func:`seed_step`).
 
-    For draws that must not shift those of dropout. Two generators of one step give the same numbers.
+    It is for draws that must not change those of dropout. Two generators of one step give the same numbers.
     """
     import torch
 

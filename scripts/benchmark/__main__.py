@@ -1,4 +1,4 @@
-"""Measure what this machine does, each figure as a ratio to a bare reference of the same run.
+"""Measure the speed of this machine. Each figure is a ratio to a bare reference of the same run.
 
 python -m scripts.benchmark losses --json losses.json
 """
@@ -34,12 +34,12 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] =
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the figures named on the command line, with all settings, and write them to ``--json``."""
+    """Print the figures that the command line asks for, with all settings, and write them to ``--json``."""
     parser = Parser(prog="python -m scripts.benchmark", description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=(*BENCHMARKS, "all"), help="which figures")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write them to this file, too")
-    parser.add_argument("--repeats", type=int, default=3, help="calls whose median counts (default 3)")
-    parser.add_argument("--backbone", default="resnet50", help="of the networks (default resnet50)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
+    parser.add_argument("--repeats", type=int, default=3, help="take the median of N calls (default 3)")
+    parser.add_argument("--backbone", default="resnet50", help="backbone of the networks (default resnet50)")
     parser.add_argument("--pictures", type=int, default=2, help="pictures per batch (default 2)")
     parser.add_argument(
         "--gpu_pictures",
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs=2,
         default=[1024, 2048],
         metavar=("HEIGHT", "WIDTH"),
-        help="of the pictures that inference and validation see (default 1024 2048)",
+        help="size of the pictures of inference and validation (default 1024 2048)",
     )
     parser.add_argument(
         "--amp", choices=AMP_TYPES, default="off", help="precision of inference and validation"
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check_least(args)
     if args.json:
         check_writable(args.json, "--json")
-    torch.backends.cudnn.benchmark = True  # As train.py has it.
+    torch.backends.cudnn.benchmark = True  # train.py does the same.
     device = single_device()
     names = BENCHMARKS if args.what == "all" else [args.what]
     rows = [row for name in names for row in BENCHMARKS[name](args, device)]
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
     )
     machine = {"where": where, "torch": torch.__version__, "commit": commit()}
-    # Everything that a figure depends on, so that two files can be compared.
+    # All settings that a figure depends on are written, so that two files can be compared.
     settings = {name: value for name, value in vars(args).items() if name not in ("json", "debug")}
     print(", ".join(f"{name} {value}" for name, value in {**machine, **settings}.items()))
     print(table(rows))

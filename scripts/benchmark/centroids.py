@@ -1,4 +1,4 @@
-"""What the class centroids of a picture cost, beside Pillow's decoding of its label."""
+"""The cost of a picture's class centroids, compared with Pillow's decoding of its label."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scripts.benchmark.timing import Row, one_core, processor_seconds
 
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """Reading and scanning labels in colours."""
+    """Measure reading and scanning labels that are stored as colours."""
     with tempfile.TemporaryDirectory() as folder, one_core():
         root = Path(folder)
         write_gtav(root, args.pictures, args.crop_size)
@@ -32,5 +32,5 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
 
 
 def scan_one(dataset: SegmentationSet, index: int) -> None:
-    """What the scan of a data set does with one of its labels."""
+    """Do with one label what the scan of a data set does."""
     tile_centroids(dataset.read_label(index), TILE)

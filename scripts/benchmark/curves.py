@@ -1,8 +1,9 @@
-"""How training speed grows: images/s against batch size, crop, loader workers and processes, as one picture.
+"""Draw how training speed grows: images/s against batch size, crop, loader workers and processes.
 
     python -m scripts.benchmark.curves --output docs/speed.png
 
-The network's step is timed on data in memory, the loader without a network. What is slower limits a run.
+The network's step is timed with data in memory, and the loader without a network. The slower of the two
+limits a run.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import config
 from datasets.domains import Domains
 from datasets.toycity.__main__ import main as make_toycity
 from datasets.training import TrainingLoaders
+from scripts.benchmark.inputs import PUBLISHED_CROP, training_flags
 from scripts.benchmark.processes import TORCHRUN, seconds_of
 from scripts.benchmark.ranges import check_least
 from scripts.benchmark.step import batches, iteration, training_step
@@ -36,22 +38,22 @@ LEAST = {"repeats": 1, "batch_sizes": 2, "crop_sizes": 32, "workers": 0, "proces
 
 
 def step_speed(args: argparse.Namespace, device: torch.device, pictures: int, crop: int) -> float:
-    """Images/s of train.py's step."""
+    """Images/s of train.py's training step."""
     sizes = argparse.Namespace(pictures=pictures, crop_size=crop, backbone=args.backbone)
     layout = ("--channels_last", "--amp", "bf16") if device.type == "cuda" else ("--channels_last",)
     step = training_step("baseline", sizes, device, *layout)
     return pictures / seconds(iteration(step, batches(sizes)), args.repeats)
 
 
-def loader_speed(args: argparse.Namespace, root: Path, workers: int) -> float:
-    """Samples/s of the training loader of GTAV-sized pictures (1052 x 1914) with ``workers`` processes."""
-    words = ["--dataset", "gtav", "--data_root", str(root), "--num_workers", str(workers), "--bs_mult", "2"]
-    flags = config.parse_training_arguments(config.training_parser(), [*words, "--gblur"])
+def loader_speed(root: Path, workers: int) -> float:
+    """Samples/s of the training loader with ``workers`` processes, for pictures of 1052 x 1914 as in GTAV."""
+    words = ("--data_root", str(root), "--num_workers", str(workers), "--bs_mult", "2", "--gblur")
+    flags = training_flags(PUBLISHED_CROP, *words)
     data = Domains(flags, config.DATASET_ROOTS, config.TOYCITY_ROOT, 19)
     loaders = TrainingLoaders(data, flags, ("image",))
     source, epoch = loaders.batches(0), 0
     started = 0.0
-    with one_core():  # Without workers it is this process that loads.
+    with one_core():  # Without workers this process loads.
         for number in range(-4, LOADED_BATCHES):
             if number == 0:
                 started = time.perf_counter()
@@ -62,17 +64,15 @@ def loader_speed(args: argparse.Namespace, root: Path, workers: int) -> float:
 
 
 def process_speed(args: argparse.Namespace, processes: int) -> float:
-    """Images/s of all CPU processes, one core each."""
-    sizes = argparse.Namespace(
-        pictures=2, crop_size=args.crop_sizes[0], backbone=args.backbone, repeats=args.repeats
-    )
-    sizes.channels_last = True
+    """Images/s of all ``processes`` together, on one CPU core each."""
+    own = {"pictures": 2, "crop_size": args.crop_sizes[0], "channels_last": True}
+    sizes = argparse.Namespace(**vars(args), **own)
     launcher = [*TORCHRUN[:-1], f"--nproc_per_node={processes}"] if processes > 1 else ()
     return processes * 2 / seconds_of(sizes, launcher)
 
 
 def curves(args: argparse.Namespace, device: torch.device, root: Path) -> dict[str, Curve]:
-    """What is drawn, by the name of what grows."""
+    """The curves that are drawn; each key names what grows along its curve."""
     crop, batch = args.crop_sizes[-1], args.batch_sizes[0]
 
     def of(values: Sequence[int], speed: Callable[[int], float]) -> Curve:
@@ -85,7 +85,7 @@ def curves(args: argparse.Namespace, device: torch.device, root: Path) -> dict[s
         f"side of the crop, {batch} pictures": of(
             args.crop_sizes, lambda side: step_speed(args, device, batch, side)
         ),
-        "loader workers, no network": of(args.workers, lambda number: loader_speed(args, root, number)),
+        "loader workers, no network": of(args.workers, lambda number: loader_speed(root, number)),
         f"processes on CPUs, crop {args.crop_sizes[0]}": of(
             args.processes, lambda number: process_speed(args, number)
         ),
@@ -93,7 +93,7 @@ def curves(args: argparse.Namespace, device: torch.device, root: Path) -> dict[s
 
 
 def draw(found: dict[str, Curve], title: str, path: Path) -> None:
-    """One small diagram per curve."""
+    """Draw one small diagram per curve."""
     optional_library("matplotlib", "--output").use("Agg")
     pyplot = optional_library("matplotlib.pyplot", "--output")
 
@@ -109,11 +109,11 @@ def draw(found: dict[str, Curve], title: str, path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the curves of the sizes on the command line, and draw them to ``--output``."""
+    """Print the curves for the sizes on the command line, and draw them to ``--output``."""
     parser = Parser(prog="python -m scripts.benchmark.curves", description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, metavar="FILE.png", help="draw them to this file")
-    parser.add_argument("--backbone", default="resnet50", help="of the network (default resnet50)")
-    parser.add_argument("--repeats", type=int, default=2, help="steps whose median counts (default 2)")
+    parser.add_argument("--output", type=Path, metavar="FILE.png", help="draw the curves to this file")
+    parser.add_argument("--backbone", default="resnet50", help="backbone of the network (default resnet50)")
+    parser.add_argument("--repeats", type=int, default=2, help="take the median of N steps (default 2)")
     for name, default in (
         ("batch_sizes", [2, 4, 8]),
         ("crop_sizes", [256, 384, 512]),

@@ -1,4 +1,4 @@
-"""What a training sample costs a loader's process, beside Pillow's decoding of its picture."""
+"""The cost of a training sample in a loader's process, compared with Pillow's decoding of its picture."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from scripts.benchmark.timing import Row, one_core, processor_seconds
 from scripts.prepare import prepare
 
 DRAWS = 24
-"""Samples that are made: of all scales, half of them around a centroid, half of them jittered."""
+"""Number of samples. They have all scales; half of them are around a centroid, and half are jittered."""
 
 TILE, CLASS_UNIFORM = 1024, 0.5
 
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """Full samples of a GTAV by the CPU, for photometric changes on the device, and from prepared copies."""
+    """Measure GTAV samples: all made on the CPU, with photometric changes on the device, and from copies."""
     with tempfile.TemporaryDirectory() as folder, one_core():
         root = Path(folder)
         write_gtav(root, args.pictures, args.crop_size)
@@ -50,9 +50,9 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
 
 
 def draws_of(dataset: SegmentationSet) -> list[Draw]:
-    """Draws as an epoch of many pictures has them, whole pictures and class by class in turns."""
+    """Draws of an epoch of many pictures: some of whole pictures, others around a centroid of a class."""
     centroids = scan(dataset, TILE, threads=1)
-    # As many as give every class some; the pictures come again and again.
+    # This is enough for draws of every class. The few pictures are used again and again.
     draws = epoch_draws(50 * DRAWS, 0, 0, centroids, CLASS_UNIFORM)
     order = np.random.default_rng(0).permutation(len(draws))[:DRAWS]
     return [draws[number]._replace(index=draws[number].index % len(dataset)) for number in order]
@@ -61,7 +61,7 @@ def draws_of(dataset: SegmentationSet) -> list[Draw]:
 def measured(
     sets: Mapping[str, SegmentationSet], draws: list[Draw], repeats: int
 ) -> tuple[dict[str, float], float]:
-    """Mean seconds of a sample of each set, and of the reference, over all ``draws``."""
+    """Mean seconds per sample over all ``draws``, for each set and for the reference."""
     first = next(iter(sets.values()))
     totals = np.zeros(1 + len(sets))
     for draw in draws:

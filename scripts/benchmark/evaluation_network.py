@@ -1,4 +1,4 @@
-"""The bare network of the rows about evaluation, timed where it is called: the figure holds its reference."""
+"""The network for the figures about evaluation. It times itself, so the same run yields the reference."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from utils.scoring.evaluation import autocast
 
 
 class TimedNetwork:
-    """A network with random weights as a function of 8-bit pictures that adds up its own time.
+    """A network with random weights that adds up the time of its calls.
 
-    uint8 B x 3 x H x W on the device -> logits B x classes x H x W. The device is waited for before and
-    after, so nothing else counts as the network's, and what could overlap with it counts as else.
+    It maps uint8 B x 3 x H x W on the device to logits B x classes x H x W. Each call waits for the device
+    before and after. So no other work counts as the network's time, and work that could overlap with the
+    network counts as other work.
 
     Attributes:
-        seconds: of all calls since it was set to 0.
+        seconds: time of all calls since this was set to 0.
     """
 
     def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
@@ -42,7 +43,7 @@ class TimedNetwork:
         return logits
 
     def seconds_beside(self, function: Callable[[], object], repeats: int) -> tuple[float, float]:
-        """Median times in a call of ``function``: of the network, of all else. The first call is left out."""
+        """Median times of the network and of all else in a call of ``function``, without the first call."""
         inside, outside = [], []
         for _ in range(repeats + 1):
             self.seconds = 0.0

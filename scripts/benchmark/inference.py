@@ -1,4 +1,4 @@
-"""What cutting, mirroring, merging and deciding cost beside the network, in sliding-window inference."""
+"""The cost of sliding-window inference beside the network: cutting, mirroring, merging, choosing classes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ SCALES = (0.5, 1.0, 2.0)
 
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """One picture in the published setting: tiles of the picture's height, a third of them covered twice.
+    """Measure one picture in the published setting: tiles as high as the picture, overlapping by a third.
 
-    From 8-bit pictures of every scale on the host, which the program has resized ahead, to class numbers on
-    the host.
+    The time begins with the resized 8-bit pictures on the host and ends with the class numbers on the host.
     """
     height, width = args.evaluation_size
     network = TimedNetwork(args, device)

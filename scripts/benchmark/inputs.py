@@ -1,12 +1,18 @@
-"""A GTAV of the published sizes and of a photograph's entropy, made on the spot."""
+"""What the benchmarks measure with: train.py's settings, its methods, and a generated GTAV.
+
+The GTAV has the published sizes, and its pictures compress like photographs.
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image
 
 import config
@@ -14,6 +20,8 @@ from datasets.definitions.catalog import spec
 from datasets.definitions.labels import NUM_CLASSES, PALETTE
 from datasets.files.segmentation import SegmentationSet
 from datasets.training import training_transform
+from methods import METHODS, Method
+from network import create_network
 
 GTAV_SIZE = (1052, 1914)
 """(height, width) of GTAV's pictures."""
@@ -21,18 +29,35 @@ GTAV_SIZE = (1052, 1914)
 PUBLISHED_CROP = 768
 
 OBJECTS = 400
-"""Areas of one class in a label; street scenes have some hundreds."""
+"""Number of areas in a label, each of one class. Street scenes have some hundreds."""
 
 NOISE = 0.8
-"""Deviation in grey levels; a PNG is then of 2.6 MB, as GTAV's are, and costs Pillow about 50 ms."""
+"""Standard deviation in grey levels. A PNG then has 2.6 MB, as in GTAV; Pillow reads it in about 50 ms."""
+
+
+def training_flags(crop_size: int, *flags: str) -> argparse.Namespace:
+    """The settings of train.py on GTAV with this crop size, ``flags``, and its defaults for all others."""
+    words = ["--dataset", "gtav", "--crop_size", str(crop_size), *flags]
+    return config.parse_training_arguments(config.training_parser(), words)
+
+
+def random_method(settings: argparse.Namespace, backbone: str, **architecture: Any) -> Method:
+    """The method of ``settings`` with random weights, in training mode.
+
+    ``architecture`` replaces what the method's network was published with.
+    """
+    torch.manual_seed(0)
+    method = METHODS[settings.method]
+    network = create_network(backbone, **{**method.architecture, **architecture})
+    return method(network, settings).train()
 
 
 def street(size: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A picture uint8 H x W x 3 and its train ids uint8 H x W: lit, textured areas of all classes."""
+    """A picture, uint8 H x W x 3, and its train ids, uint8 H x W: lit, textured areas of all classes."""
     rng, (height, width) = np.random.default_rng(seed), size
     label = np.zeros(size, dtype=np.uint8)
     for number in range(OBJECTS):
-        # Large areas first, small ones on top of them.
+        # Large areas come first, and small ones lie on top of them.
         side = height * 0.5 * (1 - number / OBJECTS) ** 2 + 4
         centre = (int(rng.integers(width)), int(rng.integers(height)))
         axes = (int(side * rng.uniform(0.2, 1)), int(side * rng.uniform(0.2, 1)))
@@ -45,9 +70,10 @@ def street(size: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_gtav(root: Path, pictures: int, crop_size: int = PUBLISHED_CROP) -> None:
-    """A GTAV of ``pictures`` training pictures with labels in colours below ``root``.
+    """Write a GTAV of ``pictures`` training pictures, with labels stored as colours, below ``root``.
 
-    They are of the published size at the published crop, smaller in proportion at a smaller one.
+    With the published crop size they have the published size, and with a smaller one they are smaller in
+    proportion.
     """
     height, width = (max(1, length * crop_size // PUBLISHED_CROP) for length in GTAV_SIZE)
     for folder in ("images", "labels"):
@@ -59,13 +85,12 @@ def write_gtav(root: Path, pictures: int, crop_size: int = PUBLISHED_CROP) -> No
 
 
 def training_set(root: Path, crop_size: int, flags: Sequence[str] = ()) -> SegmentationSet:
-    """What train.py makes samples with of the GTAV below ``root``, at its defaults but for ``flags``."""
-    every = ["--dataset", "gtav", "--crop_size", str(crop_size), "--gblur", *flags]
-    args = config.parse_training_arguments(config.training_parser(), every)
+    """train.py's data set for the GTAV below ``root``, with its default flags and ``flags``."""
+    args = training_flags(crop_size, "--gblur", *flags)
     return SegmentationSet(spec("gtav"), "train", root, training_transform(args, ("image",)), args.seed)
 
 
 def decode(path: Path) -> None:
-    """The reference: Pillow reads a picture."""
+    """Read a picture with Pillow. This is the reference."""
     with Image.open(path) as image:
         image.load()

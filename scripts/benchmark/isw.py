@@ -1,4 +1,4 @@
-"""What the statistics behind ISW's masks cost."""
+"""The cost of the statistics for ISW's masks."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import argparse
 
 import torch
 
-import config
-from methods.isw import InstanceSelectiveWhitening
-from network import create_network
+from methods import Method
+from scripts.benchmark.inputs import random_method, training_flags
 from scripts.benchmark.timing import Row, seconds_in_turns
 
 CODES = (0, 0, 2, 2, 2, 0, 0)
 
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """The pass over pairs (picture, jittered picture) beside the whole network's forward of the pair."""
+    """Compare the pass over pairs (picture, jittered picture) with the whole network's forward pass."""
     method = build(args, device)
     rng = torch.Generator().manual_seed(0)
     shape = (args.pictures, 3, args.crop_size, args.crop_size)
@@ -38,11 +37,8 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     return [Row(name, cost / len(pairs), "the network's forward of the pair", reference / len(pairs), 0.5)]
 
 
-def build(args: argparse.Namespace, device: torch.device) -> InstanceSelectiveWhitening:
+def build(args: argparse.Namespace, device: torch.device) -> Method:
     """The method at its published sites, with random weights, in evaluation mode."""
-    flags = ["--dataset", "gtav", "--method", "isw", "--wt_layer", *map(str, CODES)]
-    settings = config.parse_training_arguments(config.training_parser(), flags)
-    torch.manual_seed(0)
-    method = InstanceSelectiveWhitening(create_network(args.backbone, wt_layer=CODES), settings)
+    method = random_method(training_flags(args.crop_size, "--method", "isw"), args.backbone, wt_layer=CODES)
     layout = torch.channels_last if args.channels_last else torch.contiguous_format
     return method.to(device, memory_format=layout).eval()

@@ -1,4 +1,4 @@
-"""What the losses of a method cost beside the network's pass."""
+"""The cost of a method's losses, compared with the network's pass."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import config
-from methods import METHODS, Method, Progress
-from network import create_network
+from methods import Method, Progress
 from network.head.coarse_layout import coarse_layout
+from scripts.benchmark.inputs import random_method, training_flags
 from scripts.benchmark.timing import Row, seconds_in_turns
 
 START = Progress(iteration=0, max_iteration=1, epoch=0)
@@ -21,22 +20,19 @@ BLOCK = 32
 
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """BlindNet's four terms and DIIA's coarse layout, forward and backward."""
+    """Measure BlindNet's four terms, forward and backward, and DIIA's coarse layout."""
     return [*blindnet_rows(args, device), *diia_rows(args, device)]
 
 
 def build(name: str, args: argparse.Namespace, device: torch.device) -> Method:
     """A method with its published flags and random weights, in training mode."""
-    flags = ["--dataset", "gtav", "--method", name, "--crop_size", str(args.crop_size)]
-    settings = config.parse_training_arguments(config.training_parser(), flags)
-    torch.manual_seed(0)
-    network = create_network(args.backbone, **METHODS[name].architecture)
-    method = METHODS[name](network, settings).to(device).train()
-    return method.to(memory_format=torch.channels_last) if args.channels_last else method
+    method = random_method(training_flags(args.crop_size, "--method", name), args.backbone)
+    layout = torch.channels_last if args.channels_last else torch.contiguous_format
+    return method.to(device, memory_format=layout)
 
 
 def random_batch(args: argparse.Namespace, device: torch.device) -> dict[str, Tensor]:
-    """Pictures of noise in every view, labels of square areas of all classes."""
+    """Noise pictures in every view, and labels of square areas of random classes."""
     rng, side = torch.Generator().manual_seed(0), args.crop_size
     blocks = torch.randint(0, 19, (args.pictures, 1, side // BLOCK, side // BLOCK), generator=rng)
     batch = {"label": F.interpolate(blocks.float(), (side, side)).squeeze(1).long()}
@@ -53,7 +49,7 @@ def step(method: Method, batch: dict[str, Tensor]) -> None:
 
 
 def blindnet_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """Every term by itself on fixed features, gradients down to the features, and all four together."""
+    """Measure each term, and all four together, on fixed features, with gradients down to the features."""
     method, batch = build("blindnet", args, device), random_batch(args, device)
     weights = method.weights
     prepare = method.network.input_spec.prepare
@@ -87,7 +83,7 @@ def blindnet_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
 
 
 def diia_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """The coarse layout of full-size logits beside a whole training step's forward and backward."""
+    """Compare the coarse layout of full-size logits with a training step's forward and backward pass."""
     method, batch = build("diia", args, device), random_batch(args, device)
     with torch.no_grad():
         prepared = method.network.input_spec.prepare(batch["image"])

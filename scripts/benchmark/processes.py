@@ -1,8 +1,8 @@
-"""What a second process brings: two of them on gloo, one core each, against one process on one core.
+"""The gain from a second process: two processes with gloo, on one core each, against one on one core.
 
     python -m scripts.benchmark.processes --pictures 2 --crop_size 768    # one process's share of the figure
 
-Started by itself it prints the seconds of a step of train.py, alone or under torchrun.
+As a program, alone or under torchrun, this prints the seconds of one step of train.py.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from utils.errors import Parser, UserError, run_program
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 ON_CPU = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-# torchrun tells what happened to its processes behind what they said themselves.
+# torchrun prints its own report after the messages of its processes.
 _ERROR = re.compile(r"^(?:\[rank\d+\]: )?(?:error: |(?=[\w.]+(?:Error|Exception): ))(.+)$", re.MULTILINE)
 
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """A step of two processes against a step of one: at an efficiency of 1.7 of 2, two take 1.18 times as
-    long. Started in turns, so that a busy machine slows both alike.
+    """Compare a step of two processes with a step of one.
+
+    If two processes are to do the work of 1.7, their step may take 1.18 (2 / 1.7) times as long. Both are
+    started in turns, so that a busy machine slows both alike.
     """
     once = argparse.Namespace(**{**vars(args), "repeats": 1})
     turns = [[seconds_of(once, launcher) for launcher in ((), TORCHRUN)] for _ in range(args.repeats)]
@@ -41,10 +43,10 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
 
 
 def seconds_of(args: argparse.Namespace, launcher: Sequence[str]) -> float:
-    """Seconds of a step, measured in processes of their own.
+    """Seconds of a step, measured in new processes.
 
     Raises:
-        UserError: they failed, with what they said and the command that shows all of it.
+        UserError: the processes failed. It quotes their error and the command that shows their whole output.
     """
     sizes = [f"--{name}={getattr(args, name)}" for name in ("backbone", "pictures", "crop_size", "repeats")]
     layout = "--channels_last" if args.channels_last else "--no-channels_last"
@@ -53,19 +55,19 @@ def seconds_of(args: argparse.Namespace, launcher: Sequence[str]) -> float:
     if done.returncode:
         by_hand = shlex.join(["env", *(f"{name}={value}" for name, value in ON_CPU.items()), *command])
         raise UserError(
-            f"{reason(done.stderr) or f'exit code {done.returncode}'}; for all of it run {by_hand}"
+            f"{reason(done.stderr) or f'exit code {done.returncode}'}; to see the whole output run {by_hand}"
         )
     return float(done.stdout.split()[-1])
 
 
 def reason(stderr: str) -> str:
-    """What programs that failed said of it: a line ``error:`` or of an exception, or else the last of all."""
+    """The error in what failed programs printed: the last ``error:`` or exception line, or the last line."""
     lines = stderr.strip().splitlines() or [""]
     return (_ERROR.findall(stderr) or lines)[-1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the seconds of a step of this process, or of the group of processes it is one of."""
+    """Print the seconds of one step of this process, or of its group of processes."""
     from scripts.benchmark.step import batches, iteration, training_step
 
     parser = Parser(prog="python -m scripts.benchmark.processes")

@@ -1,4 +1,4 @@
-"""Which numbers make sense on the command lines of the benchmarks."""
+"""The least numbers that the command lines of the benchmarks accept."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from utils.errors import UserError
 
 LEAST = {"repeats": 1, "pictures": 2, "gpu_pictures": 2, "crop_size": 32, "evaluation_size": 2}
-"""Batch normalisation needs two pictures, a label of square areas one such area, the scale 0.5 two rows."""
+"""Batch normalisation needs two pictures. A label needs one square area. The scale 0.5 needs two rows."""
 
 
 def check_least(args: argparse.Namespace, least: Mapping[str, int] = LEAST) -> None:
-    """Raise a UserError for a number, or one of several, below what its flag needs at least."""
+    """Raise a UserError if a flag has a number below its ``least``."""
     for name, lowest in least.items():
         given = vars(args).get(name, lowest)
         numbers = given if isinstance(given, list) else [given]

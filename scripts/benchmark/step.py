@@ -1,4 +1,4 @@
-"""What train.py's own step costs beside the bare network's: forward, backward and optimiser."""
+"""The cost of train.py's step (forward, backward and optimiser), compared with a bare network's."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-import config
-from methods import METHODS, Progress
+from methods import Progress
 from methods.engine.step import TrainingStep
 from network import create_network
+from scripts.benchmark.inputs import random_method, training_flags
+from scripts.benchmark.isw import CODES
 from scripts.benchmark.losses import random_batch
 from scripts.benchmark.timing import Row, seconds_in_turns
 from utils.run.meter import Meter
 
-ISW_SITES = [0, 0, 2, 2, 2, 0, 0]
-# Behind the epoch that builds ISW's masks, so that they are used.
+# This is after the epoch that builds ISW's masks, so that the masks are used.
 LATER = Progress(iteration=100, max_iteration=40000, epoch=10)
 FAST = ("--amp", "bf16", "--channels_last", "--compile")
 PEAK_BF16 = {
@@ -37,8 +37,9 @@ PEAK_BF16 = {
     "NVIDIA L40": 181e12,
     "NVIDIA GeForce RTX 4090": 165e12,
 }
-"""Dense bf16 operations (multiply-adds x 2) per second, as the maker states them, by the name that PyTorch
-has for the card, not the chip alone: cards of one chip differ.
+"""Dense bf16 operations (multiply-adds x 2) per second, as the maker states them.
+
+The keys are PyTorch's names for the cards, because cards with the same chip differ.
 """
 
 
@@ -46,11 +47,8 @@ def training_step(
     name: str, args: argparse.Namespace, device: torch.device, *flags: str, **architecture: Any
 ) -> TrainingStep:
     """train.py's step of a method with its published flags and random weights."""
-    words = ["--dataset", "gtav", "--method", name, "--crop_size", str(args.crop_size), *flags]
-    settings = config.parse_training_arguments(config.training_parser(), words)
-    torch.manual_seed(0)
-    network = create_network(args.backbone, **{**METHODS[name].architecture, **architecture})
-    method = METHODS[name](network, settings).train()
+    settings = training_flags(args.crop_size, "--method", name, *flags)
+    method = random_method(settings, args.backbone, **architecture)
     for mask_name, mask in method.named_buffers(recurse=False):
         if mask_name.startswith("mask"):
             mask.copy_(torch.ones_like(mask).triu(1))
@@ -58,7 +56,7 @@ def training_step(
 
 
 def batches(args: argparse.Namespace) -> Iterator[dict[str, dict[str, Any]]]:
-    """The same labelled batch on the CPU for ever, as a loader would give it."""
+    """The same labelled batch on the CPU again and again, in the form in which a loader gives it."""
     batch: dict[str, Any] = random_batch(args, torch.device("cpu"))
     del batch["image_jittered"], batch["image_plain"]
     if torch.cuda.is_available():
@@ -67,13 +65,13 @@ def batches(args: argparse.Namespace) -> Iterator[dict[str, dict[str, Any]]]:
 
 
 def iteration(step: TrainingStep, source: Iterator[dict[str, dict[str, Any]]]) -> Callable[[], None]:
-    """One iteration of train.py, its log line apart."""
+    """One iteration of train.py without its log line."""
     meter = Meter()
     return lambda: step(source, LATER, meter)
 
 
 def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[], None]:
-    """The same network, loss and optimiser written down as plainly as PyTorch allows."""
+    """An iteration with the same network, loss and optimiser, as simple as PyTorch allows."""
     torch.manual_seed(0)
     network = create_network(args.backbone).to(device).train()
     if args.channels_last:
@@ -96,17 +94,17 @@ def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[
 
 
 def auxiliary_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """Cross entropy with the label at the logits' own size."""
+    """Cross entropy with the label at the size of the logits."""
     small = F.interpolate(label[:, None].float(), logits.shape[-2:]).squeeze(1).long()
     return F.cross_entropy(logits, small, ignore_index=255)
 
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """The baseline's step, ISW's, and on a GPU what the fast flags make of the former."""
+    """Measure the baseline's step, ISW's step, and on a GPU the baseline's step with all fast flags."""
     layout = ("--channels_last",) if args.channels_last else ()
     source = batches(args)
     baseline = training_step("baseline", args, device, *layout)
-    isw = training_step("isw", args, device, *layout, wt_layer=ISW_SITES)
+    isw = training_step("isw", args, device, *layout, wt_layer=CODES)
     bare = bare_iteration(args, device)
     ours, whitening = iteration(baseline, source), iteration(isw, source)
     costs = seconds_in_turns([bare, ours, whitening], args.repeats)
@@ -123,7 +121,7 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
 
 
 def held_for_backward(call: Callable[[], None]) -> int:
-    """Bytes of the tensors that a call keeps for its backward passes, each storage once."""
+    """Bytes of the tensors that a call keeps for its backward passes. Each storage counts once."""
     storages: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -138,7 +136,7 @@ def held_for_backward(call: Callable[[], None]) -> int:
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
-    """Without TF32, as the public code ran."""
+    """Compute without TF32 in the block, as the public code did."""
     settings = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [setting.allow_tf32 for setting in settings]
     try:
@@ -151,13 +149,14 @@ def exact_float32() -> Iterator[None]:
 
 
 def fast_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """bf16, channels last, compiled and with a fused optimiser against fp32 eager, at the batch size of
-    ``--gpu_pictures``, and how busy that keeps the GPU's matrix units.
+    """Compare a bf16, channels-last, compiled step that has a fused optimiser with an fp32 eager step.
+
+    The batch size is ``--gpu_pictures``. The name of the row says how busy the GPU's matrix units are.
     """
     sizes = argparse.Namespace(**{**vars(args), "pictures": args.gpu_pictures})
     source = batches(sizes)
     plain = iteration(training_step("baseline", sizes, device), source)
-    # Both at once hold little more than one: what is large is freed after each step.
+    # Both need little more memory than one, because the large tensors are freed after each step.
     fast = iteration(training_step("baseline", sizes, device, *FAST), source)
     reference, cost = seconds_in_turns([exact_float32()(plain), fast], args.repeats)
     with FlopCounterMode(display=False) as counter:

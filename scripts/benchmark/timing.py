@@ -1,4 +1,4 @@
-"""Timed rows: a figure, and the bare reference measured beside it in the same run."""
+"""Rows of measured figures, each with the bare reference that was measured in the same run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from datasets.sampling.loaders import limit_threads
 from utils.scoring.scores import text_table
 
 UNITS = {"ms": 1e3, "MiB": 2.0**-20}
-"""What is printed, by how many of it make a second or a byte."""
+"""Unit that is printed -> the factor from seconds or bytes to this unit."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: its ``cost`` beside the ``reference_cost`` of ``reference``, in seconds, or with ``unit``
-    MiB in bytes; ``target`` is the most that their ratio should be.
+    """One figure: its ``cost``, and the ``reference_cost`` of ``reference``.
+
+    Both costs are in seconds, or in bytes if ``unit`` is MiB. Their ratio should be at most ``target``.
     """
 
     name: str
@@ -33,11 +34,11 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """Cost in units of the reference."""
+        """Cost divided by the reference's cost."""
         return self.cost / self.reference_cost
 
     def cells(self) -> list[str]:
-        """The row as text."""
+        """The row as texts, one per column."""
         target = "" if self.target is None else f"<= {self.target:g}"
         costs = (self.cost, self.reference_cost)
         absolute = [f"{cost * UNITS[self.unit]:.1f} {self.unit}" for cost in costs]
@@ -45,30 +46,19 @@ class Row:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows for people."""
+    """The rows as a text table."""
     header = ["figure", "ratio", "target", "cost", "reference", "its cost"]
     return text_table([header, *(row.cells() for row in rows)])
 
 
 def seconds(function: Callable[[], object], repeats: int) -> float:
-    """Median wall-clock time of a call, after one that does not count."""
+    """Median wall-clock time of a call, after one call that does not count."""
     return seconds_in_turns([function], repeats)[0]
-
-
-def processor_seconds(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Median processor time of a call of each, in turns, so that a busy machine slows all alike."""
-    times: list[list[float]] = [[] for _ in functions]
-    for _ in range(repeats):
-        for function, of_function in zip(functions, times, strict=True):
-            started = time.process_time()
-            function()
-            of_function.append(time.process_time() - started)
-    return [statistics.median(of_function) for of_function in times]
 
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """No more than one thread in PyTorch and OpenCV, as in a loader's process."""
+    """Use one thread in PyTorch and OpenCV in the block, as a loader's process does."""
     threads = torch.get_num_threads(), cv2.getNumThreads()
     limit_threads()
     try:
@@ -85,18 +75,29 @@ def synchronise() -> None:
 
 
 def seconds_in_turns(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Median wall-clock time of a call of each, called in turns, so that a busy machine slows all alike.
+    """Median wall-clock time of a call of each function. The first call of each does not count.
 
-    The first turn does not count.
+    The functions are called in turns, so that a busy machine slows all of them alike.
     """
-    turns = [[seconds_of_one(function) for function in functions] for _ in range(repeats + 1)]
-    return [statistics.median(times) for times in zip(*turns[1:], strict=True)]
+    for function in functions:
+        function()
+    return _medians(functions, repeats, time.perf_counter)
 
 
-def seconds_of_one(function: Callable[[], object]) -> float:
-    """Wall-clock time of one call."""
-    synchronise()
-    started = time.perf_counter()
-    function()
-    synchronise()
-    return time.perf_counter() - started
+def processor_seconds(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Median processor time of a call of each function. They are called in turns, and every call counts."""
+    return _medians(functions, repeats, time.process_time)
+
+
+def _medians(
+    functions: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float]
+) -> list[float]:
+    times: list[list[float]] = [[] for _ in functions]
+    for _ in range(repeats):
+        for function, of_function in zip(functions, times, strict=True):
+            synchronise()
+            started = clock()
+            function()
+            synchronise()
+            of_function.append(clock() - started)
+    return [statistics.median(of_function) for of_function in times]

@@ -1,4 +1,4 @@
-"""What scoring pictures costs beside the network."""
+"""The cost of scoring pictures, without the network's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from utils.scoring.evaluation import evaluate
 
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """Pictures one by one, decoded already: transfer, choice of the classes, confusion matrix."""
+    """Measure transfer, choice of the classes and confusion matrix for decoded pictures, one by one."""
     network, batches = TimedNetwork(args, device), noise(args, device)
     inside, outside = network.seconds_beside(
         lambda: evaluate(network, batches, NUM_CLASSES, device, args.amp), args.repeats
@@ -25,7 +25,7 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
 
 
 def noise(args: argparse.Namespace, device: torch.device) -> list[dict[str, Tensor]]:
-    """Batches of one labelled picture as a loader hands them over, on the host."""
+    """Batches of one labelled picture on the host, in the form in which a loader gives them."""
     rng = torch.Generator().manual_seed(0)
     batches = []
     for _ in range(args.pictures):

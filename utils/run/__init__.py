@@ -1,1 +1,1 @@
-"""A run and its files: checkpoints, the run's folder, its log, how it ends and goes on."""
+"""A run and its files: checkpoints, the run's folder and log, ending a run early and resuming it."""

@@ -1,7 +1,7 @@
-"""What TensorBoard shows of a run, in a file of its own format: scalars and pictures by iteration.
+"""What TensorBoard shows of a run: scalars and pictures by iteration, written to a file in its format.
 
-Every value is in the file when the call returns. tensorboardX's own writers leave that to a thread behind a
-queue: on a full disk the thread dies, and the run waits for it for ever.
+Every value is in the file when the call returns. tensorboardX's own writers leave the writing to a thread: on
+a full disk the thread dies, and the run waits for it for ever.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from tensorboardX.summary import image, scalar
 from utils.files import writing
 
 EVENTS = "events.out.tfevents.*"
-"""The files' names, as a pattern."""
+"""Pattern of the files' names."""
 _VERSION = "brain.Event:2"
 
 
 class Board:
-    """One file of events in ``folder``, which is made.
+    """One new file of events in ``folder``, which is created if needed.
 
-    ``purge_step``: points of this iteration and later ones in older files of the folder are not to be shown.
+    With ``purge_step``, TensorBoard hides the points of this and later iterations in older files.
 
     Raises:
-        UserError: here, and by all methods: the file cannot be written.
+        UserError: the file cannot be written. All methods raise it.
     """
 
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:
         self._writing = f"--tb_path {folder}", "free space there or choose another --tb_path"
         with writing(*self._writing):
             folder.mkdir(parents=True, exist_ok=True)
-            # Several may begin in one second.
+            # Several files may be created in one second.
             name = EVENTS.replace("*", f"{time.time():017.6f}.{socket.gethostname()}.{os.getpid()}")
             self._file = (folder / name).open("wb")
         self._add(Event(file_version=_VERSION))
@@ -50,7 +50,7 @@ class Board:
             self._add(Event(session_log=SessionLog(status=SessionLog.START), step=purge_step))
 
     def scalars(self, values: Mapping[str, float], iteration: int) -> None:
-        """Add one point per name, but for values that are not finite."""
+        """Add one point per name. Values that are not finite are left out."""
         self._add(
             *(
                 Event(summary=scalar(name, value), step=iteration)
@@ -66,7 +66,7 @@ class Board:
             self._add(Event(summary=summary, step=iteration))
 
     def close(self) -> None:
-        """End the file."""
+        """Close the file."""
         with writing(*self._writing):
             self._file.close()
 
@@ -79,14 +79,14 @@ class Board:
                     self._file.write(_record(event.SerializeToString()))
                 self._file.flush()
         except BaseException:
-            # What is left in the file's buffer would be tried, and refused, again when it is closed.
+            # Closing the file now drops its buffer. A later close would try to write it, and fail again.
             with suppress(OSError):
                 self._file.close()
             raise
 
 
 def _record(content: bytes) -> bytes:
-    """``content`` as one record of a TFRecord file: its length, and a checksum of each."""
+    """One record of a TFRecord file: the length of ``content``, its checksum, ``content``, its checksum."""
     length = struct.pack("<Q", len(content))
     return b"".join(
         (length, struct.pack("<I", masked_crc32c(length)), content, struct.pack("<I", masked_crc32c(content)))

@@ -1,6 +1,6 @@
-"""One file that rebuilds the network alone and resumes the run exactly.
+"""A checkpoint: one file that is enough to rebuild the network, and to resume the run exactly.
 
-Content (plain values and tensors only, so ``torch.load(weights_only=True)`` reads it):
+Its content is plain values and tensors only, so ``torch.load(weights_only=True)`` reads it:
 
 ================= ======================================================================================
 format            ``"urbandg-1"``
@@ -10,24 +10,24 @@ model             state dict of the method: network (keys ``network.*``), masks,
 optimizer         state dict of the optimiser
 finite            how many steps were left out, and the loss scale under fp16 (``methods.engine.guard``)
 iteration         optimiser steps done; the learning rate, the epoch and the place in it follow from it
-sizes_of_step     pictures that make one iteration; they have to stay the same, and so do the
-training_pictures a digest of the names of all training pictures
-between_steps_due whether the evaluation and so on of that iteration is still to come
+sizes_of_step     number of pictures of one iteration; must be the same when the run is resumed
+training_pictures digest of the names of all training pictures; must be the same as well
+between_steps_due whether the evaluation and other work after that iteration is still to be done
 best              best source-val mIoU so far, and its iteration
-meter             the means of the log line that is under way
+meter             the means for the next log line
 bad_samples       which training pictures could not be read
-log_bytes         how long the run's log was
+log_bytes         length of the run's log
 arguments         the run's command-line arguments
 commit            the code's commit
 selection         the rule by which these weights were chosen (``utils.scoring.selection``)
 ================= ======================================================================================
 
-The file ends with a digest of itself (``utils.run.sealed``). One that somebody saved again with
-``torch.save``, without its optimiser or in half precision, has none and is taken all the same.
+The file ends with a digest of itself (``utils.run.sealed``). A file that somebody saved again with
+``torch.save``, for example without its optimiser or in half precision, has no digest and is accepted too.
 
-A file imported from the RobustNet family holds format, network, model and arguments: weights alone.
+A file imported from the RobustNet family holds weights only: format, network, model and arguments.
 
-There is no random state: every draw is a function of seed, epoch, place in the epoch, iteration and rank
+No random state is saved: every draw is a function of seed, epoch, place in the epoch, iteration and rank
 (``utils.seeding``).
 """
 
@@ -60,9 +60,9 @@ PARTS_OF_A_RUN: dict[str, type] = {
     **dict.fromkeys(("iteration", "between_steps_due", "log_bytes"), int),
     "training_pictures": str,
 }
-"""What a checkpoint of a run holds beside the network's, and of which type."""
-# A score in the family's files is a numpy scalar: what rebuilds one, under numpy 1's and 2's names, and its
-# types. Nothing else beyond tensors and plain values is ever read.
+"""The entries that a checkpoint of a run has besides those of the network, and their types."""
+# Scores in the family's files are numpy scalars. This is the function that rebuilds them, under its names in
+# numpy 1 and 2, and the types. Apart from these, only tensors and plain values are ever read.
 _SCALAR = np.float32(0).__reduce__()[0]
 NUMPY_SCALARS = [
     (_SCALAR, "numpy.core.multiarray.scalar"),
@@ -76,16 +76,16 @@ FREE_SPACE = "free space or choose another --ckpt"
 
 
 class DamagedCheckpoint(UserError):
-    """A file that is a checkpoint no more: cut short, or with other bytes than were written."""
+    """A file that is no valid checkpoint: cut short, changed since it was written, or of another kind."""
 
 
 def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None = None) -> None:
-    """Write ``content`` (without ``format``) to ``path``: a whole file or none.
+    """Write ``content`` (without ``format``) to ``path``, completely or not at all.
 
-    What was at ``path`` is kept at ``previous``, if given.
+    If ``previous`` is given, an old file at ``path`` is kept under that name.
 
     Raises:
-        UserError: the file cannot be written; what was at ``path`` is still there.
+        UserError: the file cannot be written. An old file at ``path`` is still there.
     """
     try:
         with atomic_write(path, FREE_SPACE) as temporary:
@@ -95,27 +95,27 @@ def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None =
                 os.fsync(written.fileno())
             if previous is not None and path.exists():
                 keep(path, previous)
-    except RuntimeError as error:  # PyTorch's own word for a write that failed.
+    except RuntimeError as error:  # PyTorch raises this if a write fails.
         raise UserError(f"{path}: cannot be written ({error}); {FREE_SPACE}") from None
 
 
 def keep(path: Path, name: Path) -> None:
-    """Give a file a second ``name``, in place of whatever has it."""
+    """Give the file ``path`` a second ``name``, and remove a file that had this name before."""
     name.unlink(missing_ok=True)
     try:
         os.link(path, name)
-    except OSError:  # Not every file system can; for a moment there is the second name alone.
+    except OSError:  # Some file systems have no links. Until the next save only the second name exists.
         path.replace(name)
 
 
 def read_file(path: Path | str) -> Any:
-    """What a checkpoint file of ours or of another system holds, on the CPU.
+    """The content of a checkpoint file, ours or another project's, on the CPU.
 
-    A line is printed of one of ours without a seal: somebody saved it again.
+    If one of our files has no seal because somebody saved it again, a line says so.
 
     Raises:
-        UserError: no such file, not a checkpoint, damaged, without the parts of one of ours, or holding code
-            (which is never executed).
+        UserError: the file does not exist, is no checkpoint, is damaged, is ours but incomplete, or contains
+            code (which is never executed).
     """
     path = Path(path)
     if path.is_dir():
@@ -124,7 +124,7 @@ def read_file(path: Path | str) -> Any:
         raise UserError(f"{path}: no such checkpoint; check --snapshot or --resume")
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_SCALARS):
-            # What is said of a stranger's pickle says less than the error that follows.
+            # torch's warnings about a foreign pickle say less than the error that follows.
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
@@ -132,7 +132,7 @@ def read_file(path: Path | str) -> Any:
         raise DamagedCheckpoint(
             f"{path}: damaged, or not a checkpoint of tensors and plain values; refused to run code from it"
         ) from None
-    except Exception as error:  # On damaged files the reader raises nearly anything.
+    except Exception as error:  # For damaged files torch may raise nearly any exception.
         reason = f"{type(error).__name__} {error}".split("\n")[0].partition(". ")[0]
         if was_written_so(path):
             raise UserError(f"{path}: whole, but could not be read ({reason}); start again") from None
@@ -143,8 +143,8 @@ def read_file(path: Path | str) -> Any:
         with _reading(path):
             damaged = (own and not is_unsealed(path)) or damaged_member(path) is not None
         if damaged:
-            # torch can be told to leave checksums out; then nothing says whether a file is whole.
-            foreign = "" if own else ", or saved by torch without checksums; then save it again with them"
+            # torch can be told to leave checksums out. Such a file looks damaged even if it is whole.
+            foreign = "" if own else "; if torch saved it without checksums, save it again with them"
             raise DamagedCheckpoint(
                 f"{path}: damaged, its bytes are not those that were written; use another file{foreign}"
             )
@@ -154,15 +154,15 @@ def read_file(path: Path | str) -> Any:
         check_parts(content, {"network": Mapping, "model": Mapping}, path)
         wrong = [name for name, value in content["model"].items() if not isinstance(value, torch.Tensor)]
         if wrong:
-            raise UserError(f"{path}: damaged, its entry {wrong[0]} is no tensor; use another file")
+            raise UserError(f"{path}: damaged, its entry {wrong[0]} is not a tensor; use another file")
     return content
 
 
 def was_written_so(path: Path) -> bool:
-    """Whether the file is one of ours with the bytes that were written.
+    """Whether the file is one of ours and still has exactly the bytes that were written.
 
     Raises:
-        UserError: it cannot be read, which says nothing of its bytes: a disk or network may fail for a while.
+        UserError: the file cannot be read. It need not be damaged: a disk or network may fail for a while.
     """
     with _reading(path):
         return is_whole(path)
@@ -177,7 +177,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _refuse_what_else(path: Path) -> None:
-    """Raise a UserError if the file is known to be something else than one of tensors."""
+    """Raise a UserError if the file is empty or of another kind that we recognise."""
     with _reading(path):
         if path.stat().st_size == 0:
             raise DamagedCheckpoint(f"{path}: damaged, it is empty; use another file")
@@ -187,16 +187,16 @@ def _refuse_what_else(path: Path) -> None:
 
 
 def check_parts(content: Mapping[str, Any], parts: Mapping[str, type], path: Path | str) -> None:
-    """Raise a UserError unless the checkpoint ``content`` of ``path`` has all ``parts``, each of its type."""
+    """Raise a UserError unless ``content``, the checkpoint ``path``, has all ``parts`` with their types."""
     wrong = [name for name, kind in parts.items() if not isinstance(content.get(name), kind)]
     if not wrong and "iteration" in parts and content["iteration"] < 0:
         wrong = ["iteration"]
     if wrong:
-        raise UserError(f"{path}: its {wrong[0]} is missing or no such thing; use a file that has it")
+        raise UserError(f"{path}: its {wrong[0]} is missing or invalid; use a file that has it")
 
 
 def is_own(content: Any) -> bool:
-    """Whether what a file holds is a checkpoint of ours."""
+    """Whether the content of a file is a checkpoint of ours."""
     return isinstance(content, dict) and content.get("format") == FORMAT
 
 
@@ -204,16 +204,16 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
     """Read a checkpoint of ours to the CPU.
 
     Raises:
-        UserError: as :func:`read_file`, or a file of another kind.
+        UserError: as in :func:`read_file`, or the file is another project's.
     """
     content = read_file(path)
     if not is_own(content):
-        raise UserError(f"{path}: not an UrbanDG checkpoint, no run to go on with; use --snapshot")
+        raise UserError(f"{path}: not an UrbanDG checkpoint, so there is no run to resume; use --snapshot")
     return content
 
 
 def network_state(checkpoint: dict[str, Any], prefix: str = NETWORK_PREFIX) -> dict[str, torch.Tensor]:
-    """The network's own state dict inside a checkpoint's ``model``; its teacher's, with that ``prefix``."""
+    """The network's state dict, taken from a checkpoint's ``model``; the teacher's with that ``prefix``."""
     model = checkpoint["model"]
     return {key.removeprefix(prefix): value for key, value in model.items() if key.startswith(prefix)}
 
@@ -221,10 +221,10 @@ def network_state(checkpoint: dict[str, Any], prefix: str = NETWORK_PREFIX) -> d
 def load_state(
     module: torch.nn.Module, state: dict[str, torch.Tensor], origin: Path | str, partial: bool = False
 ) -> None:
-    """Load ``state`` into ``module``; every key must fit, or with ``partial`` those that do.
+    """Load ``state`` into ``module``. With ``partial`` only the keys that fit; otherwise every key must fit.
 
     Raises:
-        UserError: missing, unexpected or misshapen keys (without ``partial``), naming the first of each.
+        UserError: without ``partial``, if keys are missing, unexpected or misshapen. It names the first ones.
     """
     own = module.state_dict()
     missing = sorted(own.keys() - state.keys())

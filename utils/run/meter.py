@@ -1,4 +1,4 @@
-"""What a training log line says."""
+"""The numbers of a training log line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from utils import distributed
 
 @dataclass
 class Meter:
-    """Means over the steps since the last log line; losses stay on the device until they are asked for."""
+    """Means over the steps since the last log line. Losses stay on the device until :meth:`read`."""
 
     losses: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, Tensor] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Meter:
     start: float = field(default_factory=time.perf_counter)
 
     def add(self, losses: dict[str, Tensor], share: float = 1.0) -> None:
-        """Take in the losses of a ``share`` of a step; those that are not finite do not count."""
+        """Add the losses of a ``share`` of a step. Losses that are not finite do not count."""
         for name, value in losses.items():
             finite = value.detach().isfinite()
             value = torch.where(finite, value.detach().float() * share, 0.0)
@@ -33,35 +33,33 @@ class Meter:
             self.counts[name] = self.counts.get(name, 0) + finite * share
 
     def state_dict(self) -> dict[str, Any]:
-        """What :meth:`load_state_dict` needs; times, and the steps that they took, are not kept."""
+        """What :meth:`load_state_dict` needs. Times and the number of steps are not kept."""
         sums = {"losses": self.losses, "counts": self.counts}
         return {kind: {name: value.cpu() for name, value in values.items()} for kind, values in sums.items()}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Go on with the means of another meter, on ``device``."""
+        """Continue the means of another meter, on ``device``."""
         self.losses, self.counts = (
             {name: value.to(device) for name, value in state[kind].items()} for kind in ("losses", "counts")
         )
 
     def restart_clock(self) -> None:
-        """Leave out the time until now: nothing was trained."""
+        """Leave the time until now out, because nothing was trained in it."""
         self.start = time.perf_counter()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave the time of the block out: it is not training."""
+        """Leave the time of the block out, because nothing is trained in it."""
         began = time.perf_counter()
         yield
         self.start += time.perf_counter() - began
 
     def read(self, pictures_per_step: int) -> dict[str, float]:
-        """``loss/*`` means over processes, ``images/s`` of all processes, ``data wait`` as a share of the
-        time.
-        """
+        """Means ``loss/*`` and speed ``images/s`` over all processes; ``data wait`` as a share of time."""
         names = sorted(self.losses)
         columns = [torch.stack([values[name] for name in names]) for values in (self.losses, self.counts)]
         sums, counts = distributed.all_reduce_sum(torch.stack(columns))
-        # None that was finite: not a number.
+        # The mean of a loss that was never finite is NaN.
         means = (sums / counts).tolist()
         seconds = time.perf_counter() - self.start
         return {

@@ -1,4 +1,4 @@
-"""A polite request to end: the notice that a cluster gives before it takes a machine away."""
+"""Requests to end: the signals that a cluster sends before it takes a machine away."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from utils.distributed import is_distributed, is_main
 from utils.progress import progress_bar
 
 SIGNALS = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""SIGTERM from torchrun, kill and most schedulers; SIGUSR1, which Windows has not, from SLURM's
-``--signal=USR1@120``.
+"""torchrun, kill and most schedulers send SIGTERM. SLURM's ``--signal=USR1@120`` sends SIGUSR1, which Windows
+does not have.
 """
 
 
 STOPPED_FILE = "STOPPED_FILE"
-"""The environment variable that names the file of :func:`leave_word`."""
+"""The environment variable with the path of the file that :func:`leave_word` creates."""
 
 
 class Stopped(Exception):
-    """A program was asked to end where there was nothing to save; its text says so."""
+    """A program was asked to end when there was nothing to save. The text says so."""
 
 
 @contextmanager
 def stopping_at_once(while_doing: str) -> Iterator[None]:
-    """In the block one of :data:`SIGNALS` raises :class:`Stopped`, with the words ``while_doing``."""
+    """In the block, each of :data:`SIGNALS` raises :class:`Stopped` with the words ``while_doing``."""
     owner = os.getpid()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        # The loader's processes inherit this; they end with their owner.
+        # The loader's processes inherit this handler, but they end together with their owner.
         if os.getpid() == owner:
             raise Stopped(f"stopped by {signal.Signals(number).name} {while_doing}")
 
@@ -45,22 +45,23 @@ def stopping_at_once(while_doing: str) -> Iterator[None]:
 
 
 def leave_word() -> None:
-    """Make the file that :data:`STOPPED_FILE` names, if it does: all processes agreed to stop, and saved.
+    """Create the file that the variable :data:`STOPPED_FILE` names, if it is set.
 
-    By its exit code a job's script cannot tell that from a failure: torchrun ends with 1 if it gets SIGTERM.
+    The file tells a job's script that all processes agreed to stop and that the run is saved. The exit code
+    does not tell this apart from a failure, because torchrun ends with 1 if it gets SIGTERM.
     """
     file = os.environ.get(STOPPED_FILE)
     if file and is_main():
         try:
             Path(file).touch()
-        except OSError as error:  # The run is saved: that is no failure.
+        except OSError as error:  # No failure, because the run is saved.
             progress_bar.write(f"warning: {STOPPED_FILE} {file}: cannot be written ({error.strerror})")
 
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Have ``handler`` called for the block's :data:`SIGNALS`, if this is the thread that gets them."""
-    # Python hands signals to its main thread alone.
+    """Call ``handler`` for each of :data:`SIGNALS` that comes in the block, if this is the main thread."""
+    # Python handles signals only in its main thread.
     listens = threading.current_thread() is threading.main_thread()
     previous = {number: signal.signal(number, handler) for number in SIGNALS if listens}
     try:
@@ -71,11 +72,11 @@ def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 
 
 class StopRequest:
-    """Whether any process of the run was asked to end, by one of :data:`SIGNALS`.
+    """Whether any process of the run was asked to end by one of :data:`SIGNALS`.
 
-    A process that would stop by itself would leave the others waiting for it, so they agree: after every
-    step each tells the others whether it was asked, in one byte between the CPUs that travels during the next
-    step. So all stop after the same step, the first or second after the request. The GPUs are not waited for.
+    If one process stopped alone, the others would wait for it for ever. So after every step each process
+    tells the others whether it was asked. This is one byte between the CPUs, sent while the next step runs.
+    All processes stop after the same step, the first or second after the request. No GPU is waited for.
     """
 
     def __init__(self) -> None:
@@ -88,7 +89,7 @@ class StopRequest:
         self.signal = signal.Signals(number)
 
     def agreed(self) -> bool:
-        """Whether to stop now. Every process calls it after every step, and gets the same answer."""
+        """Whether to stop now. Every process calls this after every step and gets the same answer."""
         if self._group is None:
             return self.signal is not None
         stop = self._finish()
@@ -99,11 +100,11 @@ class StopRequest:
         return stop
 
     def agreed_at_once(self) -> bool:
-        """Whether to stop, with what came since the last step. Every process waits here for the others."""
+        """As :meth:`agreed`, including signals since the last step. Every process waits for the others."""
         return self.agreed() or self._finish()
 
     def _finish(self) -> bool:
-        """The answer to the last question, if one is on its way."""
+        """Wait for the answer that is on its way, if any: whether a process was asked to stop."""
         if self._pending is None:
             return False
         work, asked = self._pending
@@ -113,18 +114,19 @@ class StopRequest:
 
     @property
     def reason(self) -> str:
-        """Who asked, for people."""
+        """The signal, in words for the log."""
         return self.signal.name if self.signal else "a signal to another process"
 
     def __enter__(self) -> StopRequest:
         self._handling.__enter__()
-        # After that: it takes the processes a moment, in which a signal may come.
+        # The handler is set first, because a signal may come while the processes form the group.
         self._group = dist.new_group(backend="gloo") if is_distributed() else None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Let the signals do what they did before. After an error the other processes may be gone: only
-        without one is the last answer waited for.
+        """Restore the signals' former handlers.
+
+        After an error the other processes may be gone, so the last answer is not waited for.
         """
         if kind is None:
             self._finish()

@@ -21,9 +21,9 @@ from utils.run.sealed import is_whole
 
 
 class RunFolder:
-    """Paths, log and TensorBoard of a run.
+    """Paths, log and TensorBoard file of a run.
 
-    Only the main process writes; on the others every write is a no-op.
+    Only the main process writes. In the other processes every write does nothing.
     """
 
     def __init__(self, ckpt: str, date: str, exp: str, tb_path: str | None = None) -> None:
@@ -40,28 +40,31 @@ class RunFolder:
         self._found: list[tuple[str, int]] = []
 
     def weights(self, name: str) -> Path:
-        """The checkpoint called ``name`` (see ``utils.scoring.selection``)."""
+        """Path of the checkpoint called ``name`` (see ``utils.scoring.selection``)."""
         return self.path / f"{name}.pth"
 
     def resume_files(self, resume: str | None) -> list[Path]:
-        """The checkpoints that ``--resume`` may mean, the newest first: a file, or with ``auto`` this run's
-        last two, as far as there are any.
+        """The checkpoints that ``--resume`` may mean, newest first.
+
+        With ``auto`` these are the run's last two checkpoints, if they exist. Otherwise it is the named file.
         """
         if resume == "auto":
             return [path for path in (self.last, self.previous) if path.exists()]
         return [Path(resume)] if resume else []
 
     def holds(self, file: Path) -> bool:
-        """Whether ``file`` is of the run in this folder."""
+        """Whether ``file`` lies in this run's folder."""
         return file.resolve().parent == self.path.resolve()
 
     def is_previous(self, file: Path) -> bool:
-        """Whether ``file`` is this run's checkpoint before the last."""
+        """Whether ``file`` is this run's second newest checkpoint."""
         return self.holds(file) and file.name == self.previous.name
 
     def refuse_another_run(self, resume_files: Sequence[Path], overwrite: bool) -> None:
-        """Raise a UserError if the folder cannot be written, or without ``overwrite`` where something of an
-        older run would be lost: the run is another than the one to resume, or later steps were saved.
+        """Raise a UserError if the folder cannot be written, or if results would be lost.
+
+        Without ``overwrite`` results would be lost if the folder holds another run than the one to resume, or
+        a newer checkpoint than the one to resume.
         """
         own = any(map(self.holds, resume_files))
         self._found = self._checkpoints()
@@ -77,18 +80,19 @@ class RunFolder:
         back = len(resume_files) == 1 and self.is_previous(resume_files[0])
         if back and self.last.exists() and not overwrite:
             raise UserError(
-                f"--resume {resume_files[0]}: would replace {self.last}, which is newer; --resume auto goes "
-                "on from that one unless it is damaged; go back all the same with --overwrite"
+                f"--resume {resume_files[0]}: would replace {self.last}, which is newer; use --resume auto, "
+                "which takes the newer one unless it is damaged, or add --overwrite to go back"
             )
         barrier()
 
     def open(
         self, arguments: Mapping[str, Any], file: Path | None = None, resume: Mapping[str, Any] | None = None
     ) -> None:
-        """Make the folder and write ``args.json``.
+        """Create and lock the folder, and write ``args.json``.
 
-        ``resume`` is what the checkpoint ``file`` holds that the run goes on from. If it is of this folder,
-        what was logged after it is removed, for those steps are done again; else all that an older run left.
+        ``resume`` is the content of the checkpoint ``file`` that the run resumes from. If ``file`` is in this
+        folder, log lines after it are removed, because those steps are done again. Otherwise all files of an
+        older run are removed.
 
         Raises:
             UserError: the folder cannot be written, or another process is training in it.
@@ -103,7 +107,7 @@ class RunFolder:
                 raise UserError(
                     f"{self.path}: another process trained here since this one started; start again"
                 )
-            # Left by processes that were killed as they wrote; nobody else would ever remove them.
+            # Processes that were killed while they wrote have left these. Nothing else removes them.
             for half in self.path.glob(f"{HALF_WRITTEN}.pth"):
                 half.unlink()
             if resume is None or file is None or not self.holds(file):
@@ -112,7 +116,7 @@ class RunFolder:
                 if self.log_file.exists() and self.log_file.stat().st_size > resume["log_bytes"]:
                     os.truncate(self.log_file, resume["log_bytes"])
                 if self.is_previous(file):
-                    # In the place of the last one, which must not become the one before the next.
+                    # It becomes the last one. Otherwise the next save would keep the newer one as previous.
                     if self.last.exists() and not is_whole(self.last):
                         self.last.replace(self.damaged)
                     keep(self.previous, self.last)
@@ -124,31 +128,22 @@ class RunFolder:
             ) from None
 
     def _remove_run(self) -> None:
-        events = self._board_path.glob(EVENTS)
-        selected = self.path.glob("best*.pth")
-        for old in (
-            self.last,
-            self.previous,
-            self.damaged,
-            *selected,
-            self.log_file,
-            self.results_file,
-            *events,
-        ):
+        files = (self.last, self.previous, self.damaged, self.log_file, self.results_file)
+        for old in (*files, *self.path.glob("best*.pth"), *self._board_path.glob(EVENTS)):
             old.unlink(missing_ok=True)
 
     def _checkpoints(self) -> list[tuple[str, int]]:
-        """The run's checkpoints that are there, and when each was written, in nanoseconds."""
+        """Name and time of writing, in nanoseconds, of each of the run's checkpoints that exist."""
         files = [self.last, self.previous, *self.path.glob("best*.pth")]
         return sorted((file.name, file.stat().st_mtime_ns) for file in files if file.exists())
 
     @property
     def log_bytes(self) -> int:
-        """How long the log is."""
+        """Length of the log."""
         return self.log_file.stat().st_size if self.log_file.exists() else 0
 
     def close(self) -> None:
-        """End TensorBoard's file and let others use the folder."""
+        """Close TensorBoard's file and unlock the folder."""
         try:
             if self._board is not None:
                 self._board.close()
@@ -190,7 +185,7 @@ class RunFolder:
             self._board.pictures(pictures, iteration)
 
     def scalars(self, values: Mapping[str, float], iteration: int) -> None:
-        """Add one point per name to TensorBoard, but for values that are not finite."""
+        """Add one point per name to TensorBoard. Values that are not finite are left out."""
         if self._board is not None:
             self._board.scalars(values, iteration)
 

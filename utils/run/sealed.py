@@ -1,7 +1,8 @@
-"""Files that know when they are damaged: a digest at the end says what the rest has to be.
+"""Files that end with a digest of their own content, so that any damage is noticed.
 
-The files are zip archives, whose format has room for a comment at its very end; every other reader of such
-an archive passes over it. A file cut short has no digest there, one with a changed bit the digest of another.
+The files are zip archives. Their format has room for a comment at the very end, which other readers ignore;
+the digest is this comment. A file that was cut short has no digest at its end. In a file with a changed bit
+the digest does not fit the content.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ _MARK = b"urbandg blake2b "
 _DIGEST_BYTES = 32
 _COMMENT_BYTES = len(_MARK) + 2 * _DIGEST_BYTES
 _CHUNK = 1 << 22
-# How a zip archive starts, and the record that ends it, with how long that is without a comment.
+# First bytes of a zip archive, first bytes of its last record, and that record's length without a comment.
 _ARCHIVE, _END, _END_BYTES = b"PK", b"PK\x05\x06", 22
 
 
 def seal(path: Path) -> None:
-    """Append its digest to a zip archive that has no comment, in place."""
+    """Append the digest to a zip archive that has no comment."""
     with path.open("r+b") as file:
-        # The last two bytes of an archive are its comment's length.
+        # The last two bytes of an archive without a comment are the comment's length.
         file.seek(-2, 2)
         file.write(_COMMENT_BYTES.to_bytes(2, "little"))
     digest = _digest(path, path.stat().st_size)
@@ -29,7 +30,7 @@ def seal(path: Path) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether the file ends with the digest of all that is before it."""
+    """Whether the file ends with the digest of everything before it."""
     size = path.stat().st_size - _COMMENT_BYTES
     if size < 0:
         return False
@@ -40,9 +41,9 @@ def is_whole(path: Path) -> bool:
 
 
 def is_unsealed(path: Path) -> bool:
-    """Whether the file never had a seal: no zip archive, or one that ends without room for a comment.
+    """Whether the file never had a seal: it is no zip archive, or its last record says "no comment".
 
-    A sealed one that was cut short still says, or has lost, how long its comment is.
+    A sealed file that was cut short either still says how long its comment is, or has lost its last record.
     """
     with path.open("rb") as file:
         if file.read(len(_ARCHIVE)) != _ARCHIVE:
@@ -54,7 +55,7 @@ def is_unsealed(path: Path) -> bool:
 
 
 def _digest(path: Path, size: int) -> str:
-    """Of the first ``size`` bytes, hexadecimal."""
+    """Digest of the first ``size`` bytes, hexadecimal."""
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     with path.open("rb") as file:
         while size > 0 and (chunk := file.read(min(size, _CHUNK))):

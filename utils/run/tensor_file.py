@@ -1,4 +1,4 @@
-"""Files of tensors that anybody may have written: what they are instead, damage, wrapped state dicts."""
+"""Files that should hold tensors but come from anywhere: their real kind, damage, wrapped state dicts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 
 DISTRIBUTED_PREFIX = "module."
 COMPILED_PREFIX = "_orig_mod."
-# Lightning keeps the network as an attribute of a module, as a rule under this name, and says that it wrote.
+# Lightning stores its version under this key, and the network's entries usually under this prefix.
 LIGHTNING_KEY, LIGHTNING_PREFIX = "pytorch-lightning_version", "model."
 _HEAD_BYTES = 512
 
 
 def what_else(path: Path) -> str | None:
-    """What a file is that torch did not write, and what to do; ``None`` if nothing is known of it."""
+    """The real kind of a file that torch did not write, and what to do with it; ``None`` if not known."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if head.startswith(b"version https://git-lfs"):
@@ -43,9 +43,9 @@ def _is_torch_archive(path: Path) -> bool:
 
 
 def damaged_member(path: Path) -> str | None:
-    """The first part of a zip archive whose checksum is wrong, which torch does not look at; or ``None``."""
+    """The first part of a zip archive with a wrong checksum, or ``None``. torch does not check them."""
     if not zipfile.is_zipfile(path):
-        return None  # torch's old format has no checksums.
+        return None  # The old format of torch has no checksums.
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip()
@@ -56,8 +56,8 @@ def damaged_member(path: Path) -> str | None:
 def state_of(content: object) -> dict[str, Tensor] | None:
     """The state dict in the ``content`` of a file; ``None`` if there is none.
 
-    It is ``state_dict``, ``model`` or the content itself. What DataParallel, ``torch.compile`` and Lightning
-    put into the names is taken out.
+    It is the entry ``state_dict``, the entry ``model``, or the content itself. Prefixes that DataParallel,
+    ``torch.compile`` and Lightning put into the names are removed.
     """
     if not isinstance(content, Mapping):
         return None
@@ -68,7 +68,7 @@ def state_of(content: object) -> dict[str, Tensor] | None:
         return None
     bare = {bare_key(key): value for key, value in state.items()}
     if LIGHTNING_KEY in content:
-        # What is beside the network is of the training: a loss, a score.
+        # Other entries belong to the training, for example to a loss or a score.
         network = {
             bare_key(key.removeprefix(LIGHTNING_PREFIX)): value
             for key, value in bare.items()
@@ -79,7 +79,7 @@ def state_of(content: object) -> dict[str, Tensor] | None:
 
 
 def bare_key(key: str) -> str:
-    """The name of an entry without what DataParallel and ``torch.compile``, in any order, put into it."""
+    """The name of an entry without the prefixes of DataParallel and ``torch.compile``, in any order."""
     key = key.replace(COMPILED_PREFIX, "")
     while key.startswith(DISTRIBUTED_PREFIX):
         key = key.removeprefix(DISTRIBUTED_PREFIX)

@@ -1,1 +1,1 @@
-"""Scores and inference: confusion matrix, tables, sliding window, pictures in and out."""
+"""Scores and inference: confusion matrix, tables, sliding window, finding pictures and writing results."""

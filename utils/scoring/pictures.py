@@ -1,4 +1,4 @@
-"""Which pictures and videos an argument means, what their results are called, and reading ahead."""
+"""Finding the pictures and videos of an input, naming their results, and reading ahead."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from utils.scoring.video import read_frames
 
 try:
     import pillow_heif
-except Exception:  # Absent; or broken, which may be anything, and need not matter.
+except Exception:  # Not installed, or broken in any way. Only HEIC pictures need it.
     pillow_heif = None
 else:
     pillow_heif.register_heif_opener()
 
-# Of the formats that Pillow knows, those that hold photographs; others are icons, or need Ghostscript.
+# Pillow's formats for photographs. Its other formats are for icons, or need Ghostscript.
 PHOTO_FORMATS = (
     *("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF"),
     "WEBP",
@@ -31,13 +31,13 @@ PHOTO_FORMATS = (
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 SHOWN = 5
-"""How many file names a message has at most."""
+"""The most file names that a message lists."""
 
 T = TypeVar("T")
 
 
 def _photo_suffixes() -> tuple[str, ...]:
-    """The suffixes of pictures that the installed Pillow reads, but for fractions (.pfm)."""
+    """The suffixes of pictures that the installed Pillow reads, without .pfm, whose values are fractions."""
     suffixes = Image.registered_extensions().items()
     return tuple(sorted(suffix for suffix, name in suffixes if name in PHOTO_FORMATS and suffix != ".pfm"))
 
@@ -49,8 +49,8 @@ READABLE_SUFFIXES = _photo_suffixes()
 class Source:
     """A picture or a video.
 
-    ``name`` is its result's relative path without suffix: ``<name>.png``, for the frames of a video
-    ``<name>/000001.png`` and so on. No two sources have the same name.
+    ``name`` is the relative path of its result without suffix. A picture's result is ``<name>.png``; the
+    results of a video's frames are ``<name>/000001.png`` and so on. No two sources have the same name.
     """
 
     path: Path
@@ -59,12 +59,12 @@ class Source:
 
 
 def find_sources(path: Path, excluded: Collection[Path] = ()) -> tuple[list[Source], list[Path]]:
-    """The picture or video ``path``, or those in the folder ``path`` and its sub-folders, by suffix, sorted;
-    and the folder's other files.
+    """The pictures and videos that ``path`` means, and the other files there, both sorted by name.
 
-    Hidden files and folders, and ``excluded`` folders, are left out. Symbolic links are followed, but no
-    folder is read twice. Files whose results would have the same name (``a.jpg`` and ``a.png``) keep their
-    suffix in it.
+    ``path`` is a picture, a video, or a folder, which is searched with its sub-folders. In a folder the
+    suffix tells what a file is. Hidden files and folders and the ``excluded`` folders are left out. Symbolic
+    links are followed, but no folder is read twice. Where two results would have the same name (of ``a.jpg``
+    and ``a.png``), their names keep the suffix.
 
     Raises:
         UserError: no such file or folder, a folder that cannot be listed, or one without a picture or video.
@@ -91,13 +91,13 @@ def find_sources(path: Path, excluded: Collection[Path] = ()) -> tuple[list[Sour
 
 
 def what_is_left_out(files: Sequence[PurePath]) -> str:
-    """Names files that are no pictures or videos by their suffix, and what would read some of them."""
+    """A message that names the files with unknown suffixes, and what to install to read some of them."""
     needs = _missing_reader(files)
     return f"files with other suffixes are left out, {counted(files)}" + (f"; {needs}" if needs else "")
 
 
 def counted(files: Sequence[PurePath]) -> str:
-    """How many files these are, and the names of the first."""
+    """The number of files and the names of the first :data:`SHOWN`."""
     names = ", ".join(map(str, files[:SHOWN]))
     return f"{len(files)} in all: {names}{', ...' if len(files) > SHOWN else ''}"
 
@@ -131,7 +131,7 @@ def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
 
 
 def _result_names(files: list[PurePath]) -> list[PurePath]:
-    """Names without suffix; with it where they would clash, also on file systems that ignore case."""
+    """Names without suffix, or with it where they would clash, also on file systems that ignore case."""
     folders = {_key(parent) for file in files for parent in file.parents}
     names = [file.with_suffix("") for file in files]
     while True:
@@ -146,7 +146,7 @@ def _result_names(files: list[PurePath]) -> list[PurePath]:
         ]
         if not clashing:
             return names
-        for index in clashing:  # A longer name may now clash with another one's: look again.
+        for index in clashing:  # The longer names may clash with others, so the loop looks again.
             names[index] = files[index]
 
 
@@ -155,26 +155,26 @@ def _key(path: PurePath) -> str:
 
 
 def has_more_pictures(path: Path) -> bool:
-    """Whether a picture file is an animation or has further pages, behind the first picture, which is read.
+    """Whether a picture file has more pictures than the first, which is read: an animation or further pages.
 
-    A second view of a camera's file (MPO) is none.
+    The second view in a camera's MPO file does not count.
     """
     try:
         with Image.open(path) as image:
             return image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    except Exception:  # The first picture could be read; behind it decoders raise nearly anything.
+    except Exception:  # The first picture was read. For later ones decoders may raise nearly anything.
         return False
 
 
 def source_pictures(
     source: Source, read_image: Callable[[Path], Image.Image]
 ) -> Iterator[tuple[PurePath, Callable[[], Image.Image]]]:
-    """Each picture of a source: its result's name without suffix, and the function that gets the picture.
+    """Each picture of a source: its result's name without suffix, and a function that returns the picture.
 
     Raises:
-        UserError: the source is no file, or cannot be read as a video.
+        UserError: the source is no file, or is a video that cannot be read.
     """
-    if not source.path.is_file():  # A broken link, or a pipe on which reading would wait for ever.
+    if not source.path.is_file():  # A broken link, or a pipe, on which reading would wait for ever.
         raise UserError(f"{source.path}: not a file; remove it or put the file there")
     if source.is_video:
         for number, frame in enumerate(read_frames(source.path), start=1):
@@ -184,7 +184,7 @@ def source_pictures(
 
 
 def read_ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield ``items``, the next one being made in a thread while the caller works on the present one."""
+    """Yield ``items``. A thread makes the next item while the caller works on the current one."""
     end = object()
     iterator = iter(items)
     with ThreadPoolExecutor(1) as thread:

@@ -1,4 +1,4 @@
-"""The folder that results are written to: ``<root>/<kind>/<name>.png``, and never anything outside it."""
+"""The folder of the results, ``<root>/<kind>/<name>.png``. Nothing is ever written outside it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from utils.scoring.pictures import Source
 
 
 class ResultFolder:
-    """One PNG of each of ``kinds`` for every picture; each is written whole or not at all."""
+    """One PNG for each of ``kinds`` and every picture. Each is written completely or not at all."""
 
     def __init__(self, root: Path, kinds: Sequence[str]) -> None:
         self.root = root
         self.kinds = tuple(kinds)
 
     def path(self, kind: str, name: PurePath) -> Path:
-        """Where the result of ``kind`` of the picture ``name`` (without suffix) goes."""
+        """Path of the result of ``kind`` for the picture ``name`` (without suffix)."""
         return self.root / kind / name.parent / f"{name.name}.png"
 
     def check(self, sources: Sequence[Source]) -> None:
-        """Refuse what would write outside the folder or over an input.
+        """Refuse results that would be written outside the folder or over an input.
 
         Raises:
             UserError: the folder is a file, a symbolic link in it leads elsewhere, or a result would replace
@@ -33,7 +33,7 @@ class ResultFolder:
         """
         if self.root.exists() and not self.root.is_dir():
             raise UserError(f"--output {self.root}: is a file; name a folder")
-        # os.path.realpath, for Path.resolve raises on a symbolic link that leads to itself.
+        # Not Path.resolve, which raises an error for a symbolic link that leads to itself.
         root = Path(os.path.realpath(self.root))
         inputs = {os.path.realpath(source.path) for source in sources}
         for kind in self.kinds:
@@ -50,11 +50,11 @@ class ResultFolder:
                     )
 
     def has(self, name: PurePath) -> bool:
-        """Whether every kind of result of the picture ``name`` is there."""
+        """Whether all results of the picture ``name`` exist."""
         return all(self.path(kind, name).is_file() for kind in self.kinds)
 
     def write(self, name: PurePath, pictures: Mapping[str, Image.Image]) -> None:
-        """Write the results of one picture, by kind.
+        """Write the results of one picture; ``pictures`` is kind -> result.
 
         Raises:
             UserError: one of them cannot be written.

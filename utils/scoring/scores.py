@@ -19,8 +19,8 @@ from utils.scoring.metrics import ClassScores, mean_present
 class DomainScore:
     """What one network scored on one domain.
 
-    ``subset_miou`` holds means over smaller class sets that the field reports for the domain, by number of
-    classes (SYNTHIA: 16 and 13).
+    ``subset_miou`` is number of classes -> mean over the smaller class set with this number. The field
+    reports such means for some domains (SYNTHIA: 16 and 13).
     """
 
     scores: ClassScores
@@ -34,7 +34,7 @@ class DomainScore:
 
 
 def subset_means(scores: ClassScores, subsets: Mapping[int, Sequence[int]]) -> dict[int, float]:
-    """Mean IoU over each named subset of classes (number of classes -> class ids)."""
+    """Mean IoU over each of ``subsets`` (number of classes -> class ids)."""
     return {count: mean_present(scores.iou[list(classes)]) for count, classes in subsets.items()}
 
 
@@ -44,7 +44,7 @@ def percent(value: float) -> str:
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Align rows (the first is the header): first column left, others right."""
+    """The rows, of which the first is the header, as aligned text: first column left, others right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
 
     def line(row: Sequence[str]) -> str:
@@ -72,7 +72,7 @@ def class_table(score: DomainScore, names: Sequence[str]) -> str:
 def domain_table(domains: Mapping[str, DomainScore], weights: Mapping[str, str] | None = None) -> str:
     """One row per domain: mIoU (and the means over smaller class sets), pixel accuracy, pictures.
 
-    ``weights``, if given, says by domain which weights were scored.
+    ``weights`` (domain -> the weights that were scored), if given, becomes the last column.
     """
     rows = [["domain", "mIoU", "pixel accuracy", "pictures"]]
     for name, score in domains.items():
@@ -118,8 +118,9 @@ def results(
 
 @functools.cache
 def commit() -> str:
-    """The code's git commit when this was first called; ``+changes`` appended when the work tree differs;
-    ``unknown`` outside a checkout.
+    """The code's git commit when this was first called, with ``+changes`` if the work tree differs.
+
+    It is ``unknown`` outside a checkout.
     """
     folder = Path(__file__).resolve().parent
 

@@ -1,4 +1,4 @@
-"""Which weights of a run are scored at the end, and by what rule they were chosen."""
+"""Which weights of a run are scored at the end, and the rule that chooses them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ LAST, BEST = "last", "best"
 
 @dataclass
 class Best:
-    """The best mIoU so far, in [0, 1], and the iteration of its weights; -1 before the first."""
+    """The best mIoU so far, in [0, 1] or -1 before the first evaluation, and the iteration of its weights."""
 
     miou: float = -1.0
     iteration: int = 0
 
 
 class Selection:
-    """The rule ``--selection`` and what it has chosen so far.
+    """The rule of ``--selection``, and the weights that it has chosen so far.
 
-    ``source``: the weights with the best mean mIoU over the source domains' val splits. ``last``: those of
-    the last step. ``oracle``: for each unseen domain the weights that score best on that domain's own val
-    split, as some published tables were made; it looks at what it is scored on, so every score says it.
+    ``source`` chooses the weights with the best mean mIoU over the source domains' val splits. ``last``
+    chooses the weights of the last step. ``oracle`` chooses for each unseen domain the weights that score
+    best on that domain's own val split, as for some published tables. It uses the data that is scored, so
+    every score says that it was used.
 
-    Weights are called by the name of their file: ``best``, ``last``, ``best_<domain>``.
+    Weights have the names of their files: ``best``, ``last``, ``best_<domain>``.
 
     Attributes:
-        best: what was chosen so far, by name; a run's checkpoint keeps it.
+        best: name of weights -> what was chosen so far; a run's checkpoint keeps it.
     """
 
     def __init__(self, rule: str, sources: Sequence[str], unseen: Iterable[str]) -> None:
@@ -46,7 +47,7 @@ class Selection:
         return [*self.sources, *self.of_domain]
 
     def consider(self, scores: Mapping[str, DomainScore], iteration: int) -> list[str]:
-        """Take in the ``scores`` of the weights of ``iteration``; the names they have to be saved under."""
+        """Take the ``scores`` of the weights of ``iteration``; returns the names to save them under."""
         self._scores[LAST] = scores
         mious = {BEST: sum(scores[name].miou for name in self.sources) / len(self.sources)}
         mious |= {weights: scores[name].miou for name, weights in self.of_domain.items()}
@@ -57,24 +58,24 @@ class Selection:
         return better
 
     def resume(self, best: Mapping[str, Mapping[str, float]], saved: Collection[str]) -> None:
-        """Go on with what a checkpoint says was ``best``, as far as those weights are ``saved``."""
+        """Take over ``best`` from a checkpoint, for those weights whose names are in ``saved``."""
         known = self.best.keys() & best.keys() & set(saved)
         self.best |= {weights: Best(**best[weights]) for weights in known}
 
     def weights_of(self, domain: str) -> str:
-        """The weights that ``domain`` is scored with at the end."""
+        """The name of the weights that are scored on ``domain`` at the end."""
         return LAST if self.rule == "last" else self.of_domain.get(domain, BEST)
 
     def known(self, domain: str) -> DomainScore | None:
-        """The score of the final weights on ``domain``, if an evaluation of this process has seen it."""
+        """The score of these final weights on ``domain``, or None if this process has not evaluated it."""
         return self._scores.get(self.weights_of(domain), {}).get(domain)
 
     def has_chosen(self, weights: str) -> bool:
-        """Whether any evaluation, of this process or before, has chosen weights called so."""
+        """Whether an evaluation, of this process or an earlier one, has chosen the weights of this name."""
         return weights == LAST or self.best[weights].miou != Best.miou
 
     def rule_of(self, weights: str) -> str:
-        """The rule by which the weights called so were chosen, for people."""
+        """The rule that chose the weights of this name, in words."""
         for domain, own in self.of_domain.items():
             if own == weights:
                 return f"oracle: best on {domain} val"
@@ -86,6 +87,6 @@ class Selection:
         return last if weights == LAST else self.best[weights].iteration
 
     def line(self, domain: str, score: DomainScore, iteration: int) -> str:
-        """A line of the log for a score in the middle of a run."""
+        """The log line for a score in the middle of a run."""
         oracle = ", used by the oracle selection" if domain in self.of_domain else ""
         return f"iteration {iteration}: {domain} val mIoU {percent(score.miou)}{oracle}"

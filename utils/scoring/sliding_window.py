@@ -1,8 +1,8 @@
-"""One picture through a network: at several scales, mirrored, as a whole or by overlapping tiles.
+"""Prediction of one picture: at several scales, mirrored, as a whole or in overlapping tiles.
 
-What a tile contributes is interpolated straight to the picture's own size and added to one score volume,
-strip by strip, so the memory on the device is that of one batch of tiles plus that volume. Nothing waits for
-the device before the result is asked for.
+The logits of a tile are interpolated directly to the picture's own size and added to one score volume, strip
+by strip. So the device needs memory for one batch of tiles and this volume. Nothing waits for the device
+before the result is read.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from torch import Tensor
 from utils.errors import UserError
 
 MODES = ("whole", "sliding", "pooling")
-# Scores that are interpolated at a time: few enough for a processor's cache and for a small share of the
-# memory, enough to keep a GPU busy.
+# Number of scores that are interpolated at a time: few enough for a processor's cache and a small share of
+# the memory, but enough to keep a GPU busy.
 STRIP_VALUES = 2**21
 
 Predict = Callable[[Tensor], Tensor]
@@ -30,18 +30,20 @@ Predict = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Windows:
-    """What of a picture the network sees, and how its answers are averaged.
+    """Which parts of a picture the network sees, and how its answers are averaged.
 
-    Modes: ``whole`` forwards the whole picture and averages logits over scales and mirroring; ``sliding``
-    does so by overlapping tiles (Zhu et al., "Improving Semantic Segmentation via Video Propagation and Label
-    Relaxation", CVPR 2019); ``pooling`` forwards the whole picture and averages probabilities.
+    Modes: ``whole`` predicts the whole picture at once and averages logits over scales and mirroring.
+    ``sliding`` does the same with overlapping tiles (Zhu et al., "Improving Semantic Segmentation via Video
+    Propagation and Label Relaxation", CVPR 2019). ``pooling`` predicts the whole picture at once and averages
+    probabilities.
 
     Attributes:
         crop_size: side of a tile in pixels; at scales above 1 it grows with the scale.
         overlap: share of a tile's side that the next tile covers again, in [0, 1).
         scales: factors on the picture's size.
-        flip: average with the mirrored picture, too.
-        tile_batch: tiles of ``crop_size`` squared in one forward; of larger tiles fewer, but at least one.
+        flip: whether the mirrored picture is averaged, too.
+        tile_batch: how many tiles of ``crop_size`` x ``crop_size`` go through the network together. Larger
+            tiles go in smaller batches of at least one tile.
     """
 
     mode: str = "whole"
@@ -65,7 +67,7 @@ class Windows:
 
     @property
     def words(self) -> str:
-        """What is averaged over, for people; empty where nothing is."""
+        """What is averaged over, in words; empty if nothing is."""
         scales = f"scales {' '.join(f'{scale:g}' for scale in self.scales)}"
         return ", ".join([scales] * (self.scales != (1.0,)) + ["flip"] * self.flip)
 
@@ -76,10 +78,10 @@ class Windows:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says about one picture.
+    """The network's answer for one picture.
 
-    ``classes`` uint8 H x W: the number of the chosen one; ``confidence``, if asked for, float32 H x W in
-    [0, 1]: its probability.
+    ``classes`` (uint8 H x W) is the number of each pixel's class. ``confidence`` (float32 H x W in [0, 1]),
+    if asked for, is the probability of that class.
     """
 
     classes: np.ndarray
@@ -87,7 +89,7 @@ class Prediction:
 
 
 def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
-    """First pixels of the tiles that cover ``length`` pixels; the last tile is moved back to the border."""
+    """First pixels of the tiles that cover ``length`` pixels. The last tile ends at the border."""
     stride = math.ceil(tile * (1 - overlap))
     count = max(0, math.ceil((length - tile) / stride)) + 1
     return [max(0, min(index * stride, length - tile)) for index in range(count)]
@@ -96,8 +98,8 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
 def scaled_pictures(image: Image.Image, windows: Windows) -> list[Tensor]:
     """The RGB picture at every scale, uint8 3 x H x W on the CPU.
 
-    Resized by Pillow, which smooths when it shrinks: bilinear, for ``pooling`` bicubic, as the published
-    results were.
+    Pillow resizes the picture, and smooths it when it shrinks. As in the published results the filter is
+    bilinear, or bicubic for ``pooling``.
     """
     resampling = Image.Resampling.BICUBIC if windows.mode == "pooling" else Image.Resampling.BILINEAR
     pictures = []
@@ -110,14 +112,14 @@ def scaled_pictures(image: Image.Image, windows: Windows) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class AxisPart:
-    """What one tile, or a piece of it, contributes along one axis.
+    """The contribution of one tile, or of a piece of it, along one axis.
 
     The picture's pixels ``target`` get ``weights[0] * tile[neighbours[0]] + weights[1] *
-    tile[neighbours[1]]``, ``tile`` beginning at the scaled picture's pixel ``start``. A neighbour outside the
+    tile[neighbours[1]]``. The tile begins at the scaled picture's pixel ``start``. A neighbour outside the
     tile has weight 0. Over all tiles, the weights of a pixel sum to one.
 
-    ``neighbours`` int64 2 x pixels on the host, ``index`` the same on the device; ``weights`` float32 2 x
-    pixels on the device.
+    ``neighbours`` is int64 2 x pixels on the host, and ``index`` is the same on the device. ``weights`` is
+    float32 2 x pixels on the device. ``interpolates`` says whether any ``weights[1]`` is not 0.
     """
 
     start: int
@@ -128,7 +130,7 @@ class AxisPart:
     interpolates: bool
 
     def pieces(self, length: int) -> Iterator[AxisPart]:
-        """The same in pieces that each have ``length`` of the picture's pixels, or fewer."""
+        """This part, cut into pieces of at most ``length`` pixels of the picture."""
         for first in range(self.target.start, self.target.stop, length):
             target = slice(first, min(first + length, self.target.stop))
             own = slice(target.start - self.target.start, target.stop - self.target.start)
@@ -149,7 +151,7 @@ class AxisPart:
         def nearest(index: Tensor) -> Tensor:
             if axis == 1:
                 return logits.index_select(1, index)
-            # index_select is many times slower where it cannot copy whole rows.
+            # Along this axis index_select cannot copy whole rows, and is many times slower than gather.
             return logits.gather(2, index.expand(*logits.shape[:2], -1))
 
         result = nearest(self.index[0]).mul_(self.weights[0].view(shape))
@@ -159,14 +161,14 @@ class AxisPart:
 
 
 def interpolated(logits: Tensor, row: AxisPart, column: AxisPart) -> Iterator[tuple[slice, Tensor]]:
-    """A tile's logits C x H x W in any precision and memory layout, brought to the picture's pixels.
+    """Interpolate a tile's logits (C x H x W, any precision and memory layout) to the picture's pixels.
 
-    Yields strips: the picture's rows, and float32 scores C x rows x columns of them.
+    Yields strips: rows of the picture, and their scores, float32 C x rows x columns.
     """
     width = max(logits.shape[2], column.target.stop - column.target.start)
     for strip in row.pieces(max(1, STRIP_VALUES // (logits.shape[0] * width))):
         first = strip.start - row.start
-        # A copy of what the strip needs alone: another memory layout changes quickly only within a cache.
+        # Only what the strip needs is copied: changing the memory layout is fast only inside a cache.
         source = logits[:, first : first + int(strip.neighbours.max()) + 1].float().contiguous()
         yield strip.target, column.apply(strip.apply(source, 1), 2)
 
@@ -182,9 +184,9 @@ def axis_parts(
 ) -> tuple[AxisPart, ...]:
     """The tiles along one axis of a picture of ``length`` pixels that the network sees at ``scaled`` pixels.
 
-    Averages overlapping tiles, undoes the mirroring, and interpolates bilinearly between pixel centres
-    (``align_corners=False``), all in the weights: the three are linear, so their order does not matter.
-    Remembered, since many pictures have the same size.
+    The weights do three things in one: they average overlapping tiles, undo the mirroring, and interpolate
+    bilinearly between pixel centres (``align_corners=False``). All three are linear, so their order does not
+    matter. Results are cached, because many pictures have the same size.
     """
     tile = min(tile, scaled)
     starts = tile_starts(scaled, tile, overlap)
@@ -220,10 +222,10 @@ def axis_parts(
 def contributions(
     predict: Predict, picture: Tensor, size: tuple[int, int], windows: Windows, scale: float
 ) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Yield (rows, columns, scores C x rows x columns) of every strip of every tile, at ``size``.
+    """Yield (rows, columns, scores C x rows x columns) for every strip of every tile, at ``size``.
 
     ``picture`` is one scaled picture, uint8 3 x H x W on the device; ``size`` is the original (height,
-    width). The contributions to a pixel weigh 1 in all, 2 with mirroring.
+    width). The weights of all contributions to a pixel sum to 1, or to 2 with mirroring.
     """
     height, width = picture.shape[1:]
     side = windows.tile_side(scale)
@@ -237,13 +239,13 @@ def contributions(
     ]
 
     def crop(mirrored: bool, row: AxisPart, column: AxisPart) -> Tensor:
-        # A tile of the mirrored picture is a mirrored tile of the picture: no other copy of that is made.
+        # A tile of the mirrored picture is a mirrored tile of the picture, so no mirrored picture is needed.
         start = width - column.start - tile_width if mirrored else column.start
         tile = picture[:, row.start : row.start + tile_height, start : start + tile_width]
         return tile.flip(2) if mirrored else tile
 
     def answers(batch: Sequence[tuple[bool, AxisPart, AxisPart]]) -> Iterator[tuple[slice, slice, Tensor]]:
-        # A function of its own, so that its logits are gone before the next batch's.
+        # This is a function so that its logits are freed before the next batch is computed.
         crops = torch.stack([crop(*tile) for tile in batch])
         for (_, row, column), logits in zip(batch, predict(crops), strict=True):
             for strip, scores in interpolated(logits, row, column):
@@ -263,9 +265,9 @@ def predict_picture(
     device: torch.device,
     with_confidence: bool = False,
 ) -> Prediction:
-    """Class of every pixel of a picture of ``size`` (height, width), given its :func:`scaled_pictures`."""
+    """Class of every pixel of a picture of ``size`` (height, width), from its :func:`scaled_pictures`."""
     total = mean_scores(predict, pictures, size, windows, device)
-    best, classes = total.max(0)  # Not argmax, which on a CPU is five times slower along this axis.
+    best, classes = total.max(0)  # argmax is five times slower along this axis on a CPU.
     if not with_confidence:
         return Prediction(classes.byte().cpu().numpy(), None)
     if windows.mode != "pooling":
@@ -295,7 +297,10 @@ def mean_scores(
 
 
 def averaged(predict: Predict, windows: Windows) -> Predict:
-    """``predict`` itself, or a function of the same kind that gives :func:`mean_scores` of ``windows``."""
+    """A function like ``predict`` that returns :func:`mean_scores` of ``windows``.
+
+    It is ``predict`` itself if the network sees each picture once and as a whole.
+    """
     if windows.mode != "sliding" and windows.scales == (1.0,) and not windows.flip:
         return predict
 

@@ -1,4 +1,4 @@
-"""The frames of a video, decoded by ffmpeg: every one once, and an error where the file is cut or damaged."""
+"""The frames of a video, decoded by ffmpeg: each frame once, and an error if the file is cut or damaged."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ import numpy as np
 
 from utils.errors import UserError
 
-# What ffmpeg says where data is missing, though its exit code is 0: at the file's end, and in its middle.
-# Much else that it calls an error is harmless: in a trimmed video the first frames' references are gone.
+# What ffmpeg prints if data is missing at the file's end (_CUT) or in its middle (_GAP), though its exit code
+# is 0. Many of its other errors are harmless, such as first frames that refer to frames trimmed away.
 _CUT = re.compile(r"File ended prematurely|partial file")
 _GAP = re.compile(r"EBML number|exceeds containing master element|error y=\d+ x=\d+")
 _UNKNOWN_LENGTH = 2**31 - 1
-"""This or more is stated by AVI files whose header was written before their length was known."""
+"""AVI files whose header was written before their length was known state this length, or a greater one."""
 
 
 def read_frames(video: Path) -> Iterator[np.ndarray]:
-    """The frames of a video in order, each once whatever its time stamp, uint8 H x W x 3, RGB, upright.
+    """The frames of a video in order, as upright RGB pictures, uint8 H x W x 3.
 
-    All have the size of the first.
+    Each frame comes once, whatever its time stamp. All frames have the size of the first.
 
     Raises:
-        UserError: after the frames that can be read: the video is cut or damaged, or none can be.
+        UserError: the video is cut, damaged or no video. The frames that can be read come before the error.
     """
     count = 0
     with (
@@ -45,7 +45,7 @@ def read_frames(video: Path) -> Iterator[np.ndarray]:
                 yield frame
             code = process.wait()
         finally:
-            process.kill()  # It would wait for ever for a caller who wants no more frames.
+            process.kill()  # Otherwise ffmpeg waits for ever if the caller wants no more frames.
         said.seek(0)
         text = said.read().decode(errors="replace")
     if fault := _fault(video, count, code, text):
@@ -53,7 +53,7 @@ def read_frames(video: Path) -> Iterator[np.ndarray]:
 
 
 def _command(video: Path) -> list[str]:
-    """ffmpeg, writing the frames of ``video`` to its standard output as PPM pictures, up to an error."""
+    """The ffmpeg command that writes the frames of ``video`` to standard output as PPM, up to an error."""
     try:
         exe, version = imageio_ffmpeg.get_ffmpeg_exe(), _version(imageio_ffmpeg.get_ffmpeg_exe())
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
@@ -61,11 +61,11 @@ def _command(video: Path) -> list[str]:
             f"{video}: ffmpeg, which reads videos, cannot be started ({error}); "
             "pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE"
         ) from error
-    # The newer option came with 5.1, and the older one went with 8.
+    # ffmpeg 5.1 introduced the newer option, and ffmpeg 8 removed the older one.
     every_frame = "-vsync" if re.match(r"n?([0-4]\.|5\.0)", version) else "-fps_mode"
     return [
         *(exe, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "error", "-xerror"),
-        # An absolute path cannot be taken for an option or address; a video may open no address of its own.
+        # An absolute path cannot be taken for an option or an address. A video may not open other addresses.
         *("-protocol_whitelist", "file", "-i", str(video.absolute())),
         *(every_frame, "passthrough", "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"),
     ]
@@ -73,12 +73,12 @@ def _command(video: Path) -> list[str]:
 
 @lru_cache
 def _version(exe: str) -> str:
-    """Of the ffmpeg that imageio-ffmpeg finds, which is ``exe``."""
+    """The version of ``exe``, the ffmpeg that imageio-ffmpeg finds."""
     return imageio_ffmpeg.get_ffmpeg_version()
 
 
 def _next_frame(stream: IO[bytes]) -> np.ndarray | None:
-    """The next picture of a stream of PPM pictures (P6, width and height, 255, pixels), None at its end."""
+    """The next picture of a stream of PPM pictures (P6, width and height, 255, pixels); None at the end."""
     if not stream.readline():
         return None
     width, height = map(int, stream.readline().split() or (0, 0))
@@ -90,7 +90,10 @@ def _next_frame(stream: IO[bytes]) -> np.ndarray | None:
 
 
 def _fault(video: Path, count: int, code: int, said: str) -> str | None:
-    """What is wrong with a video of which ``count`` frames came, after which ffmpeg ended with ``code``."""
+    """What is wrong with a video; None if nothing is.
+
+    ffmpeg has decoded ``count`` frames, written ``said`` to stderr, and ended with exit code ``code``.
+    """
     lines = [re.sub(r"^(\[[^]]*\] )+", "", line) for line in said.splitlines()]
     cut = next(filter(_CUT.search, lines), None) or _missing_end(video)
     if code or cut:
@@ -107,7 +110,7 @@ def _fault(video: Path, count: int, code: int, said: str) -> str | None:
 
 
 def _missing_end(video: Path) -> str | None:
-    """Says so if an AVI file is shorter than it states; ffmpeg is silent where the cut is between frames."""
+    """A line if an AVI file is shorter than it states. ffmpeg does not report a cut between two frames."""
     with video.open("rb") as file:
         header = file.read(12)
     if header[:4] != b"RIFF" or header[8:] != b"AVI ":
@@ -121,8 +124,9 @@ def _missing_end(video: Path) -> str | None:
 def _stated_pictures(video: Path) -> int:
     """How many pictures the index of an AVI file of JPEG pictures lists; 0 for any other file.
 
-    ffmpeg passes over damaged ones in silence. Of other codecs it says so, and their entries need not be
-    pictures; nor is an entry without bytes, which stands for a repeated picture.
+    It shows whether JPEG pictures are missing: ffmpeg skips damaged ones without a message. With other codecs
+    ffmpeg reports damage, and an index entry need not be a picture. An entry without bytes stands for a
+    repeated picture and does not count.
     """
     with video.open("rb") as file:
         header = file.read(4096)

@@ -1,4 +1,4 @@
-"""Pictures of what a network is given and says: class colours, confidence as grey, covariances ..."""
+"""Pictures of a network's inputs and outputs: crops, class colours, confidence as grey, covariances."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ GRID_SIDE = 512
 
 
 def colour_picture(train_ids: np.ndarray, palette: np.ndarray) -> Image.Image:
-    """RGB picture of class numbers, uint8 H x W, in ``palette`` (uint8 classes x 3); others are black."""
+    """RGB picture of class numbers, uint8 H x W, by ``palette`` (uint8 classes x 3). Others are black."""
     table = np.zeros((256, 3), dtype=np.uint8)
     table[: len(palette)] = palette
     return Image.fromarray(table[train_ids])
 
 
 def overlay_picture(image: Image.Image, colours: Image.Image, opacity: float = 0.5) -> Image.Image:
-    """``colours`` laid over the RGB ``image`` of the same size; ``opacity`` in [0, 1], 1 hides the image."""
+    """``colours`` over the RGB ``image`` of the same size. ``opacity`` is in [0, 1]; 1 hides the image."""
     return Image.blend(image, colours, opacity)
 
 
@@ -29,15 +29,16 @@ def confidence_picture(confidence: np.ndarray) -> Image.Image:
 
 
 def covariance_picture(covariance: np.ndarray) -> Image.Image:
-    """RGB picture of a matrix of correlations, float C x C: white is 0, red is 1 and more, of either sign."""
+    """RGB picture of correlations, float C x C: white is 0, red is an absolute value of 1 or more."""
     colour = ((1 - np.abs(covariance).clip(0, 1)) * 255).round().astype(np.uint8)
     return Image.fromarray(np.stack([np.full_like(colour, 255), colour, colour], axis=-1))
 
 
 def grid_picture(rows: Sequence[Sequence[Image.Image]], side: int = GRID_SIDE) -> Image.Image:
-    """Pictures of one size side by side and below each other, RGB; no side of one is more than ``side``.
+    """One RGB picture of ``rows`` of pictures, which all have the same size.
 
-    They are shrunk to nearest pixels, so that no colour of a class is mixed with another.
+    Each is shrunk to at most ``side`` pixels a side. The nearest pixel is taken, so that the colours of
+    classes are not mixed.
     """
     width, height = rows[0][0].size
     shrink = min(1.0, side / max(width, height))
@@ -52,10 +53,10 @@ def grid_picture(rows: Sequence[Sequence[Image.Image]], side: int = GRID_SIDE) -
 def crop_pictures(
     batch: Mapping[str, Any], views: Sequence[str], palette: np.ndarray
 ) -> dict[str, Image.Image]:
-    """The crops of a batch as ``<number>_<view>``, and any labels in the colours of ``palette``.
+    """The crops of a batch as ``<number>_<view>``, and its labels in the colours of ``palette``.
 
-    ``batch`` holds views uint8 B x 3 x H x W, or of groups of crops B x T x 3 x H x W, and, of labelled
-    pictures, ``label`` int64 B x H x W, on the CPU.
+    ``batch`` is on the CPU. Its views are uint8 B x 3 x H x W, or B x T x 3 x H x W for groups of crops.
+    Labelled pictures also have ``label``, int64 B x H x W, which becomes ``<number>_label``.
     """
     pictures = {}
     for number, label in enumerate(batch.get("label", ())):

@@ -39,8 +39,8 @@ IMPORTS = {module: sorted({*imports_of(path)} - {module}) for module, path in MO
 
 
 def floors() -> dict[str, int]:
-    """Room -> floor, 0 at the bottom, as the README's table lists them from the top."""
-    text = (ROOT / "README.md").read_text()
+    """Room -> floor, 0 at the bottom, as the table in CONTRIBUTING.md lists them from the top."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
     table = text[text.index("| floor |") :].partition("\n\n")[0].splitlines()[2:]
     rooms = [re.findall(r"`([\w/.]+)`", line.split("|")[2]) for line in reversed(table)]
     return {room.removesuffix(".py").strip("/"): floor for floor, row in enumerate(rooms) for room in row}
@@ -72,7 +72,7 @@ def test_no_import_leads_to_the_same_floor_or_a_higher_one() -> None:
     assert not upward
 
 
-def test_every_room_of_the_readme_exists() -> None:
+def test_every_room_of_the_table_exists() -> None:
     missing = [room for room in floors() if not ((ROOT / room).is_dir() or (ROOT / f"{room}.py").is_file())]
     assert not missing
 

@@ -1,0 +1,68 @@
+"""The documentation: its links lead somewhere, and its command lines are ones that the programs take."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+import config
+import infer
+import valid
+
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {page: page.read_text() for page in PAGES}
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PARSERS = {
+    "train.py": config.training_parser().parse_args,
+    "valid.py": valid.parse_arguments,
+    "infer.py": infer.parse_arguments,
+}
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", TEXTS[page]), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of every line of the page's plain blocks, but for blocks with variables and cut lines."""
+    blocks = (block for kind, block in FENCE.findall(TEXTS[page]) if not kind and "$" not in block)
+    lines = (line for block in blocks for line in block.splitlines() if "..." not in line)
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", TEXTS[page]):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_script_exists(page: Path) -> None:
+    for name in re.findall(r"(?:`|scripts/)(\w+\.sh)", TEXTS[page]):
+        assert (ROOT / "scripts" / name).is_file(), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_exists_and_takes_its_flags(page: Path) -> None:
+    for words in commands(page):
+        if words[:2] == ["python", "-m"]:
+            assert importlib.util.find_spec(words[2]), words
+        for program in PARSERS.keys() & words:
+            if "--help" not in words:
+                PARSERS[program](words[words.index(program) + 1 :])
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    pages = [page for page in PAGES if page.parent == index.parent and page != index]
+    assert [page.name for page in pages if f"]({page.name})" not in TEXTS[index]] == []

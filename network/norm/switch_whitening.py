@@ -41,9 +41,9 @@ class SwitchWhitening(nn.Module):
     channels, the group size is the largest power of two that does.
     """
 
-    def __init__(self, channels: int, momentum: float = 0.99) -> None:
+    def __init__(self, channels: int, momentum: float = 0.99, iterations: int = 5) -> None:
         super().__init__()
-        self.momentum = momentum
+        self.momentum, self.iterations = momentum, iterations
         self.size = math.gcd(channels, CHANNELS_PER_GROUP)
         groups = channels // self.size
         self.sw_mean_weight = nn.Parameter(torch.ones(2))
@@ -71,7 +71,7 @@ class SwitchWhitening(nn.Module):
         identity = torch.eye(self.size, dtype=x.dtype, device=x.device)
         mixed_mean = mean_mix[0] * batch_mean + mean_mix[1] * mean
         mixed = covariance_mix[0] * batch_covariance + covariance_mix[1] * covariance + EPSILON * identity
-        whitened = inverse_root(mixed) @ (grouped - mixed_mean)
+        whitened = inverse_root(mixed, self.iterations) @ (grouped - mixed_mean)
         return whitened.reshape(x.shape) * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
 
     def _batch_statistics(self, mean: Tensor, covariance: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
@@ -96,7 +96,7 @@ class SwitchWhitening(nn.Module):
         return batch_mean, batch_covariance
 
 
-def inverse_root(covariance: Tensor, iterations: int = 5) -> Tensor:
+def inverse_root(covariance: Tensor, iterations: int) -> Tensor:
     """covariance^(-1/2) of positive definite matrices, ... x n x n, approximated by Newton's iteration."""
     trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
     normalised = covariance / trace

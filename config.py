@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.definitions.catalog import spec
-from datasets.definitions.labels import NETWORK_CLASS_SETS, NUM_CLASSES
 from datasets.files.prepared import differences
 from datasets.files.split_lists import divided_by, division_digest
 from datasets.flags import (
@@ -32,6 +31,7 @@ from utils.flags.family import IGNORED, add_family_arguments, apply_family_argum
 from utils.flags.program import add_device_arguments, add_process_arguments
 from utils.flags.ranges import check_ranges
 from utils.flags.training import add_loss_arguments, add_training_arguments
+from utils.scoring.classes import NETWORK_CLASS_SETS, NUM_CLASSES
 
 # One folder per data set, in the vendor's own layout. An empty string means: not set here.
 DATASET_ROOTS: dict[str, str] = {

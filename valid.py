@@ -16,7 +16,6 @@ import torch
 
 import config
 from datasets.definitions.catalog import CATALOG
-from datasets.definitions.labels import NETWORK_CLASS_SETS
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from datasets.sampling.loaders import Loader
@@ -29,6 +28,7 @@ from utils.files import check_writable, write_json
 from utils.flags.family import dataset_name
 from utils.flags.program import add_averaging_arguments, add_device_arguments, add_process_arguments
 from utils.flags.ranges import check_ranges
+from utils.scoring.classes import NETWORK_CLASS_SETS
 from utils.scoring.scores import class_table, commit, domain_table
 from utils.scoring.sliding_window import Windows
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from datasets.definitions import labels
 from datasets.definitions.codings import LabelCoding
-from datasets.definitions.labels import ClassSet
 from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
+from utils.scoring.classes import CITYSCAPES_19, ClassSet
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -74,7 +73,7 @@ class DatasetSpec:
     root_name: str
     splits: Mapping[str, Split] = field(hash=False)
     coding: LabelCoding
-    class_sets: tuple[ClassSet, ...] = (labels.CITYSCAPES_19,)
+    class_sets: tuple[ClassSet, ...] = (CITYSCAPES_19,)
     """How it is scored: the first set gives the main mean, further ones are printed beside it."""
     evaluation: Mapping[str, EvaluationTransform] = field(default_factory=dict, hash=False)
     """By protocol, the size it is scored at where that is not the whole picture."""

@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from datasets.definitions.labels import CITYSCAPES_19, ClassSet
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import Pair, as_found, list_pairs
-from datasets.files.reading import read_image, read_label, read_size
+from datasets.files.reading import read_label
 from utils.errors import UserError
+from utils.images import read_image, read_size
+from utils.scoring.classes import CITYSCAPES_19, ClassSet
 from utils.seeding import generator
 
 # Last key of the generators of further source domains, apart from the keys of other uses.

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.definitions.labels import IGNORE_LABEL, NUM_CLASSES, PALETTE
 from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP
 from datasets.toycity.generation import check_request, picture
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, PALETTE
 
 _GAP = 6
 _CELL = (150, 300)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from datasets.definitions.codings import MAPILLARY
-from datasets.definitions.labels import IGNORE_LABEL
+from utils.scoring.classes import IGNORE_LABEL
 
 # In the order of native ids.
 _NAMES = (

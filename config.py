@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.definitions.catalog import spec
+from datasets.definitions.catalog import TOYCITY_ROOT, spec
 from datasets.files.prepared import differences
 from datasets.files.split_lists import divided_by, division_digest
 from datasets.flags import (
@@ -44,9 +44,6 @@ DATASET_ROOTS: dict[str, str] = {
     "camvid": "",
     "nthu": "",
 }
-
-# The embedded data set: made here on first use, with the command line's default sizes.
-TOYCITY_ROOT = Path("data/toycity")
 
 # What a method that adapts to a target domain gets there.
 TOYCITY_TARGET = ["cityscapes"]

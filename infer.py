@@ -309,5 +309,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failures else 0
 
 
+program = partial(run_program, main)
+"""The command urbandg-infer."""
+
 if __name__ == "__main__":
-    run_program(main)
+    program()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -381,5 +382,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+program = partial(run_program, main)
+"""The command urbandg-train."""
+
 if __name__ == "__main__":
-    run_program(main)
+    program()

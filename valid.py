@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -125,5 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+program = partial(run_program, main)
+"""The command urbandg-valid."""
+
 if __name__ == "__main__":
-    run_program(main)
+    program()

@@ -18,8 +18,15 @@ PROTOCOLS = ("robustnet", "full", "maxsquare")
 
 MAXSQUARE_HEIGHT = 512
 
-SPLIT_DATA = Path(__file__).resolve().parents[2] / "split_data"
+PROJECT = Path(__file__).resolve().parents[2]
+
+SPLIT_DATA = PROJECT / "split_data"
 """The published lists: one id per line, an id being a file name without its suffix."""
+
+_IS_HERE = Path("split_data").is_dir() and Path("split_data").samefile(SPLIT_DATA)
+
+TOYCITY_ROOT = Path("data/toycity") if _IS_HERE else PROJECT / "data/toycity"
+"""The embedded data set, in the project's folder wherever a program is started. It is made on first use."""
 
 
 def spec(name: str) -> DatasetSpec:

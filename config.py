@@ -11,8 +11,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.definitions.catalog import spec
-from datasets.definitions.labels import NETWORK_CLASS_SETS, NUM_CLASSES
+from datasets.definitions.catalog import TOYCITY_ROOT, spec
 from datasets.files.prepared import differences
 from datasets.files.split_lists import divided_by, division_digest
 from datasets.flags import (
@@ -32,6 +31,7 @@ from utils.flags.family import IGNORED, add_family_arguments, apply_family_argum
 from utils.flags.program import add_device_arguments, add_process_arguments
 from utils.flags.ranges import check_ranges
 from utils.flags.training import add_loss_arguments, add_training_arguments
+from utils.scoring.classes import NETWORK_CLASS_SETS, NUM_CLASSES
 
 # One folder per data set, in the vendor's own layout. An empty string means: not set here.
 DATASET_ROOTS: dict[str, str] = {
@@ -44,9 +44,6 @@ DATASET_ROOTS: dict[str, str] = {
     "camvid": "",
     "nthu": "",
 }
-
-# The embedded data set: made here on first use, with the command line's default sizes.
-TOYCITY_ROOT = Path("data/toycity")
 
 # What a method that adapts to a target domain gets there.
 TOYCITY_TARGET = ["cityscapes"]

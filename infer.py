@@ -27,9 +27,7 @@ from PIL import Image
 from torch import Tensor
 
 import config
-from datasets.definitions.labels import LABEL_ID_OF_TRAIN_ID, NETWORK_CLASS_SETS, PALETTE
 from datasets.domains import split_pictures
-from datasets.files.reading import read_image
 from datasets.flags import add_division_arguments
 from network import stated_architecture
 from network.flags import add_network_arguments
@@ -41,8 +39,10 @@ from utils.files import check_inside
 from utils.flags.family import dataset_name
 from utils.flags.program import add_averaging_arguments, add_device_arguments, add_process_arguments
 from utils.flags.ranges import check_ranges
+from utils.images import read_image
 from utils.memory import enough_memory
 from utils.progress import progress_bar
+from utils.scoring.classes import LABEL_ID_OF_TRAIN_ID, NETWORK_CLASS_SETS, PALETTE, train_id_of_class
 from utils.scoring.evaluation import autocast
 from utils.scoring.pictures import (
     Source,
@@ -207,13 +207,11 @@ def train_ids_of(num_classes: int, kinds: Iterable[str], snapshot: str) -> np.nd
     Raises:
         UserError: ``kinds`` of results that such a network cannot have.
     """
-    if num_classes in NETWORK_CLASS_SETS:
-        return NETWORK_CLASS_SETS[num_classes].train_id_of_class
-    if not KINDS_OF_ANY_CLASSES.issuperset(kinds):
+    if num_classes not in NETWORK_CLASS_SETS and not KINDS_OF_ANY_CLASSES.issuperset(kinds):
         raise UserError(
             f"{snapshot}: has {num_classes} classes, no colours for them; --save trainids confidence"
         )
-    return np.arange(256, dtype=np.uint8)
+    return train_id_of_class(num_classes)
 
 
 def write(
@@ -311,5 +309,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failures else 0
 
 
+program = partial(run_program, main)
+"""The command urbandg-infer."""
+
 if __name__ == "__main__":
-    run_program(main)
+    program()

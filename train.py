@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -295,5 +296,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+program = partial(run_program, main)
+"""The command urbandg-train."""
+
 if __name__ == "__main__":
-    run_program(main)
+    program()

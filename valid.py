@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
 import config
 from datasets.definitions.catalog import CATALOG
-from datasets.definitions.labels import NETWORK_CLASS_SETS
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from datasets.sampling.loaders import Loader
@@ -29,6 +29,7 @@ from utils.files import check_writable, write_json
 from utils.flags.family import dataset_name
 from utils.flags.program import add_averaging_arguments, add_device_arguments, add_process_arguments
 from utils.flags.ranges import check_ranges
+from utils.scoring.classes import NETWORK_CLASS_SETS
 from utils.scoring.scores import class_table, commit, domain_table
 from utils.scoring.sliding_window import Windows
 
@@ -125,5 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+program = partial(run_program, main)
+"""The command urbandg-valid."""
+
 if __name__ == "__main__":
-    run_program(main)
+    program()

@@ -14,7 +14,6 @@ import torch
 
 from datasets import toycity
 from datasets.definitions.catalog import evaluation_transform, spec
-from datasets.definitions.labels import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
 from datasets.definitions.plausibility import unlikely_classes
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import check_sizes, left_out, list_pairs
@@ -27,6 +26,7 @@ from transforms.pipeline import EvaluationTransform
 from utils import distributed
 from utils.errors import UserError
 from utils.memory import enough_memory
+from utils.scoring.classes import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
 from utils.scoring.evaluation import evaluate
 from utils.scoring.metrics import class_scores
 from utils.scoring.pictures import Source

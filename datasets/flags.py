@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from datasets.definitions.catalog import PROTOCOLS
-from datasets.definitions.labels import NUM_CLASSES
 from utils.errors import UserError
+from utils.scoring.classes import NUM_CLASSES
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:

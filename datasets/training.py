@@ -12,7 +12,6 @@ from typing import Any
 
 from datasets.domains import Domains, cache_folder, print_notices
 from datasets.files.prepared import prepared
-from datasets.files.reading import read_size
 from datasets.files.segmentation import Draw, SegmentationSet, Transform
 from datasets.flags import division_flags
 from datasets.sampling.additional import additional_pictures
@@ -26,6 +25,7 @@ from transforms.multi_crop import MultiCropTransform
 from transforms.pipeline import WEAK_JITTER, CovarianceTransform, MaxSquareTransform, TrainTransform
 from utils import distributed
 from utils.errors import UserError
+from utils.images import read_size
 from utils.seeding import generator
 
 # The last key of the generator that chooses the pictures for covariance statistics.

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from network.backbone import BACKBONES
 from network.backbone.base import Backbone
+from network.backbone.caffe_resnet import ENTRY_PREFIX as CAFFE_PREFIX
 from network.backbone.timm import TimmBackbone
 from network.input_spec import CAFFE, IMAGENET
 from network.segmentor import SegmentationNet
 from network.sites import NO_SITES
 from utils.distributed import main_process_first
 from utils.errors import UserError
-from utils.legacy_deeplabv2 import CAFFE_PREFIX
 from utils.run.checkpoint import read_file
 from utils.run.tensor_file import state_of
 

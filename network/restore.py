@@ -9,13 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from network.factory import create_network
-from network.legacy import family_checkpoint, starting_weights
+from network.legacy import foreign_file
 from network.segmentor import SegmentationNet
 from utils import distributed
 from utils.errors import UserError
-from utils.legacy import family_command
-from utils.legacy_dasac import dasac_weights
-from utils.legacy_deeplabv2 import deeplabv2_entries
 from utils.run.checkpoint import NETWORK_PREFIX, TEACHER_PREFIX, is_own, load_state, network_state, read_file
 
 
@@ -28,9 +25,9 @@ def load_network(
     """The network of a checkpoint, in evaluation mode on the CPU, and the checkpoint itself.
 
     The architecture comes from the checkpoint alone; what the command line has ``stated`` (arguments of
-    ``create_network``) is only compared with it. A file of another system does not tell everything: see
-    ``network.legacy.family_checkpoint``. With ``partial`` only the entries that fit are taken. With
-    ``teacher`` it is the moving average that a method keeps of its network, ours or DA-SAC's.
+    ``create_network``) is only compared with it. A file of another system (``network.legacy``) does not tell
+    everything, and what is ``stated`` completes it. With ``partial`` only the entries that fit are taken.
+    With ``teacher`` the network is the moving average that a method keeps of it.
 
     Raises:
         UserError: unreadable checkpoint, keys that do not fit, a statement that contradicts the checkpoint,
@@ -39,7 +36,7 @@ def load_network(
     stated = stated or {}
     checkpoint = read_file(path)
     if not is_own(checkpoint):
-        checkpoint = family_checkpoint(checkpoint, path, stated)
+        checkpoint = foreign_file(checkpoint, path).checkpoint(stated)
     network = _network_of(checkpoint, path)
     own = network.config
     for name, value in stated.items():
@@ -73,11 +70,12 @@ def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> li
     Raises:
         UserError: unreadable checkpoint, another network, or keys that do not fit (without ``partial``).
     """
-    content = read_file(path)
+    content, config = read_file(path), method.network.config
+    foreign = None if is_own(content) else foreign_file(content, path)
     if not partial:
-        refuse_another_network(content, method.network.config, path)
-    if not is_own(content):
-        content = {"model": starting_weights(content, path, method.network.config["wt_layer"])}
+        refuse_another_network(foreign.told() if foreign else content["network"], config, path)
+    if foreign:
+        content = {"model": foreign.model(config["wt_layer"])}
     load_state(method.network, network_state(content), path, partial)
     return load_further(method, content["model"], path, partial)
 
@@ -117,20 +115,12 @@ def parts_of(keys: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(k.partition(".")[0] for k in keys if not k.startswith(NETWORK_PREFIX)))
 
 
-def refuse_another_network(content: Mapping[str, Any], config: Mapping[str, Any], path: Path | str) -> None:
-    """Raise a UserError if the network that a file was made with is not that of ``config``.
+def refuse_another_network(made_with: Mapping[str, Any], config: Mapping[str, Any], path: Path | str) -> None:
+    """Raise a UserError if the file at ``path`` was ``made_with`` another network than that of ``config``.
 
-    Some networks have the same entries (normalisation without parameters, strides), so entries alone do not
-    tell. A file of the RobustNet family says it in its command line, if it holds one; the others' files are
-    of one network each.
+    Both are arguments of ``create_network``; ``made_with`` holds those that the file tells. Some networks
+    have the same entries (normalisation without parameters, strides), so entries alone do not tell.
     """
-    if is_own(content):
-        made_with = content["network"]
-    elif deeplabv2_entries(content) is not None or dasac_weights(content) is not None:
-        made_with = family_checkpoint(content, path, {})["network"]
-    else:
-        command = family_command(content)
-        made_with = {} if command.wt_layer is None else {"wt_layer": list(command.wt_layer)}
     for name, value in made_with.items():
         if name in config and config[name] != value:
             raise UserError(

@@ -14,17 +14,18 @@ import numpy as np
 
 from config import DATASET_ROOTS
 from datasets.definitions.catalog import CATALOG
-from datasets.definitions.labels import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
 from datasets.definitions.plausibility import unlikely_classes
 from datasets.definitions.spec import DatasetSpec
 from datasets.domains import divided_spec
 from datasets.files.pairing import as_found, check_sizes, left_out, list_pairs
 from datasets.files.parallel import threaded_map
-from datasets.files.reading import read_image, read_label
+from datasets.files.reading import read_label
 from datasets.files.roots import resolve_root
 from datasets.flags import add_division_arguments, add_skip_argument
 from utils.errors import Parser, run_program
 from utils.flags.ranges import check_ranges
+from utils.images import read_image
+from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

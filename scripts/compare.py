@@ -19,7 +19,6 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import config
-from datasets.definitions.labels import PALETTE, class_set_of
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from network.restore import load_network
@@ -27,6 +26,7 @@ from utils.distributed import single_device
 from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
 from utils.flags.ranges import check_ranges
+from utils.scoring.classes import PALETTE, class_set_of
 from utils.scoring.scores import percent, text_table
 from utils.scoring.visualize import colour_picture
 

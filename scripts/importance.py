@@ -21,7 +21,6 @@ import numpy as np
 import torch
 
 import config
-from datasets.definitions.labels import NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
 from datasets.domains import default_workers, divided_spec
 from datasets.files.predicted_labels import CODINGS, count_predictions, find_predictions
 from datasets.files.roots import resolve_root
@@ -40,6 +39,7 @@ from utils.flags.family import dataset_name
 from utils.flags.program import add_device_arguments, add_process_arguments
 from utils.flags.ranges import check_ranges
 from utils.progress import progress_bar
+from utils.scoring.classes import NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
 from utils.scoring.evaluation import autocast, to_device
 
 

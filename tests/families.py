@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from utils.legacy import to_family
+from network.legacy.robustnet_names import to_family
 
 
 def write_family_file(

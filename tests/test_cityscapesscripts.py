@@ -15,7 +15,7 @@ from inference import infer_in, write_checkpoint
 from PIL import Image
 
 import valid
-from datasets.definitions.labels import TRAIN_ID_NAMES
+from utils.scoring.classes import TRAIN_ID_NAMES
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from PIL import Image
 from programs import train_arguments
 
 import train
-from datasets.definitions.labels import PALETTE
 from network import SegmentationNet
 from scripts import compare
 from utils.errors import UserError
+from utils.scoring.classes import PALETTE
 
 
 def test_runs_side_by_side(toycity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

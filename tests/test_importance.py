@@ -16,7 +16,6 @@ from processes import two_processes
 from programs import TINY_METHODS, train_arguments
 
 import train
-from datasets.definitions.labels import class_set_of
 from datasets.files.predicted_labels import find_predictions
 from datasets.sampling.importance_weights import (
     importance_weights,
@@ -26,6 +25,7 @@ from datasets.sampling.importance_weights import (
 from network.restore import load_network
 from scripts import importance
 from utils.errors import UserError
+from utils.scoring.classes import class_set_of
 
 Run = Callable[..., int]
 PICTURES = "cityscapes/leftImg8bit_trainvaltest/leftImg8bit/train"

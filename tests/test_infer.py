@@ -13,9 +13,9 @@ from inference import Run, infer_in, results, save, street, write_checkpoint
 from PIL import Image
 
 import infer
-from datasets.definitions.labels import LABEL_ID_OF_TRAIN_ID, PALETTE, class_set_of
 from network.restore import load_network
 from utils.errors import UserError
+from utils.scoring.classes import LABEL_ID_OF_TRAIN_ID, PALETTE, class_set_of
 
 
 @pytest.fixture(scope="module")

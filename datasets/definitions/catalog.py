@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from datasets.definitions import codings, labels
+from datasets.definitions import codings
 from datasets.definitions.spec import ChannelStatistics, DatasetSpec, Layout, Split
 from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
+from utils.scoring import classes
 
 PROTOCOLS = ("robustnet", "full", "maxsquare")
 """``robustnet``: pictures have the sizes at which RobustNet was scored; ``full``: whole pictures;
@@ -17,8 +18,15 @@ PROTOCOLS = ("robustnet", "full", "maxsquare")
 
 MAXSQUARE_HEIGHT = 512
 
-SPLIT_DATA = Path(__file__).resolve().parents[2] / "split_data"
+PROJECT = Path(__file__).resolve().parents[2]
+
+SPLIT_DATA = PROJECT / "split_data"
 """The folder of the published lists. They hold one id per line; an id is a file name without its suffix."""
+
+_IS_HERE = Path("split_data").is_dir() and Path("split_data").samefile(SPLIT_DATA)
+
+TOYCITY_ROOT = Path("data/toycity") if _IS_HERE else PROJECT / "data/toycity"
+"""The embedded data set, in the project's folder wherever a program is started. It is made on first use."""
 
 
 def spec(name: str) -> DatasetSpec:
@@ -128,7 +136,7 @@ def _camvid(name: str, **splits: tuple[str, str]) -> DatasetSpec:
         "camvid",
         {split: Split(_camvid_layouts(folder), only) for split, (folder, only) in splits.items()},
         codings.CAMVID,
-        (labels.CAMVID_11,),
+        (classes.CAMVID_11,),
     )
 
 
@@ -156,7 +164,7 @@ def _nthu(city: str) -> DatasetSpec:
         "nthu",
         {"train": Split((Layout(f"{city}/Images/Train", None),)), "val": test, "test": test},
         codings.CITYSCAPES_IDS,
-        (labels.SYNTHIA_13,),
+        (classes.SYNTHIA_13,),
         further_root_names=("NTHU_Datasets",),
     )
 
@@ -192,7 +200,7 @@ _CITYSCAPES_STATISTICS = ChannelStatistics((0.300, 0.344, 0.297), (0.175, 0.180,
 _GTAV_STATISTICS = ChannelStatistics((0.481, 0.479, 0.465), (0.243, 0.239, 0.237))
 _SYNTHIA_STATISTICS = ChannelStatistics((0.315, 0.278, 0.248), (0.225, 0.214, 0.210))
 
-_SYNTHIA_CLASS_SETS = (labels.CITYSCAPES_19, labels.SYNTHIA_16, labels.SYNTHIA_13)
+_SYNTHIA_CLASS_SETS = (classes.CITYSCAPES_19, classes.SYNTHIA_16, classes.SYNTHIA_13)
 _DAY, _DUSK = "(0006R0|0016E5)_", "0001TP_"
 
 CATALOG: dict[str, DatasetSpec] = {

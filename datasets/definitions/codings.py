@@ -14,14 +14,14 @@ from functools import cache
 import cv2
 import numpy as np
 
-from datasets.definitions.labels import (
+from utils.errors import UserError
+from utils.scoring.classes import (
     IGNORE_LABEL,
     LABEL_COLOURS,
     LABEL_ID_OF_TRAIN_ID,
     NUM_CLASSES,
     PALETTE,
 )
-from utils.errors import UserError
 
 UNKNOWN = 254
 """The table entry of a value that a coding does not have. A decoded label never holds it."""

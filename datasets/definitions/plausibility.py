@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from datasets.definitions.codings import LabelCoding
-from datasets.definitions.labels import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
 from datasets.definitions.spec import DatasetSpec
 from utils.errors import UserError
+from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
 
 STREET_SHARES = (
     *(36.88, 6.09, 22.82, 0.656, 0.878, 1.227, 0.208, 0.551, 15.92, 1.159),

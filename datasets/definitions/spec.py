@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from datasets.definitions import labels
 from datasets.definitions.codings import LabelCoding
-from datasets.definitions.labels import ClassSet
 from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
+from utils.scoring.classes import CITYSCAPES_19, ClassSet
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -76,7 +75,7 @@ class DatasetSpec:
     root_name: str
     splits: Mapping[str, Split] = field(hash=False)
     coding: LabelCoding
-    class_sets: tuple[ClassSet, ...] = (labels.CITYSCAPES_19,)
+    class_sets: tuple[ClassSet, ...] = (CITYSCAPES_19,)
     """The classes that scores are averaged over: the first set gives the main mean, the others give further
     means that are printed beside it.
     """

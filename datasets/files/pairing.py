@@ -11,9 +11,9 @@ from typing import NamedTuple, TypeVar
 
 from datasets.definitions.spec import DatasetSpec, Layout, Split
 from datasets.files.parallel import threaded_map
-from datasets.files.reading import read_size
 from datasets.files.split_lists import read_ids
 from utils.errors import UserError
+from utils.images import read_size
 
 Item = TypeVar("Item")
 

@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from datasets.definitions.codings import CITYSCAPES_IDS, TRAIN_IDS
-from datasets.definitions.labels import IGNORE_LABEL, ClassSet
 from datasets.files.parallel import threaded_map
 from datasets.files.reading import read_label
 from utils.errors import UserError
+from utils.scoring.classes import IGNORE_LABEL, ClassSet
 
 CODINGS = {"trainids": TRAIN_IDS, "labelids": CITYSCAPES_IDS}
 """Kind of result, as infer.py calls it -> the coding of its pixel values."""

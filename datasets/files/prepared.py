@@ -18,15 +18,16 @@ import numpy as np
 from PIL import Image
 
 from datasets.definitions.codings import TRAIN_IDS, LabelCoding
-from datasets.definitions.labels import NUM_CLASSES, PALETTE
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import Pair
-from datasets.files.reading import READING, read_image, read_label
+from datasets.files.reading import READING, read_label
 from datasets.files.scan_cache import fingerprint
 from datasets.files.segmentation import SegmentationSet
 from transforms.geometric import resize_label
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.images import read_image
+from utils.scoring.classes import NUM_CLASSES, PALETTE
 
 SETTINGS_FILE = "settings.json"
 

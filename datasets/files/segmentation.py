@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from datasets.definitions.labels import CITYSCAPES_19, ClassSet
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import Pair, as_found, list_pairs
-from datasets.files.reading import read_image, read_label, read_size
+from datasets.files.reading import read_label
 from transforms.geometric import Centroid, Label, Size
 from transforms.pipeline import Sample
 from utils.errors import UserError
+from utils.images import read_image, read_size
+from utils.scoring.classes import CITYSCAPES_19, ClassSet
 from utils.seeding import generator
 
 # Generators of samples of source domain n have 10 * n as their last key; other generators have 1 to 9.

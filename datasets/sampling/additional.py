@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.definitions.labels import TRAIN_ID_NAMES
 from datasets.definitions.spec import DatasetSpec, Layout
 from datasets.files.pairing import Pair, check_sizes
 from datasets.files.segmentation import SegmentationSet
 from datasets.sampling.class_uniform import Additional, TileCentroids
 from utils import distributed
 from utils.errors import UserError
+from utils.scoring.classes import TRAIN_ID_NAMES
 
 
 def additional_pictures(

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.definitions.labels import NUM_CLASSES
 from datasets.files.parallel import threaded_map
 from datasets.files.reading import READING
 from datasets.files.scan_cache import Arrays, cached_arrays, fingerprint
 from datasets.files.segmentation import Draw, SegmentationSet
+from utils.scoring.classes import NUM_CLASSES
 from utils.seeding import generator
 
 # The last key of the generator for the list of an epoch, so that it differs from those of samples.

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from datasets.definitions.labels import NUM_CLASSES
 from datasets.files.segmentation import Draw
 from utils.errors import UserError
 from utils.files import write_json
 from utils.run.checkpoint import NUMPY_SCALARS
+from utils.scoring.classes import NUM_CLASSES
 from utils.seeding import generator
 
 # The last key of the generator for the draws of an epoch, so that it differs from those of other uses.

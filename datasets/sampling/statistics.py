@@ -16,9 +16,9 @@ from torch import Tensor
 from datasets.definitions.spec import ChannelStatistics
 from datasets.files.pairing import evenly_spaced
 from datasets.files.parallel import threaded_map
-from datasets.files.reading import read_image
 from datasets.files.scan_cache import Arrays, cached_arrays, fingerprint
 from datasets.files.segmentation import SegmentationSet
+from utils.images import read_image
 
 MOST_PICTURES = 200
 """The greatest number of pictures that are measured; they are taken at equal distances."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from datasets.definitions.catalog import TOYCITY_ROOT
 from datasets.toycity.contact_sheet import write_contact_sheet
 from datasets.toycity.domains import ALL_DOMAINS, DOMAINS
 from datasets.toycity.generation import generate
@@ -23,9 +24,7 @@ def parse_size(text: str) -> tuple[int, int]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and do what it says."""
     parser = Parser(prog="python -m datasets.toycity", description=__doc__)
-    parser.add_argument(
-        "--root", type=Path, default=Path("data/toycity"), help="where to make one folder per domain"
-    )
+    parser.add_argument("--root", type=Path, default=TOYCITY_ROOT, help="where to make one folder per domain")
     parser.add_argument("--train", type=int, default=48, help="training pictures per domain")
     parser.add_argument("--val", type=int, default=12, help="validation pictures per domain")
     parser.add_argument(

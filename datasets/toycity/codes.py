@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from datasets.definitions.labels import IGNORE_LABEL, NUM_CLASSES
+from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES
 
 
 class Code(IntEnum):

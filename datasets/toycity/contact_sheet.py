@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.definitions.labels import PALETTE
 from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP
 from datasets.toycity.generation import check_request, picture
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.scoring.classes import PALETTE
 from utils.scoring.visualize import colour_picture
 
 _GAP = 6

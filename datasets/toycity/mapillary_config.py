@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from datasets.definitions.codings import MAPILLARY
-from datasets.definitions.labels import IGNORE_LABEL
+from utils.scoring.classes import IGNORE_LABEL
 
 # The names, in the order of the native ids.
 _NAMES = (

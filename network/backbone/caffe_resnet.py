@@ -13,6 +13,8 @@ from network.sites import STAGES
 
 # In a name, this stands between torchvision's name and the suffix of a variant.
 INFIX = "_caffe"
+# Before every name in files that descend from the weights converted from Caffe.
+ENTRY_PREFIX = "Scale."
 WEIGHT_DEVIATION = 0.01
 
 

@@ -17,11 +17,11 @@ from PIL import Image
 
 import config
 from datasets.definitions.catalog import spec
-from datasets.definitions.labels import NUM_CLASSES, PALETTE
 from datasets.files.segmentation import SegmentationSet
 from datasets.training import training_transform
 from methods import METHODS, Method
 from network import create_network
+from utils.scoring.classes import NUM_CLASSES, PALETTE
 
 GTAV_SIZE = (1052, 1914)
 """(height, width) of GTAV's pictures."""

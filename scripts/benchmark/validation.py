@@ -7,9 +7,9 @@ import argparse
 import torch
 from torch import Tensor
 
-from datasets.definitions.labels import NUM_CLASSES
 from scripts.benchmark.evaluation_network import TimedNetwork
 from scripts.benchmark.timing import Row
+from utils.scoring.classes import NUM_CLASSES
 from utils.scoring.evaluation import evaluate
 
 

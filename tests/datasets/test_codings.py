@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.definitions import codings, labels
+from datasets.definitions import codings
 from datasets.definitions.codings import LabelCoding, LabelValueError
-from datasets.definitions.labels import IGNORE_LABEL, NUM_CLASSES
 from datasets.files.reading import read_label
 from utils.errors import UserError
+from utils.scoring import classes
+from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES
 
 # As published: "native id train id" pairs; everything else the coding knows is ignored.
 CITYSCAPES = (
@@ -89,7 +90,7 @@ def test_error_names_the_first_place_as_x_y() -> None:
 
 
 def test_colours_and_ids_differ_only_where_colours_cannot_tell() -> None:
-    by_colour = codings.GTAV.decode(labels.LABEL_COLOURS[None])
+    by_colour = codings.GTAV.decode(classes.LABEL_COLOURS[None])
     by_id = codings.GTAV.decode(np.arange(35, dtype=np.uint8)[None])
     differing = np.flatnonzero(by_colour != by_id)
     # A pole group has the colour of a pole, and a licence plate that of a car.
@@ -243,7 +244,7 @@ def test_every_other_kind_of_file_is_refused_by_name(
 
 def test_colours_are_refused_where_the_coding_has_none(tmp_path: Path) -> None:
     path = tmp_path / "label.png"
-    palette = labels.PALETTE[:11]
+    palette = classes.PALETTE[:11]
     palette_png(path, np.arange(11, dtype=np.uint8)[None], list(map(tuple, palette.tolist())))
     with pytest.raises(UserError, match=r"label\.png: palette colour \(128, 64, 128\) at \(0, 0\)"):
         read_label(path, codings.CAMVID)

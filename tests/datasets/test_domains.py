@@ -14,10 +14,10 @@ from programs import train_arguments
 
 import config
 import train
-from datasets.definitions.labels import TRAIN_ID_NAMES, class_set_of
 from datasets.domains import Domains, default_workers
 from transforms.pipeline import TrainTransform
 from utils.errors import UserError
+from utils.scoring.classes import TRAIN_ID_NAMES, class_set_of
 from utils.scoring.scores import DomainScore
 
 

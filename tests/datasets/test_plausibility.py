@@ -11,12 +11,12 @@ from PIL import Image
 
 from datasets.definitions.catalog import CATALOG, spec
 from datasets.definitions.codings import CITYSCAPES_IDS, TRAIN_IDS
-from datasets.definitions.labels import NUM_CLASSES
 from datasets.definitions.plausibility import STREET_SHARES, unlikely_classes
 from datasets.files.pairing import list_pairs
 from datasets.files.reading import read_label
 from scripts.check import main
 from utils.errors import UserError
+from utils.scoring.classes import NUM_CLASSES
 
 
 def pixels_of(name: str, split: str, root: Path) -> np.ndarray:

@@ -20,13 +20,13 @@ from programs import ISW, train_arguments
 import train
 from datasets.definitions.catalog import spec
 from datasets.files.pairing import list_pairs
-from datasets.files.reading import read_image
 from datasets.files.segmentation import Draw, SegmentationSet
 from datasets.sampling.loaders import TrainingSampler, training_loader
 from datasets.sampling.replacement import NOTICES, BadSamples
 from datasets.sampling.sources import Sources
 from transforms.pipeline import TrainTransform
 from utils.errors import UserError
+from utils.images import read_image
 from utils.run.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.reliability

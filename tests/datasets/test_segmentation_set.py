@@ -10,12 +10,12 @@ import torch
 from PIL import Image
 
 from datasets.definitions.catalog import spec
-from datasets.definitions.labels import class_set_of
 from datasets.files.segmentation import Draw, SegmentationSet
 from datasets.sampling.class_uniform import epoch_draws
 from datasets.sampling.loaders import TrainingSampler, evaluation_loader, training_loader
 from transforms.pipeline import CovarianceTransform, EvaluationTransform, TrainTransform
 from utils.errors import UserError
+from utils.scoring.classes import class_set_of
 
 
 @pytest.fixture

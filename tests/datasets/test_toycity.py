@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from datasets.definitions.catalog import spec
-from datasets.definitions.labels import IGNORE_LABEL, LABEL_COLOURS, NUM_CLASSES
 from datasets.files.pairing import list_pairs
 from datasets.toycity import ALL_DOMAINS, DOMAINS, generate, generation
 from datasets.toycity.__main__ import main, parse_size
@@ -21,6 +20,7 @@ from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP
 from datasets.toycity.contact_sheet import contact_sheet
 from datasets.toycity.layouts import LAYOUTS, native_label
 from utils.errors import UserError
+from utils.scoring.classes import IGNORE_LABEL, LABEL_COLOURS, NUM_CLASSES
 
 SIZE = (64, 128)
 

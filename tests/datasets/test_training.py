@@ -14,10 +14,10 @@ from programs import train_arguments
 
 import config
 import train
-from datasets.definitions.labels import class_set_of
 from datasets.domains import Domains
 from datasets.training import TrainingLoaders
 from methods import METHODS
+from utils.scoring.classes import class_set_of
 
 
 def arguments(toycity: Path, tmp_path: Path, *more: str) -> argparse.Namespace:

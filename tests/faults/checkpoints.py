@@ -206,7 +206,7 @@ def _any_file() -> Iterator[Row]:
         for direction in ("import", "export"):
             flags = f"{direction} {{root}}/stranger.pth {{out}}/made.pth"
             words = ("stranger.pth",)
-            yield Row(category, f"{direction} of {what}", "utils.legacy", flags, words, _placed(make))
+            yield Row(category, f"{direction} of {what}", "network.legacy", flags, words, _placed(make))
 
 
 def _run_changed(change: Callable[[dict[str, Any]], Any]) -> Callable[[Place], None]:
@@ -256,9 +256,9 @@ def _other_runs() -> Iterator[Row]:
         yield Row(DAMAGED, f"a run {what}", "train.py", flags, ("stranger.pth",), make)
     words = ("UrbanDG checkpoint already",)
     flags = "import {checkpoints}/tiny.pth {out}/made.pth"
-    yield Row(OTHER, "import of our own", "utils.legacy", flags, words)
+    yield Row(OTHER, "import of our own", "network.legacy", flags, words)
     flags = "export {root}/nowhere.pth {out}/made.pth"
-    yield Row(NOT_ONE, "export of nothing", "utils.legacy", flags, ("nowhere.pth", "no such checkpoint"))
+    yield Row(NOT_ONE, "export of nothing", "network.legacy", flags, ("nowhere.pth", "no such checkpoint"))
 
 
 def _weights_file(content: bytes | dict[str, Any]) -> Callable[[Place], None]:

@@ -141,8 +141,8 @@ def _rows() -> Iterator[Row]:
         "scripts.prepare",
     ):
         yield Row(USAGE, "nothing but a stray word", program, "stray", ("--help",), alone=True)
-    yield Row(USAGE, "no direction", "utils.legacy", "", ("direction", "--help"))
-    yield Row(USAGE, "an unknown direction", "utils.legacy", "sideways a b", ("sideways", "--help"))
+    yield Row(USAGE, "no direction", "network.legacy", "", ("direction", "--help"))
+    yield Row(USAGE, "an unknown direction", "network.legacy", "sideways a b", ("sideways", "--help"))
 
 
 ROWS = [*_rows()]

@@ -25,7 +25,7 @@ _MODULES = {
     "infer.py": "infer",
     "datasets.toycity": "datasets.toycity.__main__",
     "scripts.benchmark": "scripts.benchmark.__main__",
-    "utils.legacy": "network.conversion",
+    "network.legacy": "network.legacy.__main__",
 }
 
 

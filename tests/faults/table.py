@@ -80,7 +80,7 @@ PROGRAMS: dict[str, str] = {
     "scripts.compare": "{checkpoints}/run --data_root {data} --evaluation_height 32 --pictures 1 "
     "--output {out}",
     "scripts.benchmark": "losses --backbone mobilenet_v2 --crop_size 64 --repeats 1 --json {out}/bench.json",
-    "utils.legacy": "",
+    "network.legacy": "",
 }
 
 

@@ -9,9 +9,9 @@ import torch
 from backbones import picture_batch
 
 from network import architecture_from_arch, create_network, stated_architecture
-from network.conversion import main as convert
 from network.factory import DASAC_ARCHITECTURES
 from network.head import HEADS
+from network.legacy.__main__ import main as convert
 from network.restore import load_network
 from utils.errors import UserError
 from utils.run.checkpoint import save_checkpoint

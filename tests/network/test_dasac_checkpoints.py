@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +14,22 @@ from torch import Tensor
 
 from methods import METHODS
 from network import SegmentationNet, architecture_from_arch, create_network
-from network.conversion import main as convert
 from network.factory import DASAC_ARCHITECTURES
 from network.head import fcn8s
-from network.legacy import family_checkpoint
+from network.legacy import foreign_file
+from network.legacy.__main__ import main as convert
+from network.legacy.dasac import NAMINGS
+from network.legacy.foreign import to_theirs
 from network.restore import load_network, load_start
 from utils.errors import UserError
-from utils.legacy_dasac import to_dasac
 from utils.run.checkpoint import load_checkpoint, network_state, save_checkpoint
 
 BASELINE, FINAL = False, True
+
+
+def to_dasac(state: dict[str, Any], arch: str) -> dict[str, Any]:
+    """The state dict of our network ``arch`` under their names, bare."""
+    return to_theirs(state, NAMINGS[arch].prefixes)
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +105,7 @@ def test_their_names(arch: str) -> None:
     assert len(theirs) == len(ours)
     assert NAMES[arch].items() <= theirs.items()
     narrower = network_of(arch, 16)
-    checkpoint = family_checkpoint(to_dasac(narrower.state_dict(), arch), "bare.pth", {})
+    checkpoint = foreign_file(to_dasac(narrower.state_dict(), arch), "bare.pth").checkpoint({})
     assert {**narrower.config, **checkpoint["network"]} == narrower.config
     assert checkpoint["network"]["num_classes"] == 16
     assert network_state(checkpoint).keys() == ours.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ from torch import Tensor, nn
 
 import valid
 from network import SegmentationNet, architecture_from_arch, create_network
-from network.conversion import main as convert
 from network.factory import DEEPLABV2_ARCHITECTURES
-from network.legacy import family_checkpoint
-from network.legacy_deeplabv2 import released_content
+from network.legacy import foreign_content, foreign_file
+from network.legacy.__main__ import main as convert
+from network.legacy.deeplabv2 import PREFIXES
+from network.legacy.foreign import to_theirs
 from network.restore import load_network, load_start
 from utils.errors import UserError
-from utils.legacy_deeplabv2 import to_deeplabv2
 from utils.run.checkpoint import load_checkpoint, network_state, save_checkpoint
+
+to_deeplabv2 = partial(to_theirs, prefixes=PREFIXES)
 
 ARCHITECTURE = {"head": "deeplabv2", "output_stride": 8, "atrous_branches": 2}
 
@@ -43,7 +46,7 @@ def write_released_file(path: Path, state: dict[str, Tensor]) -> Path:
 
 
 def recognised(state: dict[str, Tensor], **stated: object) -> dict[str, Any]:
-    return family_checkpoint({"state_dict": state}, "theirs.pth", stated)["network"]
+    return foreign_file({"state_dict": state}, "theirs.pth").network(stated)
 
 
 def names_of_theirs(snr: bool) -> dict[str, tuple[int, ...]]:
@@ -164,7 +167,8 @@ def test_there_and_back_is_exact(tmp_path: Path) -> None:
 def test_both_published_networks_are_exported() -> None:
     for arch in DEEPLABV2_ARCHITECTURES:
         network = create_meta({**architecture_from_arch(arch), "atrous_branches": 2, "num_classes": 13})
-        content = released_content(network.state_dict(), network.config, "ours.pth")
+        model = {f"network.{key}": value for key, value in network.state_dict().items()}
+        content = foreign_content({"network": network.config, "model": model}, "ours.pth")
         assert create_meta(recognised(content["state_dict"])).config == network.config
 
 

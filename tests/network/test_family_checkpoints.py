@@ -12,15 +12,17 @@ import pytest
 import torch
 from families import write_family_file, write_family_file_of
 from programs import ISW, train_arguments
+from torch import nn
 
 import train
 import valid
 from network import create_network
-from network.conversion import main as convert
-from network.legacy import FAMILY_BACKBONES, family_checkpoint
-from network.restore import load_network
+from network.legacy import foreign_file
+from network.legacy.__main__ import main as convert
+from network.legacy.robustnet import FAMILY_BACKBONES
+from network.legacy.robustnet_names import to_family
+from network.restore import load_network, load_start
 from utils.errors import UserError
-from utils.legacy import to_family
 from utils.run.checkpoint import load_checkpoint, network_state, save_checkpoint
 
 BASE, IBN, PUBLISHED = (0,) * 7, (0, 0, 4, 4, 4, 0, 0), (0, 0, 2, 2, 2, 0, 0)
@@ -37,7 +39,7 @@ def family_content(
 
 
 def recognised(content: dict[str, Any], **stated: object) -> dict[str, Any]:
-    return family_checkpoint(content, "theirs.pth", stated)["network"]
+    return foreign_file(content, "theirs.pth").network(stated)
 
 
 @pytest.mark.parametrize("backbone", FAMILY_BACKBONES)
@@ -143,11 +145,17 @@ def test_a_stem_without_any_normalisation_is_refused() -> None:
         recognised(family_content("shufflenet_v2_x1_0", BASE, command))
 
 
-@pytest.mark.parametrize("content", [{}, {"state_dict": {"final2.0.weight": torch.ones(19, 256, 1, 1)}}])
-def test_other_files_are_refused(tmp_path: Path, content: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "content", [{}, [torch.ones(1)], {"state_dict": {"final2.0.weight": torch.ones(19, 256, 1, 1)}}]
+)
+def test_other_files_are_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(UserError, match=r"other\.pth: (not an UrbanDG|its entries are of no backbone)"):
         load_network(tmp_path / "other.pth")
+    method = nn.Module()
+    method.network = create_network("mobilenet_v2")
+    with pytest.raises(UserError, match=r"other\.pth: (not an UrbanDG|keys do not fit)"):
+        load_start(method, tmp_path / "other.pth")
 
 
 def test_norms_that_the_familys_shufflenet_bypasses_are_dropped(tmp_path: Path) -> None:
@@ -256,7 +264,7 @@ def test_what_the_family_does_not_have_is_not_exported(
 
 def test_the_command_that_converts(tmp_path: Path, project: Path) -> None:
     path = write_family_file_of(tmp_path / "theirs.pth", create_network("mobilenet_v2"))
-    command = [sys.executable, "-m", "utils.legacy", "import", path, tmp_path / "ours.pth"]
+    command = [sys.executable, "-m", "network.legacy", "import", path, tmp_path / "ours.pth"]
     failed = subprocess.run(command, cwd=project, capture_output=True, text=True)
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: ")
@@ -266,6 +274,15 @@ def test_the_command_that_converts(tmp_path: Path, project: Path) -> None:
     assert load_checkpoint(tmp_path / "ours.pth")["network"]["output_stride"] == 8
     with pytest.raises(UserError, match="already"):
         convert(["import", str(tmp_path / "ours.pth"), str(tmp_path / "again.pth")])
+
+
+def test_the_former_command_says_what_it_is_called_now(project: Path) -> None:
+    command = [sys.executable, "-m", "utils.legacy", "import", "theirs.pth", "ours.pth"]
+    ended = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == [
+        "error: python -m utils.legacy is now python -m network.legacy, with the same arguments"
+    ]
 
 
 def test_training_starts_from_a_family_file(toycity: Path, tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from families import write_family_file
 from torch import Tensor, nn
 
 from network import create_network
-from network.conversion import main as convert
+from network.legacy.__main__ import main as convert
+from network.legacy.robustnet_names import to_family
 from network.restore import load_network, load_start
 from utils.errors import UserError
-from utils.legacy import to_family
 from utils.run.checkpoint import save_checkpoint
 
 CODES = (0, 0, 1, 1, 1, 0, 0)

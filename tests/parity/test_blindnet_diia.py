@@ -23,7 +23,7 @@ from methods import Progress
 from methods.blindnet import BlindNet
 from network import SegmentationNet, create_network
 from network.input_spec import IMAGENET, InputSpec
-from utils.legacy import from_family, projections, to_family
+from network.legacy.robustnet_names import from_family, projections, to_family
 
 # The published gradients are float32, whose own rounding is as much on deep networks.
 GRADIENT_TOLERANCE = 1e-2

@@ -18,8 +18,9 @@ from published import (
 from torch import Tensor
 
 from network import SegmentationNet, architecture_from_arch, create_network
+from network.legacy.dasac import NAMINGS
+from network.legacy.foreign import to_theirs
 from network.restore import load_network
-from utils.legacy_dasac import to_dasac
 
 CASES = ("deeplabv2_resnet101", "fcn_vgg16_bn")
 
@@ -55,8 +56,8 @@ def test_every_published_key_has_its_place(case: str, shared: Path) -> None:
     with torch.device("meta"):
         network = create_network(**architecture_from_arch(case))
     assert sum(parameter.numel() for parameter in network.parameters()) == numbers["params"]
-    theirs = {key: list(value.shape) for key, value in to_dasac(network.state_dict(), case).items()}
-    assert theirs == numbers["keys"]
+    theirs = to_theirs(network.state_dict(), NAMINGS[case].prefixes)
+    assert {key: list(value.shape) for key, value in theirs.items()} == numbers["keys"]
 
 
 def test_logits(case: str, network: SegmentationNet, weights: dict[str, Tensor], shared: Path) -> None:
@@ -68,4 +69,5 @@ def test_logits(case: str, network: SegmentationNet, weights: dict[str, Tensor],
     assert list(output.features["decoder_logits"].shape) == grid
     assert logit_difference(output.logits, arrays["logits"]) < LOGIT_TOLERANCE
     assert (output.logits.argmax(1).numpy() == arrays["argmax"]).mean() > LEAST_AGREEMENT
-    assert all(torch.equal(v, weights[k]) for k, v in to_dasac(network.state_dict(), case).items())
+    theirs = to_theirs(network.state_dict(), NAMINGS[case].prefixes)
+    assert all(torch.equal(value, weights[key]) for key, value in theirs.items())

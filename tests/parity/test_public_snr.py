@@ -19,7 +19,8 @@ from published import (
 )
 
 from network import SegmentationNet, architecture_from_arch, create_network
-from utils.legacy_deeplabv2 import from_deeplabv2, to_deeplabv2
+from network.legacy.deeplabv2 import PREFIXES
+from network.legacy.foreign import to_ours, to_theirs
 
 SYSTEM, CASE = "snr", "deeplabv2_multi_snr"
 
@@ -27,14 +28,14 @@ SYSTEM, CASE = "snr", "deeplabv2_multi_snr"
 @pytest.fixture(scope="module")
 def network(shared: Path) -> SegmentationNet:
     network = create_network(**architecture_from_arch(CASE), atrous_branches=2).eval()
-    network.load_state_dict(from_deeplabv2(family_weights(shared, SYSTEM, CASE)))
+    network.load_state_dict(to_ours(family_weights(shared, SYSTEM, CASE), PREFIXES))
     return network
 
 
 def test_every_published_key_has_its_place(network: SegmentationNet, shared: Path) -> None:
     published = read_numbers(shared, SYSTEM, CASE)
     assert sum(parameter.numel() for parameter in network.parameters()) == published["params"]
-    theirs = {key: list(value.shape) for key, value in to_deeplabv2(network.state_dict()).items()}
+    theirs = {key: list(value.shape) for key, value in to_theirs(network.state_dict(), PREFIXES).items()}
     assert theirs == published["keys"]
 
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from loss.segmentation import auxiliary_cross_entropy, cross_entropy
 from loss.whitening import covariance, pair_variance, sensitive_mask, upper_triangle, whitening_loss
 from network import architecture_from_arch, create_network
-from utils.legacy import from_family, our_key, to_family
+from network.legacy.robustnet_names import from_family, our_key, to_family
 
 CASES = ("r50os16_isw", "r50os16_ibn", "r101os16_base", "mobile_isw", "shuffle_base", "r50os16_sw")
 # The published gradients are float32, whose own rounding is 0.3 % on the deepest network (against float64).

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from datasets.definitions import codings
 from datasets.definitions.catalog import CATALOG
 from datasets.definitions.codings import CITYSCAPES_IDS, GTAV, TRAIN_IDS, LabelCoding, LabelValueError
-from datasets.definitions.labels import IGNORE_LABEL, LABEL_COLOURS, NETWORK_CLASS_SETS, PALETTE, ClassSet
+from utils.scoring.classes import IGNORE_LABEL, LABEL_COLOURS, NETWORK_CLASS_SETS, PALETTE, ClassSet
 
 pytestmark = pytest.mark.reliability
 

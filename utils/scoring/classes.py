@@ -116,3 +116,10 @@ def class_set_of(num_classes: int) -> ClassSet:
         known = ", ".join(map(str, NETWORK_CLASS_SETS))
         raise UserError(f"a network of {num_classes} classes: it is unknown which; known are {known}")
     return NETWORK_CLASS_SETS[num_classes]
+
+
+def train_id_of_class(num_classes: int) -> np.ndarray:
+    """The train id of each class of a network, uint8 (256,); the class itself if no set tells which it is."""
+    if num_classes in NETWORK_CLASS_SETS:
+        return NETWORK_CLASS_SETS[num_classes].train_id_of_class
+    return np.arange(256, dtype=np.uint8)

@@ -6,15 +6,8 @@ import pytest
 import torch
 
 from network import create_network
-from utils.legacy import (
-    FamilyCommand,
-    family_command,
-    family_entries,
-    from_family,
-    our_key,
-    projections,
-    to_family,
-)
+from network.legacy.robustnet import FamilyCommand, RobustNetFile, family_command
+from network.legacy.robustnet_names import from_family, our_key, projections, to_family
 
 IBN = (0, 0, 4, 4, 4, 0, 0)
 
@@ -130,6 +123,11 @@ def test_bypassed_norms_that_only_the_codes_tell_of_are_left_out():
 )
 def test_training_command_lines(command: str | None, said: FamilyCommand):
     assert family_command({"command": command}) == said
+
+
+def family_entries(content: object) -> dict[str, torch.Tensor] | None:
+    file = RobustNetFile.recognised(content, "theirs.pth")
+    return file and file.entries
 
 
 def test_what_is_a_family_file():

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from datasets.definitions import codings
-from datasets.files.png import decode_png, pixel_chunks
-from datasets.files.reading import read_image, read_label
+from datasets.files.reading import read_label
 from utils.errors import UserError
+from utils.images import read_image
+from utils.png import decode_png, pixel_chunks
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -1,0 +1,151 @@
+"""A checkpoint as an object that segments pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from network.factory import stated_architecture
+from network.restore import load_network
+from network.segmentor import SegmentationNet
+from network.sites import NUM_SITES
+from utils.errors import UserError
+from utils.images import UNREADABLE, read_image, unreadable, upright_rgb
+from utils.memory import enough_memory
+from utils.scoring.classes import NETWORK_CLASS_SETS, PALETTE, train_id_of_class
+from utils.scoring.sliding_window import Windows, predict_picture, scaled_pictures
+from utils.scoring.visualize import colour_picture, overlay_picture
+
+Picture = Path | str | Image.Image | np.ndarray
+WHOLE = Windows()
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a network says about one picture of H x W pixels.
+
+    Attributes:
+        train_ids: uint8 H x W, the train id of every pixel; the number of its class if nothing tells which
+            train ids the network's classes are.
+        confidence: float32 H x W in 0..1, the probability of the chosen class.
+        num_classes: how many classes the network has.
+    """
+
+    train_ids: np.ndarray
+    confidence: np.ndarray
+    num_classes: int
+    _image: Image.Image = field(repr=False)
+
+    @cached_property
+    def overlay(self) -> Image.Image:
+        """The picture, RGB, with the colours of the classes laid over it; it is drawn when first asked for.
+
+        Raises:
+            UserError: nothing tells the colours of the network's classes.
+        """
+        if self.num_classes not in NETWORK_CLASS_SETS:
+            known = ", ".join(map(str, NETWORK_CLASS_SETS))
+            raise UserError(f"overlay: a network of {self.num_classes} classes has no colours; {known} have")
+        return overlay_picture(self._image, colour_picture(self.train_ids, PALETTE))
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A trained network on its device, for pictures of any size.
+
+    Attributes:
+        network: in evaluation mode.
+        device: where it is.
+    """
+
+    network: SegmentationNet
+    device: torch.device
+
+    def segment(self, picture: Picture) -> Segmentation:
+        """Segment a picture as a whole, as ``infer.py`` does by default.
+
+        Args:
+            picture: the path of a picture file, a PIL picture, or RGB pixels, uint8 H x W x 3. A picture
+                whose EXIF data say so is turned upright first.
+
+        Raises:
+            UserError: the picture cannot be read, or the memory is too small for it.
+        """
+        image = _rgb(picture)
+        name = picture if isinstance(picture, (Path, str)) else f"a picture of {image.width} x {image.height}"
+        with enough_memory(str(name), "use a smaller picture, or infer.py --inference_mode sliding"):
+            prediction = predict_picture(
+                self.network.predict,
+                scaled_pictures(image, WHOLE),
+                (image.height, image.width),
+                WHOLE,
+                self.device,
+                with_confidence=True,
+            )
+        num_classes = self.network.config["num_classes"]
+        train_ids = train_id_of_class(num_classes)[prediction.classes]
+        return Segmentation(train_ids, prediction.confidence, num_classes, image)
+
+
+def load(
+    path: Path | str,
+    device: str | torch.device = "auto",
+    *,
+    arch: str | None = None,
+    backbone: str | None = None,
+    output_stride: int | None = None,
+    wt_layer: Sequence[int] | None = None,
+    deeplabv2_head: str | None = None,
+) -> Segmenter:
+    """The network of a checkpoint, ours or of another system (``network.legacy``), ready to segment pictures.
+
+    Args:
+        path: the checkpoint.
+        device: PyTorch's name of a device; ``auto`` is the first GPU, or the CPU if there is none.
+        arch, backbone, output_stride, wt_layer, deeplabv2_head: as the flags of these names. Some files of
+            other systems do not tell them; the error then says which to give.
+
+    Raises:
+        UserError: a checkpoint that cannot be read, is of no system known here or contradicts the arguments,
+            or a device that cannot be used.
+    """
+    if wt_layer is not None and len(wt_layer) != NUM_SITES:
+        raise UserError(f"wt_layer {wt_layer}: give {NUM_SITES} codes")
+    flags = {"arch": arch, "backbone": backbone, "output_stride": output_stride}
+    flags |= {"wt_layer": wt_layer and list(wt_layer), "deeplabv2_head": deeplabv2_head}
+    place = _usable(device)
+    network, _ = load_network(path, stated_architecture(flags))
+    return Segmenter(network.to(place), place)
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # A PyTorch without CUDA raises the latter.
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"device {device}: cannot be used ({reason}); use auto or cpu") from None
+
+
+def _rgb(picture: Picture) -> Image.Image:
+    """The picture as 8-bit RGB."""
+    if isinstance(picture, (Path, str)):
+        return read_image(Path(picture))
+    if isinstance(picture, Image.Image):
+        try:
+            return upright_rgb(picture)
+        except UNREADABLE as error:
+            raise unreadable("picture", getattr(picture, "filename", "") or "a PIL picture", error) from error
+    what = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+    if what.partition(" ")[0] != "uint8" or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+        raise UserError(
+            f"a picture is a path, a PIL picture or an array of RGB pixels, uint8 H x W x 3; this is {what}"
+        )
+    return Image.fromarray(picture)

@@ -1,0 +1,45 @@
+"""Checkpoints of other systems. The rest of the project asks here and knows none of the families.
+
+Each family has a file that recognises its checkpoints, turns them to ours, and turns ours to its own
+(``network.legacy.foreign``). ``python -m network.legacy`` converts files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from network.legacy.dasac import DasacFile
+from network.legacy.deeplabv2 import DeepLabV2File
+from network.legacy.foreign import ForeignFile
+from network.legacy.robustnet import RobustNetFile
+from utils.errors import UserError
+
+# RobustNet's family comes last: it refuses a network that nobody has, where the others leave it to the next.
+FAMILIES: tuple[type[ForeignFile], ...] = (DasacFile, DeepLabV2File, RobustNetFile)
+
+
+def foreign_file(content: object, path: Path | str) -> ForeignFile:
+    """The file at ``path``, which holds ``content`` and is not ours, as a file of its family.
+
+    Raises:
+        UserError: no family known here wrote it.
+    """
+    for family in FAMILIES:
+        if (file := family.recognised(content, path)) is not None:
+            return file
+    raise UserError(
+        f"{path}: not an UrbanDG checkpoint, nor one of RobustNet, AdaptSegNet, MaxSquare, SNR, DA-SAC "
+        "or their kin; train one with train.py (weights of a backbone alone: --backbone_weights)"
+    )
+
+
+def foreign_content(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+    """What the family that has the network of ``checkpoint``, ours and from ``path``, would have written.
+
+    Raises:
+        UserError: no family has such a network.
+    """
+    contents = (family.content_of(checkpoint, path) for family in FAMILIES)
+    return next(content for content in contents if content is not None)

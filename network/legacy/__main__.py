@@ -1,0 +1,73 @@
+"""Files of RobustNet's family, of AdaptSegNet, MaxSquare and SNR, and of DA-SAC, to ours, and back.
+
+python -m network.legacy import theirs.pth ours.pth [--arch NAME] [--wt_layer 0 0 2 2 2 0 0]
+python -m network.legacy export ours.pth theirs.pth
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from network.factory import stated_architecture
+from network.head.deeplabv2 import BRANCHES
+from network.legacy import foreign_content
+from network.legacy.foreign import prefixed
+from network.restore import load_network
+from utils.errors import Parser, UserError, run_program
+from utils.files import atomic_write
+from utils.run.checkpoint import NETWORK_PREFIX, load_checkpoint, save_checkpoint
+
+
+def export(ours: Path, theirs: Path) -> None:
+    """Write the network of our checkpoint ``ours`` as a file that the programs it was published with load.
+
+    Raises:
+        UserError: not a checkpoint of ours, or no published program has such a network.
+    """
+    checkpoint = load_checkpoint(ours)
+    content = foreign_content(checkpoint, ours)
+    try:
+        with atomic_write(theirs) as temporary:
+            torch.save(content, temporary)
+    except RuntimeError as error:  # PyTorch's own word for a write that failed.
+        raise UserError(f"{theirs}: cannot be written ({error}); choose another place") from None
+    others = [key for key in checkpoint["model"] if not key.startswith(NETWORK_PREFIX)]
+    without = ", ".join([*dict.fromkeys(key.partition(".")[0] for key in others), "the run"])
+    print(f"{theirs}: {len(checkpoint['model']) - len(others)} entries of the network; left out: {without}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Convert one file."""
+    parser = Parser(prog="python -m network.legacy", description=__doc__.splitlines()[0])
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    directions = parser.add_subparsers(dest="direction", required=True)
+    exporting = directions.add_parser("export", help="a checkpoint of ours to one of the family")
+    importing = directions.add_parser("import", help="a checkpoint of the family to one of ours")
+    importing.add_argument("--arch", help="the family's name of its network, if its file does not tell")
+    importing.add_argument("--backbone", help="or its backbone, with --output_stride")
+    importing.add_argument("--output_stride", type=int, help="input pixels per pixel of its last stage")
+    importing.add_argument("--deeplabv2_head", choices=BRANCHES, help="if it was not trained as released")
+    importing.add_argument("--wt_layer", type=int, nargs=7, help="its codes, if its file does not tell")
+    for direction, (source, target) in ((exporting, ("ours", "theirs")), (importing, ("theirs", "ours"))):
+        direction.add_argument("source", type=Path, metavar=source)
+        direction.add_argument("target", type=Path, metavar=target)
+    args = parser.parse_args(arguments)
+    if args.direction == "export":
+        export(args.source, args.target)
+        return 0
+    stated = stated_architecture(vars(args))
+    network, checkpoint = load_network(args.source, stated)
+    if "format" in checkpoint:
+        raise UserError(f"{args.source}: is an UrbanDG checkpoint already")
+    # What is not the network's, BlindNet's projection heads, goes along: a run may start from it.
+    model = checkpoint["model"] | prefixed(NETWORK_PREFIX, network.state_dict())
+    save_checkpoint(args.target, {**checkpoint, "network": network.config, "model": model})
+    print(f"{args.target}: {len(model)} entries")
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

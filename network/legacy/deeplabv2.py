@@ -1,0 +1,104 @@
+"""The checkpoints of AdaptSegNet, MaxSquare and SNR, which share one network: theirs to ours, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from network.backbone import BACKBONES
+from network.backbone.caffe_resnet import ENTRY_PREFIX, INFIX
+from network.factory import DEEPLABV2, DEEPLABV2_ARCHITECTURES, published_name
+from network.legacy import foreign
+from network.legacy.foreign import ForeignFile, prefixed, to_ours, to_theirs
+from utils.errors import UserError
+from utils.run.checkpoint import NETWORK_PREFIX, network_state
+from utils.run.tensor_file import DISTRIBUTED_PREFIX, state_of
+
+CLASSIFIER_KEY = "layer6.conv2d_list.0.weight"
+# Their prefix, our prefix; the first that fits counts.
+PREFIXES = (
+    ("layer5.conv2d_list.", "auxiliary.branches."),
+    ("layer6.conv2d_list.", "head.classifier.branches."),
+    *((f"IN{stage}.", f"backbone.restitutions.{stage}.norm.") for stage in range(1, 5)),
+    *((f"style_reid_laye{stage}.", f"backbone.restitutions.{stage}.gate.") for stage in range(1, 5)),
+    ("", "backbone."),
+)
+RELEASED_BRANCHES = 2
+
+
+@dataclass(frozen=True)
+class DeepLabV2File(ForeignFile):
+    """A checkpoint of AdaptSegNet, MaxSquare or SNR.
+
+    Attributes:
+        state: the entries of the network under our names.
+    """
+
+    state: dict[str, Tensor]
+
+    @classmethod
+    def recognised(cls, content: object, path: Path | str) -> DeepLabV2File | None:
+        bare = {key.removeprefix(ENTRY_PREFIX): value for key, value in (state_of(content) or {}).items()}
+        if CLASSIFIER_KEY not in bare:
+            return None
+        # Files older than torch 0.4.1 do not count batches.
+        norms = [key.removesuffix("running_mean") for key in bare if key.endswith("running_mean")]
+        counts = {f"{norm}num_batches_tracked": torch.tensor(0) for norm in norms}
+        return cls(path, to_ours(counts | bare, PREFIXES))
+
+    def network(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+        """As the base class says. Unless stated, output stride and branches are as in the released code."""
+        told = {name: stated[name] for name in ("output_stride", "per_image_input") if name in stated}
+        config = {
+            **DEEPLABV2,
+            "backbone": self._backbone(),
+            "num_classes": self.state["head.classifier.branches.0.weight"].shape[0],
+            "snr_stages": sorted({int(key.split(".")[2]) for key in self.state if "restitutions." in key}),
+            "atrous_branches": stated.get("atrous_branches", RELEASED_BRANCHES),
+            **told,
+        }
+        stages = " ".join(map(str, config["snr_stages"])) or "none"
+        origin = "as stated" if "atrous_branches" in stated else "as released, or state --deeplabv2_head"
+        self.announce(
+            f"DeepLabV2 checkpoint, {config['backbone']}, output stride {config['output_stride']}, "
+            f"SNR stages {stages}, {config['atrous_branches']} of 4 atrous branches ({origin})"
+        )
+        return config
+
+    def model(self, wt_layer: Sequence[int]) -> dict[str, Tensor]:
+        return prefixed(NETWORK_PREFIX, self.state)
+
+    def _backbone(self) -> str:
+        """The Caffe ResNet that has all these convolutions and no other."""
+        found = foreign.convolutions(self.state)
+        names = [name for name in BACKBONES if name.endswith(INFIX)]
+        for name in names:
+            if found == foreign.convolutions_of(name):
+                return name
+        raise UserError(
+            f"{self.path}: its entries are of no backbone known here; they are {', '.join(names)}"
+        )
+
+    @classmethod
+    def content_of(cls, checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any] | None:
+        config = checkpoint["network"]
+        if config["head"] != "deeplabv2":
+            return None
+        released = {
+            name: {**architecture, "atrous_branches": RELEASED_BRANCHES}
+            for name, architecture in DEEPLABV2_ARCHITECTURES.items()
+        }
+        if published_name(config, released) is None:
+            raise UserError(
+                f"{path}: AdaptSegNet, MaxSquare and SNR have one deeplabv2, with two atrous branches on "
+                f"{DEEPLABV2['backbone']} at output stride {DEEPLABV2['output_stride']}, with SNR after "
+                "stages 1 2 3 or without; this is another"
+            )
+        entries = to_theirs(network_state(checkpoint), PREFIXES)
+        score = {"epoch": 0, "iteration": 0, "best_MIou": 0.0}
+        return {"state_dict": prefixed(DISTRIBUTED_PREFIX, entries), **score}

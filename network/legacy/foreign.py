@@ -1,0 +1,128 @@
+"""What a checkpoint of another system answers, whichever family of systems wrote it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from network.backbone import BACKBONES
+from network.sites import NO_SITES
+from utils import distributed
+
+Value = TypeVar("Value")
+Prefixes = Iterable[tuple[str, str]]
+"""Pairs (their prefix, our prefix)."""
+
+BACKBONE_PREFIX = "backbone."
+
+
+@dataclass(frozen=True)
+class ForeignFile(ABC):
+    """A checkpoint that a program of one family wrote. Each family is a subclass.
+
+    Attributes:
+        path: where the file is, for messages.
+    """
+
+    path: Path | str
+
+    @classmethod
+    @abstractmethod
+    def recognised(cls, content: object, path: Path | str) -> ForeignFile | None:
+        """The file at ``path``, which holds ``content``; ``None`` if this family did not write it."""
+
+    @classmethod
+    @abstractmethod
+    def content_of(cls, checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any] | None:
+        """What this family would write for the network of ``checkpoint``, which is ours and from ``path``.
+
+        It is ``None`` if the network belongs to another family.
+
+        Raises:
+            UserError: the family has no network that computes the same.
+        """
+
+    def checkpoint(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+        """The file as a checkpoint of ours: network, model, arguments. One line is printed.
+
+        Arguments and errors are those of :meth:`network`.
+        """
+        network = self.network(stated)
+        model = self.model(network.get("wt_layer", NO_SITES))
+        return {"network": network, "model": model, "arguments": {"dataset": self.training_sets}}
+
+    @abstractmethod
+    def network(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of ``create_network`` for the network in the file. One line is printed.
+
+        What the file does not tell comes from ``stated``, which holds such arguments too.
+
+        Raises:
+            UserError: the entries fit no network known here, contradict ``stated``, or do not tell enough.
+        """
+
+    @abstractmethod
+    def model(self, wt_layer: Sequence[int]) -> dict[str, Tensor]:
+        """The entries for a network with ``wt_layer``, by the names that a method of ours gives them.
+
+        The network's begin with ``network.``; some files also hold other parts of a method.
+        """
+
+    def told(self) -> dict[str, Any]:
+        """The arguments of ``create_network`` that the file alone tells."""
+        return self.network({})
+
+    @property
+    def training_sets(self) -> list[str]:
+        """The names of the data sets that the network was trained on, if the file tells them."""
+        return []
+
+    def announce(self, words: str) -> None:
+        """Print one line about the file."""
+        if distributed.is_main():
+            print(f"{self.path}: {words}", flush=True)
+
+
+def renamed(key: str, prefixes: Prefixes) -> str:
+    """``key`` with the first of ``prefixes``, (before, after), that fits replaced; as it is if none does."""
+    before, after = next((pair for pair in prefixes if key.startswith(pair[0])), ("", ""))
+    return after + key.removeprefix(before)
+
+
+def to_ours(state: Mapping[str, Value], prefixes: Prefixes) -> dict[str, Value]:
+    """``state`` with their ``prefixes`` replaced by ours."""
+    return {renamed(key, prefixes): value for key, value in state.items()}
+
+
+def to_theirs(state: Mapping[str, Value], prefixes: Prefixes) -> dict[str, Value]:
+    """``state`` with our ``prefixes`` replaced by theirs."""
+    return to_ours(state, [(ours, theirs) for theirs, ours in prefixes])
+
+
+def prefixed(prefix: str, state: Mapping[str, Value]) -> dict[str, Value]:
+    """``state`` with ``prefix`` before every name."""
+    return {f"{prefix}{key}": value for key, value in state.items()}
+
+
+def convolutions(state: Mapping[str, Tensor]) -> set[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the convolutions of a backbone, which neither sites nor SNR change."""
+    return {
+        (key, tuple(value.shape))
+        for key, value in state.items()
+        if key.startswith(BACKBONE_PREFIX) and "restitutions." not in key and value.dim() == 4
+    }
+
+
+@cache
+def convolutions_of(backbone: str) -> set[tuple[str, tuple[int, ...]]]:
+    """The :func:`convolutions` of a backbone by name."""
+    with torch.device("meta"):
+        trunk = BACKBONES[backbone](backbone, 32, NO_SITES, False)
+    return convolutions(prefixed(BACKBONE_PREFIX, trunk.state_dict()))

@@ -1,0 +1,1 @@
+"""Programs beside train.py, valid.py and infer.py, and one shell script per published experiment."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from loss.adaptation import (
 from methods.common.base import Method, Progress
 from methods.common.restitution import RestitutionLoss, snr_stages
 from network import SegmentationNet
+from utils.declare import flag
 from utils.errors import UserError
 
 TARGET_MODES = ("maxsquare", "IW_maxsquare", "entropy", "IW_entropy", "hard")
@@ -42,9 +44,6 @@ class MaxSquare(Method):
         self.threshold: float = arguments.threshold
         self.target_loss = self._target_loss(arguments.target_mode)
         self.guided: bool = arguments.multi
-        for name in ("IW_ratio", "threshold"):
-            if not 0 <= getattr(arguments, name) <= 1:
-                raise UserError(f"--{name} {getattr(arguments, name)}: must be between 0 and 1")
         if self.guided and self.auxiliary_weight == 0:
             raise UserError("--multi: trains the auxiliary output, but --aux_weight is 0")
         with_restitution = snr_stages(network) and not arguments.no_snr_dual_loss
@@ -52,26 +51,15 @@ class MaxSquare(Method):
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        parser.add_argument(
-            "--target_mode", choices=TARGET_MODES, default="maxsquare", help="loss of target pictures"
+        add = partial(flag, parser)
+        add("--target_mode", "maxsquare", choices=TARGET_MODES).means("Use this loss of target pictures.")
+        add("--lambda_target", 0.1, at_least=0).means("Weight that loss by this.")
+        add("--IW_ratio", 0.2, at_least=0, at_most=1).means(
+            "IW modes: 0 weights all pixels alike, 1 all classes alike."
         )
-        parser.add_argument("--lambda_target", type=float, default=0.1, help="its weight")
-        parser.add_argument(
-            "--IW_ratio",
-            type=float,
-            default=0.2,
-            help="IW modes: 0 = all pixels alike, 1 = all classes alike",
-        )
-        parser.add_argument(
-            "--multi",
-            action="store_true",
-            help="teach the auxiliary output what both outputs together say of target pixels",
-        )
-        parser.add_argument(
-            "--threshold",
-            type=float,
-            default=0.95,
-            help="hard, --multi: how certain a pixel's label has to be",
+        add("--multi", False).means("Teach the auxiliary output what both outputs say of target pixels.")
+        add("--threshold", 0.95, at_least=0, at_most=1).means(
+            "hard, --multi: take a pixel's label if it is at least this certain."
         )
 
     def _target_loss(self, mode: str) -> Callable[[Tensor], Tensor]:

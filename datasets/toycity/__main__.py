@@ -8,8 +8,8 @@ from pathlib import Path
 from datasets.toycity.contact_sheet import write_contact_sheet
 from datasets.toycity.domains import ALL_DOMAINS, DOMAINS
 from datasets.toycity.generation import generate
+from utils.declare import SEEDS, check_ranges, flag
 from utils.errors import Parser, UserError, run_program
-from utils.flags.ranges import check_ranges
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--size", default="256x512", help="height x width in pixels (mapillary varies about it)"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    flag(parser, "--seed", 0, at_least=0, below=SEEDS).means("Draw the scenes with this seed.")
     parser.add_argument(
         "--domains",
         nargs="+",
@@ -39,13 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="NAME",
         help=f"of {', '.join(ALL_DOMAINS)} (default: the first {len(DOMAINS)})",
     )
-    parser.add_argument("--processes", type=int, help="worker processes; the files do not depend on it")
+    flag(parser, "--processes", int, above=0).means("Use this many processes; the files stay the same.")
     parser.add_argument(
         "--contact_sheet", type=Path, metavar="FILE", help="only write a picture of all domains to FILE"
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
-    check_ranges(options)
+    check_ranges(parser, options)
     size = parse_size(options.size)
     if options.contact_sheet:
         write_contact_sheet(options.contact_sheet, options.domains, size, options.seed)

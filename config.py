@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from datasets.definitions.catalog import TOYCITY_ROOT, spec
@@ -23,14 +24,15 @@ from datasets.flags import (
     train_ids,
 )
 from datasets.sampling.importance_weights import content_digest, read_importance_weights
-from methods import METHODS, Method, declared, flags_of_others
+from methods import METHODS, Method, declared, flags_of, flags_of_others
 from methods.common.restitution import RestitutionLoss
 from network.flags import add_network_arguments, add_network_training_arguments
-from utils.errors import Parser, UserError
-from utils.flags.family import IGNORED, add_family_arguments, apply_family_arguments
+from utils.declare import check_ranges, facts, toy_defaults
+from utils.errors import UserError
+from utils.flags.family import add_family_arguments, apply_family_arguments
+from utils.flags.parser import FlagParser, in_words
 from utils.flags.program import add_device_arguments, add_process_arguments
-from utils.flags.ranges import check_ranges
-from utils.flags.training import add_loss_arguments, add_training_arguments
+from utils.flags.training import add_training_arguments
 from utils.scoring.classes import NETWORK_CLASS_SETS, NUM_CLASSES
 
 # One folder per data set, in the vendor's own layout. An empty string means: not set here.
@@ -48,49 +50,15 @@ DATASET_ROOTS: dict[str, str] = {
 # What a method that adapts to a target domain gets there.
 TOYCITY_TARGET = ["cityscapes"]
 
-# What replaces the programs' defaults when no data set is named and toycity is used, so that a laptop can
-# follow.
-TOYCITY_DEFAULTS: dict[str, object] = {
-    "dataset": ["gtav"],
-    "val_dataset": ["cityscapes", "bdd100k", "synthia", "mapillary"],
-    "arch": "network.deepv3.DeepR18V3PlusD",
-    "pretrained": False,
-    "crop_size": 192,
-    "scale_min": 0.5,
-    "scale_max": 1.25,
-    "class_uniform_tile": 128,
-    "bs_mult": 4,
-    "lr": 0.03,
-    "max_iter": 500,
-    "eval_every": 250,
-    "channels_last": True,
-    "evaluation_height": 256,
-    # Its layer4 has 6 x 6 pixels of a crop.
-    "contrast_max_classes": 6,
-    "contrast_max_views": 6,
-    "num_patch": 4,
-}
+# Flag -> the attribute of a method that is its default.
+METHOD_DEFAULTS = {name: name for name in "color_jitter crop_padding renormalise bias_lr_mult".split()}
+METHOD_DEFAULTS |= {"gblur": "gaussian_blur", "bias_weight_decay": "bias_weight_decay"}
 
 
-# What may differ when a run is resumed: where things are, how they are computed and reported.
-FREE_ON_RESUME = {
-    *"data_root num_workers bs_mult_val val_dataset protocol absent_classes evaluation_height".split(),
-    *"amp channels_last compile debug local_rank deterministic bs_mult accumulate target_bs_mult".split(),
-    *"processes_per_group ckpt tb_path date exp resume overwrite snapshot resume_from pretrained".split(),
-    *"backbone_weights partial_load selection iter_stop eval_every save_every log_every".split(),
-    *"dump_augmentation_images visualize_feature max_bad_steps max_bad_samples".split(),
-    # What is in them, which is a setting of its own, may not.
-    *"importance_weights prepared gtav_split".split(),
-    *"sgd syncbn fp16 test_mode restore_optimizer jit_only".split(),
-    *IGNORED,
-}
-
-
-def training_parser(description: str | None = None) -> argparse.ArgumentParser:
+def training_parser(description: str | None = None) -> FlagParser:
     """train.py's command line."""
-    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = FlagParser(description, {name: partial(method_topic, name) for name in METHODS})
     add_training_arguments(parser)
-    add_loss_arguments(parser)
     add_data_arguments(parser)
     add_sample_arguments(parser)
     add_network_arguments(parser, NETWORK_CLASS_SETS)
@@ -105,15 +73,30 @@ def training_parser(description: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+def method_topic(name: str, parser: FlagParser) -> str:
+    """The help of a method: its flags, and the defaults of other flags that it changes."""
+    method = METHODS[name]
+    changed = {flag: getattr(method, own) for flag, own in METHOD_DEFAULTS.items()}
+    changed = {k: value for k, value in changed.items() if value != getattr(Method, METHOD_DEFAULTS[k])}
+    changed |= method.architecture
+    lines = [f"--{flag} {in_words(value)}" for flag, value in changed.items()]
+    if "target" in method.domains:
+        lines.append("--target_dataset has to be given")
+    notes = "\n  ".join(["This method changes the defaults of other flags:", *lines]) if lines else None
+    described = (method.__doc__ or "").partition("\n\n")[0].replace("``", "")
+    flags = [*flags_of(name), *(declared(RestitutionLoss) if method.restitutes else ())]
+    return parser.text(f"--method {name}: {described}", {"flags": flags}, notes)
+
+
 def method_notices(args: argparse.Namespace, snr_stages: Sequence[int] = ()) -> list[str]:
     """One line for each given flag that neither ``--method`` nor a network with ``snr_stages`` heeds."""
     lines = [
-        f"--{flag}: has no effect with --method {args.method}"
-        for flag, default in flags_of_others(args.method).items()
-        if getattr(args, flag) not in (default, TOYCITY_DEFAULTS.get(flag, default))
+        f"--{flag.dest}: has no effect with --method {args.method}"
+        for flag in flags_of_others(args.method)
+        if getattr(args, flag.dest) not in (flag.default, facts(flag).toy)
     ]
     given = [
-        f"--{flag}" for flag, default in declared(RestitutionLoss).items() if getattr(args, flag) != default
+        f"--{flag.dest}" for flag in declared(RestitutionLoss) if getattr(args, flag.dest) != flag.default
     ]
     if not args.train_snr:
         given.append("--no_train_snr")
@@ -217,7 +200,7 @@ def note_contents(args: argparse.Namespace) -> None:
 def parse_training_arguments(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 ) -> argparse.Namespace:
-    """Parse train.py's command line. Without ``--dataset``, ``TOYCITY_DEFAULTS`` stand in for the defaults.
+    """Parse train.py's command line. Without ``--dataset``, the toy city's defaults stand in for the others.
 
     Raises:
         UserError: a value out of range, or flags that contradict each other.
@@ -226,21 +209,18 @@ def parse_training_arguments(
     if args.dataset is None:
         if args.data_root and not is_toycity(args):
             raise UserError(f"--data_root {args.data_root}: say with --dataset what to train on")
-        parser.set_defaults(data_root=str(TOYCITY_ROOT), **TOYCITY_DEFAULTS)
+        parser.set_defaults(data_root=str(TOYCITY_ROOT), **toy_defaults(parser))
         if args.backbone:
             parser.set_defaults(arch=None)
         args = parser.parse_args(arguments)
     if args.arch is None and args.backbone is None:
         args.arch = "network.deepv3.DeepR50V3PlusD"
-    check_ranges(args)
+    check_ranges(parser, args)
     if args.scale_max < args.scale_min:
         raise UserError(f"--scale_max {args.scale_max}: is below --scale_min {args.scale_min}")
     if args.color_jitter and not (min(args.color_jitter) >= 0 and args.color_jitter[3] <= 0.5):
         amounts = " ".join(map(str, args.color_jitter))
         raise UserError(f"--color_jitter {amounts}: must be 0 or more, the last, of hue, at most 0.5")
-    for name in ("class_uniform_pct", "color_aug", "importance_uniform_prior"):
-        if not 0 <= getattr(args, name) <= 1:
-            raise UserError(f"--{name} {getattr(args, name)}: must be between 0 and 1")
     if not (args.relax_denom == 0 or 1 <= args.relax_denom < math.inf):
         raise UserError(f"--relax_denom {args.relax_denom}: must be 0, or 1 and more")
     if args.snapshot and args.resume_from:

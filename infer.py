@@ -28,17 +28,18 @@ from torch import Tensor
 
 import config
 from datasets.domains import split_pictures
-from datasets.flags import add_division_arguments
+from datasets.flags import add_division_arguments, add_root_argument
 from network import stated_architecture
 from network.flags import add_network_arguments
 from network.restore import load_network
 from network.segmentor import SegmentationNet
+from utils.declare import check_ranges, flag
 from utils.distributed import single_device
-from utils.errors import Parser, UserError, printable, run_program, say_error
+from utils.errors import UserError, printable, run_program, say_error
 from utils.files import check_inside
 from utils.flags.family import dataset_name
+from utils.flags.parser import FlagParser
 from utils.flags.program import add_averaging_arguments, add_device_arguments, add_process_arguments
-from utils.flags.ranges import check_ranges
 from utils.images import read_image
 from utils.memory import enough_memory
 from utils.progress import progress_bar
@@ -66,65 +67,58 @@ LESS_MEMORY = "use --inference_mode sliding with a smaller --crop_size or --tile
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     # No abbreviations: flags of train.py, which the family's scripts may pass, are not short forms of these.
-    parser = Parser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    parser = FlagParser(__doc__, training=config.training_parser, allow_abbrev=False)
+    add = partial(flag, parser)
+    # --snapshot, --resume and --crop_size of a run's args.json mean something else.
+    add("--snapshot", str, required=True, metavar="FILE", once=True, everyday=True).means(
+        "Use the network of this checkpoint."
     )
-    parser.add_argument("--snapshot", required=True, help="checkpoint; tells which network it holds")
-    parser.add_argument(
-        "--teacher", action="store_true", help="the teacher's weights of a checkpoint of --method sac"
+    add("--teacher", False).means("Use the teacher's weights of a checkpoint of --method sac.")
+    what = partial(flag, parser.add_mutually_exclusive_group(required=True), everyday=True)
+    what("--input", Path, metavar="PATH", replaces=("val_dataset",)).means(
+        "Segment this picture, video, or folder of them with its sub-folders."
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--input", type=Path, help="picture, video, or folder of them (with sub-folders)")
-    what.add_argument(
-        "--val_dataset", nargs="+", type=dataset_name, help="data sets; their labels are not needed"
+    what("--val_dataset", dataset_name, nargs="+", replaces=("input",)).means(
+        "Segment the pictures of these data sets. Their labels are not needed."
     )
-    parser.add_argument("--output", "--results", required=True, type=Path, help="folder of the results")
-    parser.add_argument("--mod", default="", metavar="NAME", help="put them into the folder NAME in there")
-    parser.add_argument(
-        "--save",
-        nargs="+",
-        choices=KINDS,
-        default=["color", "overlay"],
-        help="results (default: color overlay)",
+    add("--output --results", Path, required=True, metavar="DIR", everyday=True).means(
+        "Write to this folder."
     )
-    parser.add_argument("--resume", action="store_true", help="skip pictures whose results are all there")
-    group = parser.add_argument_group("what the network sees")
-    group.add_argument(
-        "--inference_mode",
-        choices=MODES,
-        default="whole",
-        help="whole = the whole picture at once (default); sliding = overlapping tiles, for large pictures; "
-        "pooling = as whole, but averages probabilities in place of logits",
+    add("--mod", "").means("Write them to the folder NAME in there.")
+    add("--save", str, nargs="+", choices=KINDS, default=["color", "overlay"], everyday=True).means(
+        "Write these kinds of results."
     )
-    group.add_argument(
-        "--crop_size", type=int, default=1024, help="sliding: side of a tile in pixels (default 1024)"
-    )
-    group.add_argument(
-        "--sliding_overlap",
-        type=float,
-        default=1 / 3,
-        help="sliding: share of a tile covered twice (default 1/3)",
-    )
-    add_averaging_arguments(group)
-    group.add_argument(
-        "--single_scale", action="store_const", dest="scales", const=[1.0], help="the same as --scales 1.0"
-    )
-    group.add_argument("--no_flip", action="store_false", dest="flip", help="do not (default)")
-    group.add_argument(
-        "--tile_batch", type=int, default=4, help="tiles of crop_size in one forward (default 4)"
-    )
+    add("--resume", False, once=True, everyday=True).means("Skip pictures whose results are all there.")
+    add_view_arguments(parser.add_argument_group("what the network sees"))
     group = parser.add_argument_group("data, for --val_dataset")
-    group.add_argument("--data_root", help="folder that holds every data set in a folder of its name")
-    group.add_argument("--split", default="val", choices=("train", "val", "test"), help="which pictures")
+    add_root_argument(group)
+    flag(group, "--split", "val", choices=("train", "val", "test")).means("Segment this split.")
     add_division_arguments(group)
     add_network_arguments(parser, NETWORK_CLASS_SETS)
     add_device_arguments(parser)
     add_process_arguments(parser)
     args, further = parser.parse_known_args(arguments)
     args.without_effect = config.training_flags(parser.prog, further)
-    check_ranges(args)
+    check_ranges(parser, args)
     check_inside(args.mod, "--mod")
     return args
+
+
+def add_view_arguments(group: argparse._ArgumentGroup) -> None:
+    """In which pieces, sizes and views the network sees a picture."""
+    add = partial(flag, group)
+    add("--inference_mode", "whole", choices=MODES, everyday=True).means(
+        "Segment the whole picture at once, or a large picture in overlapping tiles (sliding). pooling is "
+        "whole, but averages probabilities, not logits."
+    )
+    add("--crop_size", 1024, once=True).means("sliding: use tiles of this side in pixels.")
+    add("--sliding_overlap", 1 / 3).means("sliding: cover this share of a tile twice.")
+    add_averaging_arguments(group)
+    add("--single_scale", None, action="store_const", dest="scales", const=[1.0]).means(
+        "This is the same as --scales 1.0."
+    )
+    add("--no_flip", False, action="store_false", dest="flip").means("Do not mirror. This is the default.")
+    add("--tile_batch", 4).means("Segment this many tiles in one forward.")
 
 
 def find_work(args: argparse.Namespace) -> list[tuple[ResultFolder, list[Source]]]:

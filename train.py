@@ -4,6 +4,8 @@
     torchrun --nproc_per_node=4 train.py --dataset gtav --val_dataset cityscapes bdd100k --exp my_run
 
 Reads top to bottom: arguments, model, one step, checkpoint, the run. Knows nothing of any single method.
+
+--help METHOD shows the flags of one method, --config FILE reads flags from a file.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from network.cost import describe
 from transforms.device_photometric import changed_views
 from transforms.geometric import as_size
 from utils import distributed
+from utils.declare import free_on_resume
 from utils.errors import UserError, run_program
 from utils.flags.family import family_notices
 from utils.memory import enough_memory
@@ -70,7 +73,8 @@ class Run:
         agree_on_resume(resume_file, checkpoint)
         if checkpoint is not None:
             settings = folder.plain(vars(args))
-            refuse_another(resume_file, checkpoint, self.sizes, settings, config.FREE_ON_RESUME)
+            free = free_on_resume(config.training_parser())
+            refuse_another(resume_file, checkpoint, self.sizes, settings, free)
         self.method = build_method(args, network, fresh=checkpoint is None)
         num_classes = self.architecture["num_classes"]
         self.domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)

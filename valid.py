@@ -24,11 +24,12 @@ from network import stated_architecture
 from network.flags import add_network_arguments
 from network.restore import load_network
 from utils import distributed
-from utils.errors import Parser, run_program
+from utils.declare import check_ranges, flag, toy_defaults
+from utils.errors import run_program
 from utils.files import check_writable, write_json
 from utils.flags.family import dataset_name
+from utils.flags.parser import FlagParser
 from utils.flags.program import add_averaging_arguments, add_device_arguments, add_process_arguments
-from utils.flags.ranges import check_ranges
 from utils.scoring.classes import NETWORK_CLASS_SETS
 from utils.scoring.scores import class_table, commit, domain_table
 from utils.scoring.sliding_window import Windows
@@ -37,19 +38,20 @@ from utils.scoring.sliding_window import Windows
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; without ``--val_dataset`` the five domains of the toy city."""
     # No abbreviations: train.py's --bs_mult, which the family's scripts may pass, is not --bs_mult_val.
-    parser = Parser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    parser = FlagParser(__doc__, training=config.training_parser, allow_abbrev=False)
+    add = partial(flag, parser)
+    # Those of a run's args.json say where it started from.
+    add("--snapshot", str, nargs="+", required=True, metavar="FILE", once=True, everyday=True).means(
+        "Score these checkpoints."
     )
-    parser.add_argument("--snapshot", nargs="+", required=True, help="checkpoints")
-    parser.add_argument(
-        "--teacher", action="store_true", help="the teacher's weights of a checkpoint of --method sac"
+    add("--teacher", False).means("Score the teacher's weights of a checkpoint of --method sac.")
+    five = ["gtav", "cityscapes", "bdd100k", "synthia", "mapillary"]
+    add("--val_dataset", dataset_name, nargs="+", toy=five, everyday=True).means(
+        "Score on these data sets, or on those of the toy city."
     )
-    parser.add_argument(
-        "--val_dataset", nargs="+", type=dataset_name, help="data sets (default: the toy city's five)"
-    )
-    parser.add_argument("--split", default="val", choices=("train", "val", "test"), help="which pictures")
-    parser.add_argument(
-        "--output", help="write the scores to this JSON file (a list, for several checkpoints)"
+    add("--split", "val", choices=("train", "val", "test"), everyday=True).means("Score on this split.")
+    add("--output", str, metavar="FILE", everyday=True).means(
+        "Write the scores to this JSON file, for several checkpoints as a list."
     )
     add_averaging_arguments(parser.add_argument_group("averages of probabilities"))
     add_data_arguments(parser)
@@ -58,14 +60,12 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_process_arguments(parser)
     args, further = parser.parse_known_args(arguments)
     if args.val_dataset is None:
-        parser.set_defaults(
-            data_root=str(config.TOYCITY_ROOT),
-            val_dataset=[*config.TOYCITY_DEFAULTS["dataset"], *config.TOYCITY_DEFAULTS["val_dataset"]],
-            evaluation_height=config.TOYCITY_DEFAULTS["evaluation_height"],
-        )
+        toy = toy_defaults(parser)
+        ours = {name: toy[name] for name in ("val_dataset", "evaluation_height")}
+        parser.set_defaults(data_root=str(config.TOYCITY_ROOT), **ours)
         args, further = parser.parse_known_args(arguments)
     args.without_effect = config.training_flags(parser.prog, further)
-    check_ranges(args)
+    check_ranges(parser, args)
     if args.output:
         check_writable(Path(args.output), "--output")
     return args

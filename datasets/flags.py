@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 
 from datasets.definitions.catalog import PROTOCOLS
+from utils.declare import flag
 from utils.errors import UserError
 from utils.scoring.classes import NUM_CLASSES
 
@@ -13,50 +15,36 @@ from utils.scoring.classes import NUM_CLASSES
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Where data is and how it is loaded."""
     group = parser.add_argument_group("data")
-    group.add_argument("--data_root", help="folder that holds every data set in a folder of its name")
+    add = partial(flag, group)
+    add_root_argument(group)
     add_division_arguments(group)
     add_skip_argument(group)
-    group.add_argument(
-        "--num_workers", type=int, default=None, help="loader processes (default: up to 8, by cores)"
+    add("--num_workers", int, at_least=0, free=True, everyday=True).means(
+        "Load data with this many processes. The default follows the cores, up to 8."
     )
-    group.add_argument("--bs_mult_val", type=int, default=1, help="pictures per evaluation batch and process")
-    group.add_argument(
-        "--protocol",
-        choices=PROTOCOLS,
-        default="robustnet",
-        help="size of the scored pictures: robustnet = as in published tables (Mapillary: 1536 centre crop), "
-        "full = whole pictures, maxsquare = 1024x512 (width x height) whatever the data set",
+    add("--bs_mult_val", 1, above=0, free=True).means("Score this many pictures per batch and process.")
+    add("--protocol", "robustnet", choices=PROTOCOLS, free=True).means(
+        "Score pictures at this size. robustnet is that of published tables (Mapillary: a 1536 centre crop), "
+        "full is the whole picture, maxsquare is 1024 x 512 (width x height) for all data sets."
     )
-    group.add_argument(
-        "--absent_classes",
-        choices=("skip", "zero"),
-        default="skip",
-        help="a class without labelled pixels: skip = not in the mean, zero = as in published tables, IoU 0 "
-        "as soon as a pixel is predicted as it",
+    add("--absent_classes", "skip", choices=("skip", "zero"), free=True).means(
+        "skip leaves a class without labelled pixels out of the mean. zero counts it as IoU 0 once a pixel "
+        "is predicted as it, as published tables do."
     )
-    group.add_argument(
-        "--evaluation_height",
-        type=int,
-        default=None,
-        help="height that a protocol's resize and crop use instead of its own (for miniature data); "
-        "maxsquare is twice as wide",
+    add("--evaluation_height", int, above=0, free=True, toy=256).means(
+        "Use this height for a protocol's resize and crop, for miniature data. maxsquare is twice as wide."
     )
 
 
 def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
     """How training samples are made."""
-    group = parser.add_argument_group("making of samples")
-    group.add_argument(
-        "--photometric",
-        choices=("cpu", "device"),
-        default="cpu",
-        help="where colours are jittered and crops blurred: cpu = by the loader's processes, device = batch "
-        "by batch where the network is",
+    add = partial(flag, parser.add_argument_group("making of samples"))
+    add("--photometric", "cpu", choices=("cpu", "device")).means(
+        "Jitter colours and blur crops in the loader's processes (cpu), or batch by batch where the network "
+        "is (device)."
     )
-    group.add_argument(
-        "--prepared",
-        metavar="DIR",
-        help="read the source domains' training pictures from what python -m scripts.prepare wrote there",
+    add("--prepared", str, metavar="DIR", free=True).means(
+        "Read the sources' training pictures from the folder that python -m scripts.prepare wrote."
     )
 
 
@@ -78,30 +66,30 @@ def check_sample_arguments(args: argparse.Namespace) -> None:
                 raise UserError(f"--prepared {args.prepared}: has no pictures for {flag}; drop one of them")
 
 
+def add_root_argument(group: argparse._ActionsContainer) -> None:
+    """Where the data sets are."""
+    flag(group, "--data_root", str, metavar="DIR", free=True, everyday=True).means(
+        "Find each data set in the folder of its name in DIR."
+    )
+
+
 def add_division_arguments(group: argparse._ActionsContainer) -> None:
     """How pictures are divided into train and val."""
-    group.add_argument(
-        "--cv",
-        type=int,
-        default=0,
-        metavar="N",
-        help="division of the source domains into train and val (valid.py: of every --val_dataset): 0 = "
-        "official, 1 and 2 = the other thirds of cityscapes' and gtav's folders, or KITTI's published lists",
+    flag(group, "--cv", 0, at_least=0).means(
+        "Divide the sources (valid.py: each --val_dataset) into train and val like this. 0 is the official "
+        "division; 1 and 2 are the other thirds of the folders of Cityscapes and GTAV, or KITTI's published "
+        "lists."
     )
-    group.add_argument(
-        "--gtav_split",
-        metavar="FILE",
-        help="GTAV with all pictures in one folder: its split.mat, or a folder of gtav_train.txt and "
-        "gtav_val.txt (default: the published lists in split_data/)",
+    flag(group, "--gtav_split", str, metavar="FILE", free=True).means(
+        "Divide GTAV with all pictures in one folder by its split.mat, or by a folder with gtav_train.txt "
+        "and gtav_val.txt. The default is the published lists in split_data/."
     )
 
 
 def add_skip_argument(group: argparse._ActionsContainer) -> None:
     """What becomes of pictures without a label, in programs that read labels."""
-    group.add_argument(
-        "--skip_unlabelled",
-        action="store_true",
-        help="leave out pictures that have no label file, and say how many (default: that is an error)",
+    flag(group, "--skip_unlabelled", False).means(
+        "Leave out pictures that have no label file, and say how many. Without this they are an error."
     )
 
 

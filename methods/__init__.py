@@ -32,7 +32,7 @@ METHODS: dict[str, type[Method]] = {
     )
 }
 
-__all__ = ["METHODS", "Method", "Progress", "declared", "flags_of_others", "method_named"]
+__all__ = ["METHODS", "Method", "Progress", "declared", "flags_of", "flags_of_others", "method_named"]
 
 
 def method_named(arguments: argparse.Namespace) -> str:
@@ -54,17 +54,21 @@ def method_named(arguments: argparse.Namespace) -> str:
     return name
 
 
-def flags_of_others(name: str) -> dict[str, object]:
-    """Flag -> default of the flags that other methods declare and the method ``name`` does not use."""
-    heeded = {
-        flag for method in METHODS[name].__mro__ if method in METHODS.values() for flag in declared(method)
-    }
-    others = {flag: default for method in METHODS.values() for flag, default in declared(method).items()}
-    return {flag: default for flag, default in others.items() if flag not in heeded}
+def flags_of_others(name: str) -> list[argparse.Action]:
+    """The flags that other methods declare and the method ``name`` does not use."""
+    used = {flag.dest for flag in flags_of(name)}
+    others = [flag for method in METHODS.values() for flag in declared(method)]
+    return [flag for flag in others if flag.dest not in used]
 
 
-def declared(method: type[Method] | type[RestitutionLoss]) -> dict[str, object]:
-    """Flag -> default of the flags that a method, or a part of a method, declares itself."""
+def flags_of(name: str) -> list[argparse.Action]:
+    """The flags of the method ``name``, declared by itself or by a method that it extends."""
+    family = [method for method in METHODS[name].__mro__ if method in METHODS.values()]
+    return [flag for method in family for flag in declared(method)]
+
+
+def declared(method: type[Method] | type[RestitutionLoss]) -> list[argparse.Action]:
+    """The flags that a method, or a part of methods, declares itself."""
     parser = argparse.ArgumentParser(add_help=False)
     method.add_arguments(parser.add_argument_group())
-    return vars(parser.parse_args([]))
+    return parser._actions

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from methods.common.base import Method, Progress
 from network import SegmentationNet
 from network.head.projection import ProjectionHead
 from network.sites import WHITENED_CODES
+from utils.declare import flag
 from utils.errors import UserError
 from utils.seeding import step_generator
 
@@ -82,41 +84,27 @@ class BlindNet(Method):
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        parser.add_argument(
-            "--use_ca", action="store_true", help="covariance alignment; no --use flag at all = all three"
-        )
-        parser.add_argument("--use_cwcl", action="store_true", help="class-wise contrastive loss")
-        parser.add_argument("--use_sdcl", action="store_true", help="semantic disentanglement loss")
-        parser.add_argument("--jit_only", action="store_true", help="the same as --method blindnet")
+        add = partial(flag, parser)
+        add("--use_ca", False).means("Align covariances. Without any --use flag all three losses are used.")
+        add("--use_cwcl", False).means("Use the class-wise contrastive loss.")
+        add("--use_sdcl", False).means("Use the semantic disentanglement loss.")
+        add("--jit_only", False, once=True).means("This is the same as --method blindnet.")
         for name, (weight, meaning) in WEIGHTS.items():
-            parser.add_argument(f"--{name}", type=float, default=weight, help=f"weight of {meaning}, 0 = off")
-        parser.add_argument("--nce_T", type=float, default=0.07, help="temperature of both contrasts")
-        parser.add_argument(
-            "--contrast_max_classes", type=int, default=15, help="CWCL: classes sampled per picture"
+            add(f"--{name}", weight, at_least=0).means(f"Weight {meaning} by this; 0 leaves it out.")
+        add("--nce_T", 0.07, above=0).means("Use this temperature in both contrasts.")
+        add("--contrast_max_classes", 15, above=0, toy=6).means("CWCL: sample this many classes per picture.")
+        # Of a crop of the toy city, layer4 has 6 x 6 pixels.
+        add("--contrast_max_views --contrast_max_view", 50, above=0, toy=6).means(
+            "CWCL: sample this many pixels per class."
         )
-        parser.add_argument(
-            "--contrast_max_views",
-            "--contrast_max_view",
-            type=int,
-            default=50,
-            help="CWCL: pixels sampled per class",
+        add("--num_patch", 20, above=0, toy=4).means("SDCL: use this many negatives per confused class.")
+        add("--cwcl_negatives", "other_class", choices=NEGATIVES).means(
+            "CWCL: other_class takes the pixels sampled for other classes and to fill up, as meant. all "
+            "takes all of the picture, the positive too, as the released code does."
         )
-        parser.add_argument(
-            "--num_patch", type=int, default=20, help="SDCL: negatives per wrongly predicted class"
-        )
-        parser.add_argument(
-            "--cwcl_negatives",
-            choices=NEGATIVES,
-            default="other_class",
-            help="CWCL: other_class = pixels sampled for other classes and to fill up, as meant; all = all "
-            "of the picture, the positive too, as in the released code",
-        )
-        parser.add_argument(
-            "--cwcl_fill",
-            choices=FILLS,
-            default="unused",
-            help="CWCL: what stands in for missing classes: unused = pixels not sampled yet, as meant; any = "
-            "any pixels, as in the released code",
+        add("--cwcl_fill", "unused", choices=FILLS).means(
+            "CWCL: fill up for missing classes with pixels not sampled yet, as meant (unused), or with any "
+            "pixels, as the released code does."
         )
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:

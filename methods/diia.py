@@ -21,6 +21,7 @@ from loss.segmentation import cross_entropy
 from methods.common.base import Progress
 from methods.isw import InstanceSelectiveWhitening
 from network import SegmentationNet
+from utils.declare import flag
 from utils.errors import UserError
 
 # Term -> its published weight.
@@ -63,21 +64,15 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
         for name, weight in WEIGHTS.items():
-            parser.add_argument(
-                f"--diia_{name}_weight", type=float, default=weight, help=f"weight of the loss term {name}"
+            flag(parser, f"--diia_{name}_weight", weight, at_least=0).means(
+                f"Weight the term {name} by this."
             )
-        parser.add_argument(
-            "--diia_layout_switch",
-            type=float,
-            default=3.0,
-            help=f"a layout loss above this counts {LAYOUT_SWITCH_FACTOR} times; 0 = never",
+        flag(parser, "--diia_layout_switch", 3.0, at_least=0).means(
+            f"Count a layout loss above this {LAYOUT_SWITCH_FACTOR} times; 0 never does."
         )
-        parser.add_argument(
-            "--diia_edge_target",
-            choices=TARGETS,
-            default="released",
-            help="released = horizontal derivative of grey with red and blue swapped, as in the published "
-            "code; gradient = magnitude of both derivatives",
+        flag(parser, "--diia_edge_target", "released", choices=TARGETS).means(
+            "released is the horizontal derivative of grey with red and blue swapped, as in the published "
+            "code. gradient is the magnitude of both derivatives."
         )
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ from loss.whitening import (
 )
 from methods.common.base import Loaders, Method, Progress
 from network import SegmentationNet
+from utils.declare import flag
 from utils.distributed import all_reduce_sum, broadcast, is_main
 from utils.errors import UserError
 
@@ -78,24 +80,16 @@ class InstanceSelectiveWhitening(Method):
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        parser.add_argument("--wt_reg_weight", type=float, default=0.6, help="weight of the whitening loss")
-        parser.add_argument(
-            "--relax_denom",
-            type=float,
-            default=0.0,
-            help="code 1: margin = entries / this (IRW), 0 = none (IW); code 2: leave 1 / this of them "
-            "alone instead of clustering, 0 = cluster",
+        add = partial(flag, parser)
+        add("--wt_reg_weight", 0.6, at_least=0).means("Weight the whitening loss by this.")
+        add("--relax_denom", 0.0).means(
+            "Code 1: the margin is the number of entries / this (IRW); 0 is no margin (IW). Code 2: leave 1 "
+            "/ this of the entries alone; 0 clusters them."
         )
-        parser.add_argument("--clusters", type=int, default=3, help="ISW: clusters of the entries' variances")
-        parser.add_argument(
-            "--cov_stat_epoch", type=int, default=5, help="ISW: build the masks after this epoch (from 0)"
-        )
-        parser.add_argument(
-            "--trials", type=int, default=10, help="ISW: rounds of statistics whose masks are intersected"
-        )
-        parser.add_argument(
-            "--dynamic", action="store_true", help="ISW: rebuild the masks every cov_stat_epoch + 1 epochs"
-        )
+        add("--clusters", 3).means("ISW: cluster the variances of the entries into this many.")
+        add("--cov_stat_epoch", 5, at_least=0).means("ISW: build the masks after this epoch (from 0).")
+        add("--trials", 10).means("ISW: intersect the masks of this many rounds of statistics.")
+        add("--dynamic", False).means("ISW: build the masks again every cov_stat_epoch + 1 epochs.")
 
     @property
     def selective(self) -> bool:

@@ -24,6 +24,7 @@ from loss.adaptation import (
 from methods.common.base import Method, Progress
 from methods.common.restitution import RestitutionLoss
 from network import SegmentationNet
+from utils.declare import flag
 from utils.errors import UserError
 
 TARGET_MODES = ("maxsquare", "IW_maxsquare", "entropy", "IW_entropy", "hard")
@@ -49,9 +50,6 @@ class MaxSquare(Method):
         }
         self.target_loss = losses[arguments.target_mode]
         self.guided: bool = arguments.multi
-        for name in ("IW_ratio", "threshold"):
-            if not 0 <= getattr(arguments, name) <= 1:
-                raise UserError(f"--{name} {getattr(arguments, name)}: must be between 0 and 1")
         if self.guided and self.auxiliary_weight == 0:
             raise UserError(
                 "--multi: trains the auxiliary output, but there is none or its weight is 0; raise "
@@ -62,26 +60,15 @@ class MaxSquare(Method):
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        parser.add_argument(
-            "--target_mode", choices=TARGET_MODES, default="maxsquare", help="loss of target pictures"
+        add = partial(flag, parser)
+        add("--target_mode", "maxsquare", choices=TARGET_MODES).means("Use this loss of target pictures.")
+        add("--lambda_target", 0.1, at_least=0).means("Weight that loss by this.")
+        add("--IW_ratio", 0.2, at_least=0, at_most=1).means(
+            "IW modes: 0 weights all pixels alike, 1 all classes alike."
         )
-        parser.add_argument("--lambda_target", type=float, default=0.1, help="its weight")
-        parser.add_argument(
-            "--IW_ratio",
-            type=float,
-            default=0.2,
-            help="IW modes: 0 = all pixels alike, 1 = all classes alike",
-        )
-        parser.add_argument(
-            "--multi",
-            action="store_true",
-            help="teach the auxiliary output what both outputs together say of target pixels",
-        )
-        parser.add_argument(
-            "--threshold",
-            type=float,
-            default=0.95,
-            help="hard, --multi: how certain a pixel's label has to be",
+        add("--multi", False).means("Teach the auxiliary output what both outputs say of target pixels.")
+        add("--threshold", 0.95, at_least=0, at_most=1).means(
+            "hard, --multi: take a pixel's label if it is at least this certain."
         )
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:

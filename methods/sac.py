@@ -15,6 +15,7 @@ paper. The paper has no lower bound of the thresholds (``--confidence_lower 0``)
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,11 +31,9 @@ from methods.common.dasac import DaSacTraining
 from methods.common.sac_pictures import group_picture
 from methods.common.teacher import distance, follow, teacher_of
 from network import SegmentationNet
+from utils.declare import flag
 from utils.distributed import Neighbours, is_main, world_size
 from utils.errors import UserError
-
-SHARES = ("teacher_momentum", "prior_momentum", "confidence_upper", "confidence_lower")
-NUMBERS = ("group_size", "processes_per_group", "teacher_every")
 
 
 class AugmentationConsistency(DaSacTraining):
@@ -88,22 +87,38 @@ class AugmentationConsistency(DaSacTraining):
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        parser.add_argument("--group_size", type=int, default=4, help="crops of a target picture")
-        parser.add_argument(
-            "--processes_per_group",
-            type=int,
-            default=1,
-            metavar="K",
-            help="so many processes share the crops of a group; they have to divide --group_size",
+        add = partial(flag, parser)
+        add("--group_size", 4, at_least=1).means("Cut this many crops out of a target picture.")
+        add("--processes_per_group", 1, at_least=1, free=True).means(
+            "Share the crops of a group between this many processes; it has to divide --group_size."
         )
-        parser.add_argument(
-            "--target_weight",
-            type=float,
-            default=5.0,
-            help="weight of the target's loss; published: 5 for ResNet-101, 2 for VGG-16",
+        add("--target_weight", 5.0, at_least=0).means(
+            "Weight the target's loss by this. Published: 5 for ResNet-101, 2 for VGG-16."
         )
-        add_teacher_arguments(parser)
-        add_label_arguments(parser)
+        share = {"at_least": 0, "at_most": 1}
+        add("--teacher_momentum", 0.99, **share).means("Keep this share of the teacher in an update.")
+        add("--teacher_every", 100, at_least=1).means("Update the teacher every this many steps.")
+        add("--sac_fusion", "mean", choices=FUSIONS).means(
+            "Fuse the teacher's answers of a group: take the mean over the crops that cover a place, the "
+            "most certain one there, or for each crop its own."
+        )
+        add("--prior_momentum", 0.99, **share).means("Keep this share of the running class prior in a step.")
+        add("--confidence_upper", 0.75, **share).means(
+            "Give a label from this share of the class's highest confidence in the crop."
+        )
+        add("--confidence_lower", 0.2, **share).means(
+            "Never give one below this. Published: 0.2 for ResNet-101, 0.1 for VGG-16; 0 is no bound, as in "
+            "the paper."
+        )
+        add("--threshold_beta", 0.001, above=0).means(
+            "Label classes with a prior not far above this more readily."
+        )
+        add("--no_confidence_discount", False).means("Label all classes alike, whatever their prior.")
+        add("--focal_power", 3.0, at_least=0).means("Weight a class by (1 - prior) to this power.")
+        add("--sac_confidence", "per_image", choices=CONFIDENCES).means(
+            "Multiply the loss by the teacher's confidence in the same pixel, as the paper says (per_image), "
+            "by its means over the process's crops, as the released code does (batch_mean), or not (none)."
+        )
 
     def before_training(self, epochs: float) -> None:
         """Warn if the run starts from an untrained network: its running statistics will never be trained."""
@@ -194,75 +209,8 @@ class AugmentationConsistency(DaSacTraining):
         return {"self_supervision": group_picture(views, maps, self.labelled(refined), palette)}
 
 
-def add_teacher_arguments(parser: argparse._ArgumentGroup) -> None:
-    """How the teacher follows, and how what it says of the crops of a group becomes one."""
-    parser.add_argument(
-        "--teacher_momentum", type=float, default=0.99, help="what an update leaves of the teacher"
-    )
-    parser.add_argument("--teacher_every", type=int, default=100, help="steps between its updates")
-    parser.add_argument(
-        "--sac_fusion",
-        choices=FUSIONS,
-        default="mean",
-        help="the teacher's answers of a group: mean over the crops that cover a place, the most certain one "
-        "there, or every crop its own",
-    )
-
-
-def add_label_arguments(parser: argparse._ArgumentGroup) -> None:
-    """Which pixels get a label, and what they cost."""
-    parser.add_argument(
-        "--prior_momentum",
-        type=float,
-        default=0.99,
-        help="what a step leaves of the running class prior",
-    )
-    parser.add_argument(
-        "--confidence_upper",
-        type=float,
-        default=0.75,
-        help="a label's least confidence, as a share of the class's highest in the crop",
-    )
-    parser.add_argument(
-        "--confidence_lower",
-        type=float,
-        default=0.2,
-        help="bound below it; published: 0.2 for ResNet-101, 0.1 for VGG-16, 0 = none as in the paper",
-    )
-    parser.add_argument(
-        "--threshold_beta",
-        type=float,
-        default=1e-3,
-        help="classes of a prior not far above this are labelled more readily",
-    )
-    parser.add_argument(
-        "--no_confidence_discount", action="store_true", help="label all classes alike, whatever the prior"
-    )
-    parser.add_argument(
-        "--focal_power", type=float, default=3.0, help="a class costs (1 - prior) to this power"
-    )
-    parser.add_argument(
-        "--sac_confidence",
-        choices=CONFIDENCES,
-        default="per_image",
-        help="what the teacher's confidence multiplies: per_image = the same pixel, as the paper says; "
-        "batch_mean = means over the process's crops, as the released code does; none = nothing",
-    )
-
-
 def check(arguments: argparse.Namespace) -> None:
-    """Raise a UserError for settings that make no sense."""
-    values = vars(arguments)
-    for name in SHARES:
-        if not 0 <= values[name] <= 1:
-            raise UserError(f"--{name} {values[name]}: must be between 0 and 1")
-    for name in NUMBERS:
-        if values[name] < 1:
-            raise UserError(f"--{name} {values[name]}: must be 1 or more")
-    if arguments.threshold_beta <= 0:
-        raise UserError(f"--threshold_beta {arguments.threshold_beta}: must be greater than 0")
-    if arguments.focal_power < 0:
-        raise UserError(f"--focal_power {arguments.focal_power}: must be 0 or more")
+    """Raise a UserError for a group that cannot be shared out."""
     processes, crops = arguments.processes_per_group, arguments.group_size
     if crops % processes:
         raise UserError(f"--processes_per_group {processes}: must divide --group_size {crops}")

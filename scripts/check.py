@@ -21,9 +21,9 @@ from datasets.files.pairing import as_found, check_sizes, left_out, list_pairs
 from datasets.files.parallel import threaded_map
 from datasets.files.reading import read_label
 from datasets.files.roots import resolve_root
-from datasets.flags import add_division_arguments, add_skip_argument
+from datasets.flags import add_division_arguments, add_root_argument, add_skip_argument
+from utils.declare import check_ranges, flag
 from utils.errors import Parser, run_program
-from utils.flags.ranges import check_ranges
 from utils.images import read_image
 from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
 
@@ -32,19 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the checks that the command line asks for."""
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", nargs="+", required=True, metavar="NAME", help=", ".join(CATALOG))
-    parser.add_argument(
-        "--data_root", metavar="DIR", help="folder that holds all data sets, each in DIR/<name>"
-    )
+    add_root_argument(parser)
     parser.add_argument(
         "--split", nargs="+", default=["train", "val"], choices=["train", "val", "test", "train_extra"]
     )
     add_division_arguments(parser)
     add_skip_argument(parser)
     parser.add_argument("--pictures", action="store_true", help="also decode every picture (slow)")
-    parser.add_argument("--threads", type=int, help="default: one per core")
+    flag(parser, "--threads", int, above=0).means("Read with this many threads; the default is one per core.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
-    check_ranges(options)
+    check_ranges(parser, options)
     for name in options.dataset:
         dataset = divided_spec(name, options.cv, options.gtav_split, options.skip_unlabelled)
         root = resolve_root(dataset, options.data_root, DATASET_ROOTS)

@@ -22,10 +22,10 @@ import config
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from network.restore import load_network
+from utils.declare import check_ranges, flag, toy_defaults
 from utils.distributed import single_device
 from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
-from utils.flags.ranges import check_ranges
 from utils.scoring.classes import PALETTE, class_set_of
 from utils.scoring.scores import percent, text_table
 from utils.scoring.visualize import colour_picture
@@ -37,16 +37,16 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="run folders of train.py")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the pictures")
-    parser.add_argument("--pictures", type=int, default=3, help="rows per domain")
+    flag(parser, "--pictures", 3, above=0).means("Show this many rows per domain.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_data_arguments(parser)
     parser.set_defaults(
         data_root=str(config.TOYCITY_ROOT),
-        evaluation_height=config.TOYCITY_DEFAULTS["evaluation_height"],
+        evaluation_height=toy_defaults(parser)["evaluation_height"],
         num_workers=0,
     )
     args = parser.parse_args(arguments)
-    check_ranges(args)
+    check_ranges(parser, args)
     return args
 
 

@@ -25,7 +25,7 @@ from datasets.domains import default_workers, divided_spec
 from datasets.files.predicted_labels import CODINGS, count_predictions, find_predictions
 from datasets.files.roots import resolve_root
 from datasets.files.segmentation import SegmentationSet
-from datasets.flags import add_division_arguments
+from datasets.flags import add_division_arguments, add_root_argument
 from datasets.sampling.importance_weights import importance_weights, write_importance_weights
 from datasets.sampling.loaders import evaluation_loader
 from network import stated_architecture
@@ -33,11 +33,11 @@ from network.flags import add_network_arguments
 from network.restore import load_network
 from transforms.pipeline import EvaluationTransform
 from utils import distributed
+from utils.declare import check_ranges, flag
 from utils.errors import Parser, UserError, run_program
 from utils.files import check_writable
 from utils.flags.family import dataset_name
 from utils.flags.program import add_device_arguments, add_process_arguments
-from utils.flags.ranges import check_ranges
 from utils.progress import progress_bar
 from utils.scoring.classes import NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
 from utils.scoring.evaluation import autocast, to_device
@@ -65,15 +65,15 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     group = parser.add_argument_group("data")
     group.add_argument("--dataset", required=True, type=dataset_name, help="the target's data set")
     group.add_argument("--split", default="train", help="which of its pictures (default train)")
-    group.add_argument("--data_root", help="folder that holds every data set in a folder of its name")
+    add_root_argument(group)
     add_division_arguments(group)
-    group.add_argument("--num_workers", type=int, help="loader processes (default: up to 8, by cores)")
+    flag(group, "--num_workers", int, at_least=0).means("Load with this many processes; up to 8 by default.")
     add_network_arguments(parser, NETWORK_CLASS_SETS)
     add_device_arguments(parser)
     add_process_arguments(parser)
     args, further = parser.parse_known_args(arguments)
     args.without_effect = config.training_flags(parser.prog, further)
-    check_ranges(args)
+    check_ranges(parser, args)
     check_writable(args.output, "--output")
     if args.output.exists() and not args.overwrite:
         raise UserError(f"--output {args.output}: is there already; replace it with --overwrite")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from utils.errors import Parser, UserError, run_program
 
 REQUIREMENT = re.compile(r"\s*([\w.-]+)\s*(?:\[([^\]]*)\])?[^;#]*(?:;([^#]*))?")
+OLD_PYTHON = re.compile(r"""python_version\s*<\s*["']3\.(\d+)""")
 EXTRA = re.compile(r"""extra\s*==\s*["']([\w.-]+)["']""")
 CLASSIFIER = "License :: "
 LONGEST_NAME = 60
@@ -28,7 +30,7 @@ def canonical(name: str) -> str:
 
 
 def requirements_of(file: Path) -> list[str]:
-    """The names in a requirements file.
+    """The names in a requirements file, without those for an older Python than this one.
 
     Raises:
         UserError: the file cannot be read.
@@ -37,7 +39,10 @@ def requirements_of(file: Path) -> list[str]:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read ({error}); name a requirements file") from None
-    return [match[1] for line in lines if (match := REQUIREMENT.match(line))]
+    old = [
+        line for line in lines if (found := OLD_PYTHON.search(line)) and sys.version_info[1] >= int(found[1])
+    ]
+    return [match[1] for line in lines if (match := REQUIREMENT.match(line)) and line not in old]
 
 
 def installed(names: Sequence[str]) -> dict[str, Distribution]:

@@ -9,8 +9,8 @@ from datasets.definitions.catalog import TOYCITY_ROOT
 from datasets.toycity.contact_sheet import write_contact_sheet
 from datasets.toycity.domains import ALL_DOMAINS, DOMAINS
 from datasets.toycity.generation import generate
+from utils.declare import SEEDS, check_ranges, flag
 from utils.errors import Parser, UserError, run_program
-from utils.flags.ranges import check_ranges
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--size", default="256x512", help="height x width in pixels (sizes in mapillary vary around it)"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    flag(parser, "--seed", 0, at_least=0, below=SEEDS).means("Draw the scenes with this seed.")
     parser.add_argument(
         "--domains",
         nargs="+",
@@ -38,13 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="NAME",
         help=f"some of {', '.join(ALL_DOMAINS)} (default: the first {len(DOMAINS)})",
     )
-    parser.add_argument("--processes", type=int, help="number of processes; it does not change the files")
+    flag(parser, "--processes", int, above=0).means("Use this many processes; the files stay the same.")
     parser.add_argument(
         "--contact_sheet", type=Path, metavar="FILE", help="only write one picture that shows all domains"
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
-    check_ranges(options)
+    check_ranges(parser, options)
     size = parse_size(options.size)
     if options.contact_sheet:
         write_contact_sheet(options.contact_sheet, options.domains, size, options.seed)

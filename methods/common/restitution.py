@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from loss.restitution import dual_restitution_loss
 from loss.segmentation import auxiliary_cross_entropy
 from network import SegmentationNet
+from utils.declare import flag
 
 
 class RestitutionLoss(nn.Module):
@@ -33,19 +34,14 @@ class RestitutionLoss(nn.Module):
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        parser.add_argument(
-            "--no_snr_dual_loss",
-            action="store_true",
-            help="no dual restitution loss, as in the released code for segmentation",
+        flag(parser, "--no_snr_dual_loss", False).means(
+            "Use no dual restitution loss, as the released code for segmentation."
         )
-        parser.add_argument(
-            "--snr_dual_weight", type=float, default=0.01, help="weight of a stage's dual restitution loss"
+        flag(parser, "--snr_dual_weight", 0.01, at_least=0).means(
+            "Weight the dual restitution loss of a stage by this."
         )
-        parser.add_argument(
-            "--snr_classifier_weight",
-            type=float,
-            default=0.01,
-            help="weight of the cross entropy of the last stage's pixel classifier",
+        flag(parser, "--snr_classifier_weight", 0.01, at_least=0).means(
+            "Weight the cross entropy of the last stage's pixel classifier by this."
         )
 
     def forward(self, features: dict[str, Tensor], label: Tensor) -> dict[str, Tensor]:

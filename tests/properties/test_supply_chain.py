@@ -21,6 +21,8 @@ pytestmark = pytest.mark.reliability
 # Asked for where they are used: ``--backbone timm:NAME``, ``--output`` and HEIC pictures say what is missing.
 OPTIONAL = {
     "network/backbone/timm.py": {"timm"},
+    # Of these two the one that Python's version asks for.
+    "utils/flags/config_file.py": {"tomli", "tomllib"},
     "scripts/benchmark/curves.py": {"matplotlib"},
     "utils/scoring/pictures.py": {"pillow_heif"},
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
+from utils.declare import flag
 from utils.errors import UserError
 
 # Flag -> what stands in its place here. Each is taken with or without a value.
@@ -39,16 +41,18 @@ def dataset_name(word: str) -> str:
 
 def add_family_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    group = parser.add_argument_group("flags of the RobustNet family")
+    add = partial(flag, parser.add_argument_group("flags of the RobustNet family"))
     for name, meaning in EFFECTIVE.items():
-        group.add_argument(f"--{name}", action="store_true", help=meaning)
-    group.add_argument("--test_mode", action="store_true", help=f"{TEST_MODE_STEPS} steps, to try things out")
-    group.add_argument(
-        "--restore_optimizer", action="store_true", help="--snapshot FILE: go on with its run (--resume FILE)"
-    )
+        # As --amp fp16 it is a setting of the run.
+        add(f"--{name}", False, once=name == "fp16").means(f"{meaning[0].upper()}{meaning[1:]}.")
+    add("--test_mode", False, once=True).means(f"Train for {TEST_MODE_STEPS} steps, to try things out.")
+    add("--restore_optimizer", False, once=True).means("Go on with the run of --snapshot, as --resume does.")
+    add = partial(flag, parser.add_argument_group("flags of the RobustNet family that change nothing"))
+    add("--sgd", False, free=True).means("The optimiser is SGD with or without this flag.")
+    add("--syncbn", False, free=True).means("BatchNorm is synchronised whenever there are several GPUs.")
     for name, instead in IGNORED.items():
-        group.add_argument(
-            f"--{name}", nargs="?", const="", help="; ".join(filter(None, ("ignored", instead)))
+        add(f"--{name}", str, nargs="?", const="", free=True).means(
+            "; ".join(filter(None, ("This is ignored", instead))) + "."
         )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
+
+from utils.declare import flag
 
 
 class Scales(argparse.Action):
@@ -26,32 +29,26 @@ def scale_list(word: str) -> list[float]:
 
 def add_averaging_arguments(group: argparse._ActionsContainer) -> None:
     """Over which versions of a picture the network's answers are averaged."""
-    group.add_argument(
-        "--scales",
-        type=scale_list,
-        nargs="+",
-        action=Scales,
-        default=[1.0],
-        help="average over these sizes: 0.5 1.0 2.0 or 0.5,1.0,2.0 (default 1.0)",
+    flag(group, "--scales", [1.0], type=scale_list, nargs="+", action=Scales, metavar="X").means(
+        "Average over these sizes of the picture, 0.5 1.0 2.0 or 0.5,1.0,2.0."
     )
-    group.add_argument("--flip", action="store_true", help="average with the mirrored picture")
+    flag(group, "--flip", False).means("Average with the mirrored picture.")
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """How it is computed, and how errors are shown."""
-    group = parser.add_argument_group("device")
-    group.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="mixed precision")
-    group.add_argument(
-        "--channels_last",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="NHWC memory layout (faster on CPUs, and on GPUs with --amp)",
+    add = partial(flag, parser.add_argument_group("device"))
+    add("--amp", "off", choices=("off", "bf16", "fp16"), free=True, everyday=True).means(
+        "Use mixed precision."
     )
-    group.add_argument("--compile", action="store_true", help="torch.compile the network")
-    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add("--channels_last", False, action=argparse.BooleanOptionalAction, free=True, toy=True).means(
+        "Keep tensors in NHWC layout, which is faster on CPUs, and on GPUs with --amp."
+    )
+    add("--compile", False, free=True).means("Compile the network with torch.compile.")
+    add("--debug", False, once=True).means("Show the traceback of an error.")
 
 
 def add_process_arguments(parser: argparse.ArgumentParser) -> None:
     """What the launcher of several processes passes."""
     group = parser.add_argument_group("processes")
-    group.add_argument("--local_rank", "--local-rank", type=int, default=None, help="set by the launcher")
+    flag(group, "--local_rank --local-rank", int, once=True).means("The launcher sets this.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 
+from utils.declare import SEEDS, flag
 from utils.errors import UserError
 from utils.flags.family import PUBLISHED_WEIGHT_DECAY, dataset_name
 from utils.scoring.selection import RULES
@@ -30,321 +32,187 @@ class PictureSize(argparse.Action):
         numbers = [int(word) for word in words]
         setattr(namespace, self.dest, numbers[0] if len(numbers) == 1 else numbers[::-1])
 
+    @staticmethod
+    def typed(value: list[int]) -> list[int]:
+        """The words on the command line for a size as it is kept."""
+        return value[::-1]
+
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    """Everything else that train.py takes, in the family's spelling."""
-    data = parser.add_argument_group("training data")
-    data.add_argument(
-        "--dataset", nargs="+", type=dataset_name, help="source domains (default: the toy city's gtav)"
-    )
-    data.add_argument(
-        "--image_uniform_sampling",
-        action="store_true",
-        help="several sources: draw from all their pictures alike; default: a picture of each per item",
-    )
-    data.add_argument(
-        "--step_per_domain",
-        action="store_true",
-        help="several sources: an optimiser step for each in turn, as published; default: one joint step",
-    )
-    data.add_argument(
-        "--val_dataset",
-        nargs="*",
-        type=dataset_name,
-        default=[],
-        help="domains that are scored at the end, never trained on",
-    )
-    data.add_argument(
-        "--covstat_val_dataset", nargs="+", help="data sets of the ISW statistics (default: --dataset)"
-    )
-    data.add_argument("--covstat_images", type=int, default=500, help="ISW: pictures per round of statistics")
-    data.add_argument(
-        "--city_mode",
-        choices=("train", "val", "trainval"),
-        default="train",
-        help="split that is trained on; trainval = train and val together",
-    )
-    data.add_argument(
-        "--class_uniform_pct", type=float, default=0.5, help="share of crops drawn by class, 0 = none"
-    )
-    data.add_argument(
-        "--class_uniform_tile", type=int, default=1024, help="tile side in pixels for class centroids"
-    )
-    data.add_argument(
-        "--coarse_boost_classes",
-        nargs="+",
-        default=[],
-        metavar="CLASS",
-        help="cityscapes: these train ids (14,15,16 or 14 15 16) are drawn by class from train_extra, "
-        "with its coarse labels, too",
-    )
-    data.add_argument(
-        "--maxSkip",
-        type=int,
-        default=0,
-        metavar="N",
-        help="cityscapes: train also on the frames N before and behind each one in its sequence, where "
-        "picture and label are below $CITYSCAPES_AUG_DIR (default: the data set's folder)",
-    )
-    data.add_argument(
-        "--max_cu_epoch",
-        type=int,
-        default=10000,
-        help="last epoch that draws the pictures of --coarse_boost_classes and --maxSkip",
-    )
-    data.add_argument(
-        "--max_bad_samples",
-        type=int,
-        default=10,
-        metavar="N",
-        help="so many training pictures or labels may turn unreadable: another draw takes their place, the "
-        "log names them; 0 = none (default 10)",
-    )
-    data.add_argument(
-        "--augmentation",
-        choices=("robustnet", "maxsquare"),
-        default="robustnet",
-        help="robustnet = random scale, crop, mirroring, colours and blur; maxsquare = mirroring, the whole "
-        "picture resized to --crop_size, and blur, without the flags for the others",
-    )
-    data.add_argument(
-        "--crop_size",
-        nargs="+",
-        action=PictureSize,
-        default=768,
-        metavar="PIXELS",
-        help="training crop in pixels: the side of a square, or width and height, 1280,720 or 1280 720",
-    )
-    data.add_argument(
-        "--crop_nopad", action="store_true", help="shrink the crop to small pictures instead of padding"
-    )
-    data.add_argument(
-        "--crop_padding",
-        choices=("black", "mean"),
-        help="what fills labelled crops beyond their picture: black, or the mean colour, 0 for the network "
-        "(default: as the method; abn and sac: mean)",
-    )
-    data.add_argument("--scale_min", type=float, default=0.5, help="smallest random scale")
-    data.add_argument("--scale_max", type=float, default=2.0, help="largest random scale")
-    data.add_argument(
-        "--pre_size", type=int, default=None, help="scale pictures to this short side before the random scale"
-    )
-    data.add_argument("--rrotate", type=float, default=0, help="largest random rotation in degrees, 0 = none")
-    data.add_argument(
-        "--color_aug", type=float, default=0.5, help="share of crops whose colours are jittered"
-    )
-    data.add_argument(
-        "--color_jitter",
-        type=float,
-        nargs=4,
-        metavar=("BRIGHTNESS", "CONTRAST", "SATURATION", "HUE"),
-        help="how much (default: as the method was published, 0.4 0.4 0.4 0.1 for most)",
-    )
-    data.add_argument(
-        "--gblur",
-        action="store_true",
-        default=None,
-        help="Gaussian blur on every crop (default: as the method, blindnet and diia do)",
-    )
-    data.add_argument("--no_gblur", dest="gblur", action="store_false", help="do not")
-    data.add_argument("--bblur", action="store_true", help="bilateral blur on every crop, instead of --gblur")
-    data.add_argument(
-        "--dump_augmentation_images",
-        action="store_true",
-        help="write the first batch of crops and labels to the run folder",
-    )
-
-    target = parser.add_argument_group("target domain, for methods that adapt to one")
-    target.add_argument(
-        "--target_dataset",
-        nargs="+",
-        type=dataset_name,
-        help="data sets of unlabelled training pictures, drawn from all of them alike, bs_mult per step and "
-        "process; their labels are never read (default with the toy city: its cityscapes)",
-    )
-    target.add_argument(
-        "--target_split", default="train", metavar="SPLIT", help="which of their pictures (default train)"
-    )
-    target.add_argument(
-        "--target_crop_size",
-        nargs="+",
-        action=PictureSize,
-        metavar="PIXELS",
-        help="as --crop_size, which is the default; such crops are never padded nor rotated, since nothing "
-        "marks pixels without a picture",
-    )
-
-    target.add_argument(
-        "--target_bs_mult",
-        type=int,
-        metavar="N",
-        help="target pictures per step and process; --method sac: groups of crops (default: --bs_mult)",
-    )
-    target.add_argument(
-        "--importance_weights",
-        metavar="FILE",
-        help="draw target pictures by class, from a file of python -m scripts.importance",
-    )
-    target.add_argument(
-        "--importance_uniform_prior",
-        type=float,
-        default=0.25,
-        help="share of those draws that is uniform",
-    )
-    target.add_argument(
-        "--renormalise",
-        choices=("published", "measured", "off"),
-        help="give source pictures the target's mean and deviation of each colour: the published ones, or "
-        "measured on 200 pictures (default: off; methods abn and sac: published where there are any)",
-    )
-
-    steps = parser.add_argument_group("optimisation")
-    steps.add_argument("--method", help="default: what the --wt_layer codes ask for")
-    steps.add_argument("--max_iter", type=int, default=40000, help="optimiser steps")
-    steps.add_argument(
-        "--iter_stop",
-        type=int,
-        metavar="STEP",
-        help="end there; the learning rate goes on to be scheduled for --max_iter",
-    )
-    steps.add_argument("--bs_mult", type=int, default=4, help="pictures per step and process")
-    steps.add_argument(
-        "--accumulate", type=int, default=1, help="batches of bs_mult whose gradients make one step"
-    )
-    steps.add_argument("--lr", type=float, default=0.01, help="learning rate")
-    steps.add_argument(
-        "--lr_schedule",
-        choices=("poly", "scl-poly"),
-        default="poly",
-        help="poly = lr x (1 - step / max_iter) ^ poly_exp; scl-poly = poly that restarts at --rlx_off_iter",
-    )
-    steps.add_argument("--poly_exp", type=float, default=0.9, help="exponent of the poly schedule")
-    steps.add_argument("--momentum", type=float, default=0.9, help="SGD momentum")
-    steps.add_argument(
-        "--weight_decay",
-        type=float,
-        default=PUBLISHED_WEIGHT_DECAY,
-        help="SGD weight decay, on every parameter",
-    )
-    steps.add_argument(
-        "--bias_lr_mult",
-        type=float,
-        metavar="FACTOR",
-        help="learning rate of biases relative to that of weights (default 1; methods abn and sac: 2)",
-    )
-    steps.add_argument(
-        "--bias_weight_decay",
-        type=float,
-        metavar="DECAY",
-        help="weight decay of biases (default --weight_decay; methods abn and sac: 0)",
-    )
-    steps.add_argument(
-        "--sgd", action="store_true", help="the optimiser is SGD with or without this family flag"
-    )
-    steps.add_argument(
-        "--syncbn", action="store_true", help="BN is synchronised whenever there are several GPUs"
-    )
-    steps.add_argument(
-        "--max_bad_steps",
-        type=int,
-        default=10,
-        metavar="N",
-        help="steps with a loss or gradients that are not finite are left out; end the run after N in a row",
-    )
-    steps.add_argument("--seed", type=int, default=304, help="seed of every random draw")
-    steps.add_argument(
-        "--deterministic",
-        action="store_true",
-        help="deterministic algorithms wherever PyTorch has them, slower",
-    )
-
-    start = parser.add_argument_group("start and results")
-    start.add_argument(
-        "--pretrained", action="store_true", default=True, help="start from ImageNet weights (default)"
-    )
-    start.add_argument(
-        "--no_pretrained", dest="pretrained", action="store_false", help="start from random weights"
-    )
-    start.add_argument("--backbone_weights", help="ImageNet weights from this file instead of a download")
-    start.add_argument("--snapshot", help="start from a checkpoint's weights, at step 0")
-    start.add_argument(
-        "--resume_from",
-        metavar="FILE",
-        help="start at step 0 from another method's run: its weights and its optimiser's state",
-    )
-    start.add_argument(
-        "--resume", help="'auto' = go on from the run folder's last.pth if there is one, or a file"
-    )
-    start.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="replace a run that is in the run folder; with its previous.pth for --resume, only its last.pth",
-    )
-    start.add_argument(
-        "--eval_every",
-        type=int,
-        default=5000,
-        help="steps between evaluations on source val, 0 = only at the end",
-    )
-    start.add_argument(
-        "--selection",
-        choices=RULES,
-        default="source",
-        help="weights that are scored at the end: best on source val, of the last step, or oracle = for "
-        "every --val_dataset those that score best on its own val split, as some published tables",
-    )
-    start.add_argument(
-        "--visualize_feature",
-        action="store_true",
-        help="whitened sites: write their covariance as pictures to the run folder at every evaluation",
-    )
-    start.add_argument("--save_every", type=int, default=1000, help="steps between writes of last.pth")
-    start.add_argument("--log_every", type=int, default=10, help="steps between log lines")
-    start.add_argument("--ckpt", default="./logs/", help="folder of all runs")
-    start.add_argument("--tb_path", help="folder of TensorBoard logs (default: --ckpt)")
-    start.add_argument("--date", default="default", help="first part of the run folder's name")
-    start.add_argument("--exp", help="second part (default: method and backbone)")
+    """The data, the optimisation, the start and the results of a run."""
+    _add_source_arguments(parser)
+    _add_target_arguments(parser)
+    _add_crop_arguments(parser)
+    _add_optimisation_arguments(parser)
+    _add_loss_arguments(parser)
+    _add_start_arguments(parser)
+    _add_result_arguments(parser)
 
 
-def add_loss_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which labelled pictures a run learns from, and which unseen ones it is scored on."""
+    add = partial(flag, parser.add_argument_group("training data"))
+    add("--dataset", dataset_name, nargs="+", toy=["gtav"], everyday=True).means("Train on these data sets.")
+    unseen = ["cityscapes", "bdd100k", "synthia", "mapillary"]
+    add("--val_dataset", dataset_name, nargs="*", default=[], free=True, toy=unseen, everyday=True).means(
+        "Score these unseen data sets at the end."
+    )
+    add("--image_uniform_sampling", False).means("Draw from all sources' pictures alike, not one of each.")
+    add("--step_per_domain", False).means("Make a step for each source in turn, as published, not one.")
+    add("--covstat_val_dataset", str, nargs="+").means("Take ISW's statistics from these, not --dataset.")
+    add("--covstat_images", 500, above=0).means("Use this many pictures in each round of ISW's statistics.")
+    splits = ("train", "val", "trainval")
+    add("--city_mode", "train", choices=splits).means("Train on this split; trainval is both together.")
+    add("--class_uniform_pct", 0.5, at_least=0, at_most=1).means("Draw this share of the crops by class.")
+    add("--class_uniform_tile", 1024, above=0, toy=128).means("Use tiles of this side to find the classes.")
+    add("--coarse_boost_classes", str, nargs="+", default=[], metavar="CLASS").means(
+        "Draw these train ids (14 15 16) by class from Cityscapes' coarsely labelled train_extra, too."
+    )
+    add("--maxSkip", 0, at_least=0).means(
+        "Train also on the N frames before and behind each picture of Cityscapes that have a label; they are "
+        "in $CITYSCAPES_AUG_DIR or the data set's folder."
+    )
+    add("--max_cu_epoch", 10000, at_least=0).means("Use --coarse_boost_classes, --maxSkip up to this epoch.")
+    add("--max_bad_samples", 10, at_least=0, free=True).means(
+        "Replace up to N unreadable training pictures by other draws. The log names them."
+    )
+
+
+def _add_crop_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a training crop is cut out of a picture and changed."""
+    add = partial(flag, parser.add_argument_group("training crops"))
+    add("--augmentation", "robustnet", choices=("robustnet", "maxsquare")).means(
+        "robustnet scales, crops, mirrors, colours and blurs at random. maxsquare resizes the whole picture "
+        "to --crop_size, mirrors and blurs, and does not heed the flags for the others."
+    )
+    add("--crop_size", 768, action=PictureSize, nargs="+", metavar="N", toy=192, everyday=True).means(
+        "Cut crops of this side, or of this width and height."
+    )
+    add("--crop_nopad", False).means("Shrink the crop to a small picture, in place of padding the picture.")
+    add("--crop_padding", str, choices=("black", "mean")).means(
+        "Fill labelled crops beyond their picture with black or with the mean colour, which the network sees "
+        "as 0. The default is the method's."
+    )
+    add("--scale_min", 0.5, above=0).means("Scale pictures at random, at least by this.")
+    add("--scale_max", 2.0, above=0, toy=1.25).means("Scale pictures at random, at most by this.")
+    add("--pre_size", int, above=0).means("Scale pictures to this short side before the random scale.")
+    add("--rrotate", 0.0, at_least=0).means("Rotate pictures at random by up to this many degrees.")
+    add("--color_aug", 0.5, at_least=0, at_most=1).means("Jitter the colours of this share of the crops.")
+    add("--color_jitter", float, nargs=4, metavar=("BRIGHTNESS", "CONTRAST", "SATURATION", "HUE")).means(
+        "Jitter the colours this much. The default is the method's, 0.4 0.4 0.4 0.1 for most."
+    )
+    add("--gblur", None, action="store_true").means("Blur crops with a Gaussian; the method has the default.")
+    add("--no_gblur", None, action="store_false", dest="gblur").means("Do not blur crops with a Gaussian.")
+    add("--bblur", False).means("Blur every crop with a bilateral filter, in place of --gblur.")
+    add("--dump_augmentation_images", False, free=True).means("Write the first batch to the run folder.")
+
+
+def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
+    """The unlabelled pictures that a method adapts to."""
+    add = partial(flag, parser.add_argument_group("target domain, for methods that adapt to one"))
+    add("--target_dataset", dataset_name, nargs="+", everyday=True).means("Adapt to these, unlabelled.")
+    add("--target_split", "train").means("Use this split of the target.")
+    add("--target_crop_size", None, action=PictureSize, nargs="+", metavar="N").means(
+        "Cut target crops of this size; the default is --crop_size. Such crops are never padded or rotated, "
+        "since nothing marks pixels that have no picture."
+    )
+    add("--target_bs_mult", int, above=0, free=True).means(
+        "Use this many target pictures (sac: groups of crops) per step and process. The default is --bs_mult."
+    )
+    add("--importance_weights", str, metavar="FILE", free=True).means(
+        "Draw target pictures by class, with this file of python -m scripts.importance."
+    )
+    add("--importance_uniform_prior", 0.25, at_least=0, at_most=1).means("Draw this share of them alike.")
+    add("--renormalise", str, choices=("published", "measured", "off")).means(
+        "Give source pictures the target's mean and deviation of each colour, as published or as measured on "
+        "200 pictures. The default is the method's."
+    )
+
+
+def _add_optimisation_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a step is, and how many there are."""
+    add = partial(flag, parser.add_argument_group("optimisation"))
+    add("--method", str, everyday=True).means("Train with this method; the default follows from --wt_layer.")
+    add("--max_iter", 40000, above=0, toy=500, everyday=True).means("Train for this many steps.")
+    add("--iter_stop", int, above=0, free=True).means("End at this step; --lr still follows --max_iter.")
+    add("--bs_mult", 4, above=0, free=True, everyday=True).means("Use N pictures per step and process.")
+    add("--accumulate", 1, above=0, free=True).means("Add the gradients of this many batches for one step.")
+    add("--lr", 0.01, at_least=0, toy=0.03, everyday=True).means("Start with this learning rate.")
+    add("--lr_schedule", "poly", choices=("poly", "scl-poly")).means(
+        "poly is lr x (1 - step / max_iter) ^ poly_exp. scl-poly is poly that restarts at --rlx_off_iter."
+    )
+    add("--poly_exp", 0.9, at_least=0).means("Use this exponent in the poly schedule.")
+    add("--momentum", 0.9, at_least=0).means("Use this momentum in SGD.")
+    add("--weight_decay", PUBLISHED_WEIGHT_DECAY, at_least=0).means("Decay all parameters by this.")
+    add("--bias_lr_mult", float, above=0).means("Multiply biases' learning rate; the method has the default.")
+    add("--bias_weight_decay", float, at_least=0).means("Decay biases by this; the method has the default.")
+    add("--max_bad_steps", 10, above=0, free=True).means(
+        "Leave out steps whose loss or gradients are not finite; end the run after N of them in a row."
+    )
+    add("--seed", 304, at_least=0, below=SEEDS, everyday=True).means("Use this seed for all random draws.")
+    add("--deterministic", False, free=True).means("Use deterministic algorithms; some are slower.")
+
+
+def _add_loss_arguments(parser: argparse.ArgumentParser) -> None:
     """What a labelled pixel costs, and the schedule that goes with boundary label relaxation."""
-    group = parser.add_argument_group("segmentation loss")
-    group.add_argument(
-        "--aux_weight",
-        "--lambda_seg",
-        type=float,
-        help="weight of the auxiliary output's loss (default: as published, 0.4, or 0.1 with deeplabv2); 0 = "
-        "leave that output alone",
+    add = partial(flag, parser.add_argument_group("segmentation loss"))
+    add("--aux_weight --lambda_seg", float, at_least=0).means(
+        "Weight the loss of the auxiliary output by this; 0 does not train it. The default is as published: "
+        "0.4, or 0.1 with deeplabv2."
     )
-    group.add_argument(
-        "--cls_wt_loss", action="store_true", help="fixed class weights on plain and auxiliary cross entropy"
+    add("--cls_wt_loss", False).means("Use fixed class weights in the plain and the auxiliary cross entropy.")
+    add("--img_wt_loss", False).means("Use class weights that each picture has for itself in the main loss.")
+    add("--img_wt_reduction", "mean", choices=("mean", "sum")).means(
+        "Reduce --img_wt_loss over the pictures of a batch like this; the published code sums."
     )
-    group.add_argument(
-        "--img_wt_loss", action="store_true", help="main loss: class weights of every picture's own"
+    add("--batch_weighting", False).means("Use class weights of the batch, not of each picture.")
+    add("--wt_bound", 1.0, at_least=0).means("Limit these class weights to 1 + this.")
+    add("--jointwtborder", False).means("Relax labels at boundaries in the main loss, with class weights.")
+    add("--strict_bdr_cls", str, nargs="+", default=[], metavar="CLASS").means(
+        "Do not relax these train ids (5 6 7)."
     )
-    group.add_argument(
-        "--img_wt_reduction",
-        choices=("mean", "sum"),
-        default="mean",
-        help="--img_wt_loss over the pictures of a batch; the published code sums",
+    add("--rlx_off_iter", -1).means(
+        "Stop to relax after this step; from then on pixels at a boundary count twice. -1 relaxes always."
     )
-    group.add_argument(
-        "--batch_weighting", action="store_true", help="class weights of the batch instead of every picture's"
+    add("--rescale", 1.0, at_least=0).means("scl-poly: restart at this share of --lr.")
+    add("--repoly", 1.5, at_least=0).means("scl-poly: use this exponent after the restart.")
+
+
+def _add_start_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which weights a run starts from, or which run it goes on with."""
+    add = partial(flag, parser.add_argument_group("start of a run"))
+    add("--pretrained", True, action="store_true", free=True, toy=False).means("Start from ImageNet weights.")
+    add("--no_pretrained", True, action="store_false", dest="pretrained").means("Start from random weights.")
+    add("--backbone_weights", str, metavar="FILE", free=True).means("Read ImageNet weights from this file.")
+    add("--snapshot", str, metavar="FILE", free=True, everyday=True, replaces=("resume_from",)).means(
+        "Start at step 0 with the weights of this checkpoint."
     )
-    group.add_argument("--wt_bound", type=float, default=1.0, help="such a class weight is at most 1 + this")
-    group.add_argument(
-        "--jointwtborder", action="store_true", help="main loss: boundary label relaxation, class-weighted"
+    add("--resume_from", str, metavar="FILE", free=True, replaces=("snapshot",)).means(
+        "Start at step 0 with the weights and the optimiser of another method's run."
     )
-    group.add_argument(
-        "--strict_bdr_cls", nargs="+", default=[], help="train ids that are not relaxed: 5,6,7 or 5 6 7"
+    add("--resume", str, metavar="FILE", once=True, everyday=True).means(
+        "Go on from this file, or with auto from the run's last.pth."
     )
-    group.add_argument(
-        "--rlx_off_iter",
-        type=int,
-        default=-1,
-        help="no relaxation after this step, pixels at a boundary count twice instead; -1 = relax always",
+    add("--overwrite", False, once=True).means(
+        "Replace the run in the run folder; with its previous.pth for --resume, only its last.pth."
     )
-    group.add_argument(
-        "--rescale", type=float, default=1.0, help="scl-poly: learning rate at the restart / --lr"
+
+
+def _add_result_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a run writes, when, and where to."""
+    add = partial(flag, parser.add_argument_group("results of a run"))
+    add("--exp", str, free=True, everyday=True).means("Call the run this; the default is METHOD-BACKBONE.")
+    add("--date", "default", free=True).means("Call the folder around the run folder this.")
+    add("--ckpt", "./logs/", metavar="DIR", free=True, everyday=True).means("Keep all runs in this folder.")
+    add("--tb_path", str, metavar="DIR", free=True).means("Write TensorBoard's logs here, not in --ckpt.")
+    every = {"free": True, "metavar": "STEPS"}
+    add("--eval_every", 5000, at_least=0, toy=250, **every).means("Evaluate this often; 0: at the end.")
+    add("--save_every", 1000, above=0, **every).means("Write last.pth this often.")
+    add("--log_every", 10, above=0, **every).means("Write a line to the log this often.")
+    add("--selection", "source", choices=RULES, free=True).means(
+        "Score the best weights on the source's val split, the last ones, or (oracle) for each --val_dataset "
+        "those that are best on its own val split, as some published tables do."
     )
-    group.add_argument("--repoly", type=float, default=1.5, help="scl-poly: exponent after the restart")
+    add("--visualize_feature", False, free=True).means(
+        "Write the covariances of the whitened sites as pictures at each evaluation."
+    )

@@ -1,0 +1,116 @@
+"""One declaration for each flag: its type, default, range and meaning, and what the programs do with it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a declaration says that argparse does not know.
+
+    Attributes:
+        at_least, above, at_most, below: the range of a number.
+        free: the value may change when a run is resumed.
+        once: the value is for one start of a program. It is free, and a run's ``args.json`` does not set it.
+        toy: the default where the toy city is used because no data set is named; ``None`` for no other one.
+        everyday: ``--help`` shows the flag on its first screen.
+        replaces: flags of ``--config`` that do not count where this one is on the command line.
+    """
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    free: bool = False
+    once: bool = False
+    toy: Any = None
+    everyday: bool = False
+    replaces: tuple[str, ...] = ()
+
+
+FACTS = {field.name for field in fields(Facts)}
+# torch takes no greater seeds.
+SEEDS = 2**63
+METAVARS = {int: "N", float: "X", str: "NAME"}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A flag whose help is still to come."""
+
+    action: argparse.Action
+
+    def means(self, meaning: str) -> None:
+        """Give the flag its help."""
+        self.action.help = meaning
+
+
+def flag(group: argparse._ActionsContainer, names: str, value: Any, **keywords: Any) -> Declared:
+    """Declare a flag: ``flag(group, "--lr", 0.01, at_least=0).means("Start with this learning rate.")``
+
+    ``names``: the flag and its other names, with spaces between. ``value``: the default, which has the flag's
+    type; or a type alone, and the default is ``None``; ``False`` makes a switch. ``keywords``:
+    :class:`Facts`, and what argparse takes, which wins over what follows from ``value``.
+    """
+    known = Facts(**{name: keywords.pop(name) for name in FACTS & keywords.keys()})
+    if "action" in keywords:
+        implied = {"default": value}
+    elif value is False:
+        implied = {"action": "store_true"}
+    else:
+        implied = {"type": value} if callable(value) else {"type": type(value), "default": value}
+        if "choices" not in keywords:
+            implied["metavar"] = METAVARS.get(implied["type"], "NAME")
+    action = group.add_argument(*names.split(), **{**implied, **keywords})
+    action.facts = known
+    return Declared(action)
+
+
+def facts(action: argparse.Action) -> Facts:
+    """What its declaration says of a flag."""
+    return getattr(action, "facts", Facts())
+
+
+def free_on_resume(parser: argparse.ArgumentParser) -> set[str]:
+    """The settings that may change when a run is resumed."""
+    return {action.dest for action in parser._actions if facts(action).free or facts(action).once}
+
+
+def toy_defaults(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """Setting -> its default with the toy city, of those that have one."""
+    return {a.dest: facts(a).toy for a in parser._actions if facts(a).toy is not None}
+
+
+def check_ranges(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Raise a UserError for a number out of the range that its flag declares, and for one that is not a
+    number.
+    """
+    for action in parser._actions:
+        value = getattr(args, action.dest, None)
+        values = value if isinstance(value, Sequence) else [value]
+        wrong = None
+        if any(isinstance(each, float) and math.isnan(each) for each in values):
+            wrong = "must be a number"
+        # A switch is no number, although Python counts it among them.
+        elif type(value) in (int, float):
+            wrong = _wrong(value, facts(action))
+        if wrong:
+            raise UserError(f"--{action.dest} {' '.join(map(str, values))}: {wrong}")
+
+
+def _wrong(value: float, known: Facts) -> str | None:
+    """What is wrong with a number; ``None`` if nothing is."""
+    if known.at_most is not None and not known.at_least <= value <= known.at_most:
+        return f"must be between {known.at_least} and {known.at_most}"
+    if known.above is not None and not known.above < value < math.inf:
+        return f"must be greater than {known.above}"
+    if known.at_least is not None and not known.at_least <= value < math.inf:
+        return f"must be {known.at_least} or {'more' if known.at_least else 'a positive number'}"
+    return None if known.below is None or value < known.below else f"must be below {known.below}"

@@ -1,0 +1,146 @@
+"""Flags from a file: a TOML file whose keys are flags without dashes, or the ``args.json`` of a run."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from utils.declare import check_ranges, facts
+from utils.errors import Parser, UserError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# These count among the words of the command line only.
+TYPED = {"config", "debug", "help"}
+
+
+def with_files(
+    parser: argparse.ArgumentParser, training: argparse.ArgumentParser | None, words: Sequence[str]
+) -> list[str]:
+    """The words of a command line, behind those that the files of ``--config`` among them stand for.
+
+    A later word wins over an earlier one. A flag that only ``training`` knows stays among the words; from an
+    ``args.json`` it does if it is not at its default.
+
+    Raises:
+        UserError: a file is broken, or it has a key or a value that no flag takes.
+    """
+    scan = Parser(prog=parser.prog, add_help=False, allow_abbrev=False)
+    scan.add_argument("--config", action="append", default=[])
+    files = scan.parse_known_args(words)[0].config
+    given = {word.partition("=")[0] for word in words}
+    rivals = [facts(each).replaces for each in parser._actions if given.intersection(each.option_strings)]
+    parsers = [parser] if training is None else [parser, training]
+    from_files: list[str] = []
+    for file in files:
+        # --config at the end, so that no stray word becomes a value of the last flag.
+        from_files += [
+            *_words_of(file, parsers, {name for each in rivals for name in each}),
+            "--config",
+            file,
+        ]
+    return [*from_files, *words]
+
+
+def _words_of(file: str, parsers: Sequence[argparse.ArgumentParser], replaced: set[str]) -> list[str]:
+    """The words that a file stands for, without the flags that are ``replaced``."""
+    of_run, words = Path(file).suffix == ".json", []
+    program = parsers[0].prog
+    content = _read(file)
+    for key, value in (content if of_run else _flat(content, file)).items():
+        # What a run noted of its data is no setting.
+        if of_run and (value is None or key.endswith("_content")):
+            continue
+        found = [(parser, action) for parser in parsers if (action := _named(parser, key, of_run))]
+        if not found:
+            raise UserError(f"{file}: {key}: is no flag that a file can set; see {program} --help")
+        parser, action = found[0]
+        unread = facts(action).once or (parser is not parsers[0] and value == action.default)
+        if action.dest in replaced or (of_run and unread):
+            continue
+        try:
+            new = _typed(parser, action, key, value, of_run)
+            alone = Parser(prog=program, add_help=False)
+            alone._add_action(copy.copy(action))
+            check_ranges(alone, alone.parse_known_args(new)[0])
+        except UserError as error:
+            raise UserError(f"{file}: {error}") from None
+        words += new
+    return words
+
+
+def _read(file: str) -> dict[str, Any]:
+    expected = "name a TOML file, or the args.json of a run"
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+        content = json.loads(text) if Path(file).suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--config {file}: cannot be read ({error}); {expected}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"--config {file}: holds no flags; {expected}")
+    return content
+
+
+def _flat(content: dict[str, Any], file: str) -> dict[str, Any]:
+    """Key -> value; tables only group the keys."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        inner = _flat(value, file) if isinstance(value, dict) else {key: value}
+        for twice in flat.keys() & inner.keys():
+            raise UserError(f"{file}: {twice}: is there twice; remove one of them")
+        flat |= inner
+    return flat
+
+
+def _named(parser: argparse.ArgumentParser, key: str, of_run: bool) -> argparse.Action | None:
+    """The flag that a key names; in an ``args.json`` keys are names of settings (``train_snr``)."""
+    named = [action for action in parser._actions if f"--{key}" in action.option_strings]
+    named += [action for action in parser._actions if of_run and action.dest == key]
+    return next((action for action in named if of_run or action.dest not in TYPED), None)
+
+
+def _typed(
+    parser: argparse.ArgumentParser, action: argparse.Action, key: str, value: Any, of_run: bool
+) -> list[str]:
+    """The words of a command line that give a flag this value."""
+    name = f"--{key}" if f"--{key}" in action.option_strings else action.option_strings[0]
+    if action.nargs == 0:
+        return _switched(parser, action, key, value)
+    if action.nargs == "?" and value is True:
+        return [name]
+    values = value if isinstance(value, list) else [value]
+    if any(isinstance(each, (bool, list, dict)) for each in values):
+        raise UserError(f"{key}: takes numbers or words, not {json.dumps(value, default=str)}")
+    if action.nargs in (None, "?"):
+        if isinstance(value, list):
+            raise UserError(f"{key}: takes one value, not a list")
+        return [f"{name}={value}"]
+    if of_run and isinstance(value, list):
+        # A list that nobody can type empty is empty by default.
+        if not value and action.nargs == "+":
+            return []
+        values = getattr(action, "typed", list)(values)
+    return [name, *map(str, values)]
+
+
+def _switched(parser: argparse.ArgumentParser, action: argparse.Action, key: str, value: Any) -> list[str]:
+    """The word that turns a switch on or off; none where only its default does."""
+    if not isinstance(value, bool):
+        raise UserError(f"{key}: is a switch; give true or false")
+    named = f"--{key}" in action.option_strings
+    if isinstance(action, argparse.BooleanOptionalAction):
+        return [action.option_strings[value != (f"--{key}" == action.option_strings[0])]]
+    if value and named:
+        return [f"--{key}"]
+    # A switch that is off, or a setting of another name than its switch (--no_train_snr).
+    wanted = not action.const if named else value
+    switches = [each for each in parser._actions if each.dest == action.dest and each.const is wanted]
+    return [switches[0].option_strings[0]] if switches else []

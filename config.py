@@ -80,7 +80,7 @@ FREE_ON_RESUME = {
     *"data_root num_workers bs_mult_val val_dataset protocol absent_classes evaluation_height".split(),
     *"amp channels_last compile debug local_rank deterministic bs_mult accumulate target_bs_mult".split(),
     *"processes_per_group ckpt tb_path date exp resume overwrite snapshot resume_from pretrained".split(),
-    *"backbone_weights partial_load selection iter_stop eval_every save_every log_every".split(),
+    *"device backbone_weights partial_load selection iter_stop eval_every save_every log_every".split(),
     *"dump_augmentation_images visualize_feature max_bad_steps max_bad_samples".split(),
     # What is in them, which is a setting of its own, may not.
     *"importance_weights prepared gtav_split".split(),

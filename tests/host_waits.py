@@ -17,7 +17,8 @@ METHODS_OF_TENSORS = ("cpu", "item", "tolist", "numpy")
 class NoHostWaits(TorchDispatchMode):
     """Fails on operators that read the device or, like ``torch.tensor`` of a list, copy to it and wait.
 
-    Indexing by a mask counts, too. On the CPU nothing waits, but the same operators run.
+    Indexing by a mask counts, too. On the CPU nothing waits, but the same operators run. Fails on float64 as
+    well, which mps and some of Intel's GPUs have not.
     """
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -26,7 +27,9 @@ class NoHostWaits(TorchDispatchMode):
         assert name not in WAITING, f"{operator} makes the host wait"
         assert not masks, f"{operator} by a mask makes the host wait"
         assert operator is not torch.ops.aten.repeat_interleave.Tensor, "counts of repetitions are waited for"
-        return operator(*args, **(kwargs or {}))
+        result = operator(*args, **(kwargs or {}))
+        assert getattr(result, "dtype", None) != torch.float64, f"{operator} gives float64"
+        return result
 
 
 def is_mask(index: Any) -> bool:

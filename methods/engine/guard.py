@@ -31,7 +31,9 @@ class FiniteSteps:
     ) -> None:
         self.optimizer, self.fp16, self.limit = optimizer, fp16, limit
         # Without fp16 the scale stays 1: the scaler is what makes a fused optimiser leave a step out unasked.
-        self.scaler = torch.amp.GradScaler(device.type, **({} if fp16 else {"init_scale": 1.0}))
+        # Older versions of PyTorch have none for mps, where the optimiser is not fused.
+        settings: dict[str, Any] = {} if fp16 else {"init_scale": 1.0, "enabled": device.type != "mps"}
+        self.scaler = torch.amp.GradScaler(device.type, **settings)
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
         # After which of its steps there were too many; -1 as long as there never were.
@@ -61,9 +63,10 @@ class FiniteSteps:
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None], norm_type=torch.inf)
-        self.scaler.step(self.optimizer)
-        self.scaler.update(None if self.fp16 else 1.0)
         bad = ~norm.isfinite()
+        if self.scaler.is_enabled() or not bad:
+            self.scaler.step(self.optimizer)
+        self.scaler.update(None if self.fp16 else 1.0)
         self.skipped += bad
         self.in_a_row = (self.in_a_row + 1) * bad
         self._taken += 1

@@ -19,6 +19,7 @@ from methods.engine.step import TrainingStep
 from network import create_network
 from scripts.benchmark.losses import random_batch
 from scripts.benchmark.timing import Row, seconds_in_turns
+from utils.device import device_name, memory_format, moved, pins_memory
 from utils.run.meter import Meter
 
 ISW_SITES = [0, 0, 2, 2, 2, 0, 0]
@@ -57,11 +58,11 @@ def training_step(
     return TrainingStep(method, settings, device)
 
 
-def batches(args: argparse.Namespace) -> Iterator[dict[str, dict[str, Any]]]:
-    """The same labelled batch on the CPU for ever, as a loader would give it."""
+def batches(args: argparse.Namespace, device: torch.device) -> Iterator[dict[str, dict[str, Any]]]:
+    """The same labelled batch on the CPU for ever, as a loader would give it for ``device``."""
     batch: dict[str, Any] = random_batch(args, torch.device("cpu"))
     del batch["image_jittered"], batch["image_plain"]
-    if torch.cuda.is_available():
+    if pins_memory(device.type):
         batch = {name: value.pin_memory() for name, value in batch.items()}
     return repeat({"source": {**batch, "name": ["picture"] * args.pictures}})
 
@@ -75,16 +76,15 @@ def iteration(step: TrainingStep, source: Iterator[dict[str, dict[str, Any]]]) -
 def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[], None]:
     """The same network, loss and optimiser written down as plainly as PyTorch allows."""
     torch.manual_seed(0)
-    network = create_network(args.backbone).to(device).train()
-    if args.channels_last:
-        network.to(memory_format=torch.channels_last)
+    network = create_network(args.backbone).train()
+    network.to(device, memory_format=memory_format(args.channels_last, device))
     optimizer = torch.optim.SGD(
         network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=device.type == "cuda"
     )
-    batch = next(batches(args))["source"]
+    batch = next(batches(args, device))["source"]
 
     def call() -> None:
-        image, label = (batch[name].to(device, non_blocking=True) for name in ("image", "label"))
+        image, label = (moved(batch[name], device) for name in ("image", "label"))
         output = network(network.input_spec.prepare(image))
         loss = F.cross_entropy(output.logits, label, ignore_index=255)
         loss = loss + 0.4 * auxiliary_loss(output.aux_logits, label)
@@ -104,7 +104,7 @@ def auxiliary_loss(logits: Tensor, label: Tensor) -> Tensor:
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """The baseline's step, ISW's, and on a GPU what the fast flags make of the former."""
     layout = ("--channels_last",) if args.channels_last else ()
-    source = batches(args)
+    source = batches(args, device)
     baseline = training_step("baseline", args, device, *layout)
     isw = training_step("isw", args, device, *layout, wt_layer=ISW_SITES)
     bare = bare_iteration(args, device)
@@ -155,7 +155,7 @@ def fast_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     ``--gpu_pictures``, and how busy that keeps the GPU's matrix units.
     """
     sizes = argparse.Namespace(**{**vars(args), "pictures": args.gpu_pictures})
-    source = batches(sizes)
+    source = batches(sizes, device)
     plain = iteration(training_step("baseline", sizes, device), source)
     # Both at once hold little more than one: what is large is freed after each step.
     fast = iteration(training_step("baseline", sizes, device, *FAST), source)
@@ -163,7 +163,7 @@ def fast_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     with FlopCounterMode(display=False) as counter:
         plain()
     operations = counter.get_total_flops()
-    name = torch.cuda.get_device_name(device)
+    name = device_name(device)
     peak = PEAK_BF16.get(name)
     busy = f"{operations / cost / peak:.1%} of the peak" if peak else f"the peak of {name} is not known"
     words = f"{args.gpu_pictures} pictures, {operations / cost / 1e12:.3g} TFLOP/s, {busy}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from utils.device import DEVICES
+
 
 class Scales(argparse.Action):
     """Numbers in words of one or several with commas between, as one list."""
@@ -37,15 +39,27 @@ def add_averaging_arguments(group: argparse._ActionsContainer) -> None:
     group.add_argument("--flip", action="store_true", help="average with the mirrored picture")
 
 
+def add_device_choice(group: argparse._ActionsContainer) -> None:
+    """Which device computes."""
+    group.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="what computes; auto: the first of cuda (NVIDIA, AMD), xpu (Intel), mps (Apple) and cpu that is "
+        "there (default)",
+    )
+
+
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """How it is computed, and how errors are shown."""
     group = parser.add_argument_group("device")
+    add_device_choice(group)
     group.add_argument("--amp", choices=("off", "bf16", "fp16"), default="off", help="mixed precision")
     group.add_argument(
         "--channels_last",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="NHWC memory layout (faster on CPUs, and on GPUs with --amp)",
+        help="NHWC memory layout (faster on CPUs, and on GPUs with --amp; never on mps)",
     )
     group.add_argument("--compile", action="store_true", help="torch.compile the network")
     group.add_argument("--debug", action="store_true", help="show the traceback of an error")

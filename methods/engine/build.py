@@ -120,7 +120,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], p
         state.update({name: placed(value, parameter, **fused) for name, value in state.items()})
 
 
-def placed(value: Any, parameter: nn.Parameter, fused: bool) -> Any:
+def placed(value: Any, parameter: nn.Parameter, fused: bool = False) -> Any:
     """A value of an optimiser's state for ``parameter``: on its device, and laid out in memory as it is.
 
     A count of steps stays on the CPU, unless the optimiser is ``fused``.

@@ -72,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = BENCHMARKS if args.what == "all" else [args.what]
     rows = [row for name in names for row in BENCHMARKS[name](args, device)]
     machine = {"where": device_name(device), "torch": torch.__version__, "commit": commit()}
-    # Everything that a figure depends on, so that two files can be compared.
-    settings = {name: value for name, value in vars(args).items() if name not in ("json", "debug")}
+    # Everything that a figure depends on, so that two files can be compared; ``where`` tells the device.
+    settings = {name: value for name, value in vars(args).items() if name not in ("json", "debug", "device")}
     print(", ".join(f"{name} {value}" for name, value in {**machine, **settings}.items()))
     print(table(rows))
     if args.json:

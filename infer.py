@@ -34,7 +34,7 @@ from network.flags import add_network_arguments
 from network.restore import load_network
 from network.segmentor import SegmentationNet
 from utils.declare import check_ranges, flag
-from utils.distributed import single_device
+from utils.device import memory_format, select_device
 from utils.errors import UserError, printable, run_program, say_error
 from utils.files import check_inside
 from utils.flags.family import dataset_name
@@ -184,7 +184,7 @@ def read_pictures(
 
 def prediction_function(network: SegmentationNet, args: argparse.Namespace, device: torch.device) -> Predict:
     """The network on its device as a function of 8-bit pictures."""
-    layout = torch.channels_last if args.channels_last else torch.contiguous_format
+    layout = memory_format(args.channels_last, device)
     network.to(device, memory_format=layout)
     run = torch.compile(network.predict) if args.compile else network.predict
 
@@ -263,12 +263,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if args.without_effect:
         print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
+    device = select_device(args.device)
     work = find_work(args)
     stated = stated_architecture(vars(args))
     network, _ = load_network(args.snapshot, stated, args.partial_load, args.teacher)
     train_id_of_class = train_ids_of(network.config["num_classes"], args.save, args.snapshot)
 
-    device = single_device()
     # Searching the fastest algorithms pays where the same size comes again and again.
     torch.backends.cudnn.benchmark = args.inference_mode == "sliding"
     predict = prediction_function(network, args, device)

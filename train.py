@@ -264,7 +264,7 @@ class Run:
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # Asked for by --deterministic on GPUs.
-    device = distributed.setup(args.local_rank)
+    device = distributed.setup(args.device, args.local_rank)
     torch.use_deterministic_algorithms(args.deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not args.deterministic
     # Random initial weights: the same on every process and in every run with this seed.
@@ -276,7 +276,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stated = stated_architecture(vars(args))
     network = create_network(**{**method.architecture, **stated})
     args.wt_layer = network.config["wt_layer"]
-    exp = args.exp or f"{args.method}-{network.config['backbone']}"
+    # Windows allows no colon, which is in timm:NAME, in names of folders.
+    exp = args.exp or f"{args.method}-{network.config['backbone']}".replace(":", "-")
     with RunFolder(args.ckpt, args.date, exp, args.tb_path) as folder, enough_memory(exp, LESS_MEMORY):
         try:
             with StopRequest() as stop:

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
-
 import config
 from datasets.definitions.catalog import CATALOG
 from datasets.domains import Domains
@@ -25,6 +23,7 @@ from network.flags import add_network_arguments
 from network.restore import load_network
 from utils import distributed
 from utils.declare import check_ranges, flag, toy_defaults
+from utils.device import memory_format
 from utils.errors import run_program
 from utils.files import check_writable, write_json
 from utils.flags.family import dataset_name
@@ -83,7 +82,7 @@ def open_data(args: argparse.Namespace, num_classes: int) -> tuple[Domains, dict
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
-    device = distributed.setup(args.local_rank)
+    device = distributed.setup(args.device, args.local_rank)
     if args.without_effect and distributed.is_main():
         print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
     stated = stated_architecture(vars(args))
@@ -95,9 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if classes not in data:
             data[classes] = open_data(args, classes)
         domains, loaders = data[classes]
-        network.to(
-            device, memory_format=torch.channels_last if args.channels_last else torch.contiguous_format
-        )
+        network.to(device, memory_format=memory_format(args.channels_last, device))
         if args.compile:
             network.compile()
         # Those trained elsewhere may name data sets that are not here.

@@ -24,6 +24,7 @@ from datasets.sampling.class_uniform import scan
 from datasets.sampling.loaders import Loader, evaluation_loader
 from transforms.pipeline import EvaluationTransform
 from utils import distributed
+from utils.device import pins_memory
 from utils.errors import UserError
 from utils.memory import enough_memory
 from utils.scoring.classes import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
@@ -57,6 +58,7 @@ class Domains:
         self.evaluation_height: int | None = args.evaluation_height
         self.batch_size: int = args.bs_mult_val
         self.workers: int = default_workers() if args.num_workers is None else args.num_workers
+        self.pin: bool = pins_memory(args.device)
         self.configured = configured
         self.cv: int = args.cv
         # --cv applies to the data sets that a run trains on. The others keep their official val pictures.
@@ -126,7 +128,7 @@ class Domains:
         transform = evaluation_transform(spec(name), self.protocol, self.evaluation_height)
         opened = self.open(name, split, transform)
         return evaluation_loader(
-            opened, self.batch_size, self.workers, distributed.rank(), distributed.world_size()
+            opened, self.batch_size, self.workers, distributed.rank(), distributed.world_size(), self.pin
         )
 
     def score(
@@ -192,7 +194,7 @@ class Domains:
         if self.cv:
             how["cv"] = self.cv
         how["num_classes"] = len(self.classes.train_ids)
-        how["folders"] = {name: str(folder) for name, folder in self.folders.items()}
+        how["folders"] = {name: folder.as_posix() for name, folder in self.folders.items()}
         return results(scores, self.classes.class_names, self.protocol, checkpoint, **how, **extra)
 
     def check_labels(self, loaders: Iterable[Loader], args: argparse.Namespace) -> None:

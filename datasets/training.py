@@ -136,7 +136,7 @@ class TrainingLoaders:
         self.batches_per_epoch = self.steps_per_epoch * args.accumulate
         self.parts = len(sources) if args.step_per_domain else 1
         self.digest = digest_of_names(sources + targets)
-        self.loader = training_loader(Sources(sources, args.max_bad_samples), self.sampler, workers)
+        self.loader = training_loader(Sources(sources, args.max_bad_samples), self.sampler, workers, data.pin)
 
     def _draws_of_epoch(self, source: SegmentationSet, args: argparse.Namespace) -> EpochDraws:
         """The function that lists the draws of one source domain in an epoch."""
@@ -212,7 +212,7 @@ class TrainingLoaders:
             draws = [Draw(index, trial, place) for place, index in enumerate(chosen)]
             rank, processes = distributed.rank(), distributed.world_size()
             dataset = Sources([opened], self.bad_samples.limit)
-            loader = share_loader(dataset, draws, self.data.workers, rank, processes)
+            loader = share_loader(dataset, draws, self.data.workers, rank, processes, self.data.pin)
             yield self.bad_samples.watched(loader)
 
 

@@ -103,7 +103,7 @@ def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
         raise UserError(
             "the variances of the covariances are not finite: the training has diverged; lower --lr"
         )
-    values = variance.detach().double().cpu()
+    values = variance.detach().cpu().double()
     if not (values > 0).any():
         raise UserError(
             f"--clusters {clusters}: no covariance entry differs between the views of a picture; "

@@ -34,6 +34,7 @@ from loss.whitening import (
 from methods.common.base import Loaders, Method, Progress
 from network import SegmentationNet
 from utils.declare import flag
+from utils.device import float64_device, moved
 from utils.distributed import all_reduce_sum, broadcast, is_main
 from utils.errors import UserError
 
@@ -166,16 +167,17 @@ class InstanceSelectiveWhitening(Method):
             Site -> float64 C x C, the same on every process.
         """
         device = self.mask(sites[0]).device
-        sums = {site: torch.zeros_like(self.mask(site), dtype=torch.float64) for site in sites}
-        count = torch.zeros((), dtype=torch.float64, device=device)
+        precise = {"dtype": torch.float64, "device": float64_device(device)}
+        sums = {site: torch.zeros_like(self.mask(site), **precise) for site in sites}
+        count = torch.zeros((), **precise)
         for batch in pairs:
             for image, jittered in zip(batch["image"], batch["image_jittered"], strict=True):
-                pair = torch.stack([jittered, image]).to(device, non_blocking=True)
+                pair = moved(torch.stack([jittered, image]), device)
                 features = self.network.whitening_features(
                     self.network.input_spec.prepare(pair), codes=(ISW,)
                 )
                 for site in sites:
-                    sums[site] += pair_variance(covariance(features[site]))
+                    sums[site] += pair_variance(covariance(features[site])).to(count.device)
                 count += 1
         all_reduce_sum(count)
         return {site: all_reduce_sum(total) / count.clamp(min=1) for site, total in sums.items()}

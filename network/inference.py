@@ -15,6 +15,7 @@ from network.factory import stated_architecture
 from network.restore import load_network
 from network.segmentor import SegmentationNet
 from network.sites import NUM_SITES
+from utils.device import DEVICES, kind_of
 from utils.errors import UserError
 from utils.images import UNREADABLE, read_image, unreadable, upright_rgb
 from utils.memory import enough_memory
@@ -107,7 +108,7 @@ def load(
 
     Args:
         path: the checkpoint.
-        device: PyTorch's name of a device; ``auto`` is the first GPU, or the CPU if there is none.
+        device: as the flag ``--device``, or PyTorch's own name of a device, such as ``cuda:1``.
         arch, backbone, output_stride, wt_layer, deeplabv2_head: as the flags of these names. Some files of
             other systems do not tell them; the error then says which to give.
 
@@ -125,10 +126,8 @@ def load(
 
 
 def _usable(device: str | torch.device) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=device).device
+        return torch.empty(0, device=kind_of(device) if device in DEVICES else device).device
     except (RuntimeError, AssertionError) as error:  # A PyTorch without CUDA raises the latter.
         reason = str(error).partition("\n")[0]
         raise UserError(f"device {device}: cannot be used ({reason}); use auto or cpu") from None

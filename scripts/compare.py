@@ -23,9 +23,10 @@ from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from network.restore import load_network
 from utils.declare import check_ranges, flag, toy_defaults
-from utils.distributed import single_device
+from utils.device import select_device
 from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
+from utils.flags.program import add_device_choice
 from utils.scoring.classes import PALETTE, class_set_of
 from utils.scoring.scores import percent, text_table
 from utils.scoring.visualize import colour_picture
@@ -40,6 +41,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     flag(parser, "--pictures", 3, above=0).means("Show this many rows per domain.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_data_arguments(parser)
+    add_device_choice(parser)
     parser.set_defaults(
         data_root=str(config.TOYCITY_ROOT),
         evaluation_height=toy_defaults(parser)["evaluation_height"],
@@ -95,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [run.name for run in args.runs]
     keys = names if len(set(names)) == len(names) else list(map(str, args.runs))
     results = {key: read_results(run) for key, run in zip(keys, args.runs, strict=True)}
-    device = single_device()
+    device = select_device(args.device)
     networks = {
         key: load_network(run / Path(results[key]["checkpoint"]).name)[0].to(device)
         for key, run in zip(keys, args.runs, strict=True)

@@ -34,6 +34,7 @@ from network.restore import load_network
 from transforms.pipeline import EvaluationTransform
 from utils import distributed
 from utils.declare import check_ranges, flag
+from utils.device import memory_format, pins_memory
 from utils.errors import Parser, UserError, run_program
 from utils.files import check_writable
 from utils.flags.family import dataset_name
@@ -117,11 +118,13 @@ def count_with_network(
     """Pixels that the network of ``--snapshot`` predicts, int64 (pictures, classes), and its classes."""
     network, _ = load_network(args.snapshot, stated_architecture(vars(args)), args.partial_load)
     classes = class_set_of(network.config["num_classes"])
-    network.to(device, memory_format=torch.channels_last if args.channels_last else torch.contiguous_format)
+    network.to(device, memory_format=memory_format(args.channels_last, device))
     if args.compile:
         network.compile()
     workers = default_workers() if args.num_workers is None else args.num_workers
-    loader = evaluation_loader(pictures, 1, workers, distributed.rank(), distributed.world_size())
+    loader = evaluation_loader(
+        pictures, 1, workers, distributed.rank(), distributed.world_size(), pins_memory(args.device)
+    )
     shape = (len(pictures), len(classes.train_ids))
     counts = predicted_pixels(network.predict, loader, shape, device, args.amp)
     return counts.cpu().numpy(), classes
@@ -146,7 +149,7 @@ def report(args: argparse.Namespace, counts: np.ndarray, classes: ClassSet) -> N
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program."""
     args = parse_arguments(arguments)
-    device = distributed.setup(args.local_rank)
+    device = distributed.setup(args.device, args.local_rank)
     if args.without_effect and distributed.is_main():
         print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
     pictures = open_pictures(args)

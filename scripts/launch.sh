@@ -14,7 +14,7 @@ if [ "${1:-}" = --processes ]; then
     processes="${processes:-$2}"
     shift 2
 fi
-[ -n "$processes" ] || processes=$("$PYTHON" -c 'import torch; print(max(1, torch.cuda.device_count()))')
+[ -n "$processes" ] || processes=$("$PYTHON" -c 'import torch; print(max(1, torch.cuda.device_count(), torch.xpu.device_count()))')
 case $1 in
 *.py) program=("$PWD/$1") ;;
 *) program=(-m "$1") ;;

@@ -18,6 +18,7 @@ class NoHostWaits(TorchDispatchMode):
     """Fails on operators that read the device or, like ``torch.tensor`` of a list, copy to it and wait.
 
     Indexing by a mask fails, too. It works on the CPU, where nothing waits but the same operators run.
+    float64 fails as well, because mps and some of Intel's GPUs do not have it.
     """
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -26,7 +27,9 @@ class NoHostWaits(TorchDispatchMode):
         assert name not in WAITING, f"{operator} makes the host wait"
         assert not masks, f"{operator} by a mask makes the host wait"
         assert operator is not torch.ops.aten.repeat_interleave.Tensor, "counts of repetitions are waited for"
-        return operator(*args, **(kwargs or {}))
+        result = operator(*args, **(kwargs or {}))
+        assert getattr(result, "dtype", None) != torch.float64, f"{operator} gives float64"
+        return result
 
 
 def is_mask(index: Any) -> bool:

@@ -82,7 +82,7 @@ def test_the_fast_step_is_of_its_own_batch_size_and_beside_the_peak_of_a_known_g
 ) -> None:
     monkeypatch.setattr(step, "FAST", ("--channels_last",))
     monkeypatch.setattr(step, "PEAK_BF16", {"A GPU": 1e10})
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    monkeypatch.setattr(step, "device_name", lambda device: name)
     args = argparse.Namespace(
         backbone="mobilenet_v2", crop_size=32, pictures=2, gpu_pictures=3, repeats=1, channels_last=True
     )
@@ -142,11 +142,11 @@ def test_a_process_that_fails_is_quoted_with_the_command_that_shows_all(
     args = argparse.Namespace(backbone="vgg", pictures=2, crop_size=64, repeats=1, channels_last=True)
     with pytest.raises(UserError) as error:
         processes.seconds_of(args, processes.TORCHRUN)
-    assert str(error.value).startswith(
-        f"{said}; to see the whole output run env OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= "
-    )
+    assert str(error.value).startswith(f"{said}; to see the whole output run env OMP_NUM_THREADS=1 ")
     assert "-m torch.distributed.run --standalone" in str(error.value)
-    assert str(error.value).endswith("--backbone=vgg --pictures=2 --crop_size=64 --repeats=1 --channels_last")
+    assert str(error.value).endswith(
+        "--backbone=vgg --pictures=2 --crop_size=64 --repeats=1 --channels_last --device=cpu"
+    )
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def unlabelled(toycity: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(unlabelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the program on Cityscapes' training pictures, on the CPU, with the result in weights.json."""
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
     def call(*words: object) -> int:
         places = ["--data_root", unlabelled, "--output", tmp_path / "weights.json"]

@@ -15,8 +15,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
+from utils.device import NUMBERED, select_device
 from utils.errors import UserError
-from utils.memory import keep_freed_memory
 
 TIMEOUT_MINUTES = 30
 
@@ -43,36 +43,49 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def setup(local_rank: int | None = None) -> torch.device:
+def setup(device_word: str = "auto", local_rank: int | None = None) -> torch.device:
     """Join the process group that ``torchrun`` (or the older launcher) describes, and return this process's
-    device.
+    device, of the kind that ``--device`` says.
 
     Reads ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, ``MASTER_ADDR`` and ``MASTER_PORT``; without
     ``WORLD_SIZE``, or with 1, there is no group. ``local_rank`` (the launcher's ``--local-rank`` flag) is
-    used where the variable is absent. NCCL on GPUs, gloo otherwise.
+    used where the variable is absent.
 
     Raises:
-        UserError: the launcher's variables are not whole, it started more processes on this machine than it
-            has GPUs, or would start them again after a failure in a way that lets them wait for each other
-            for ever.
+        UserError: there is no such device; the launcher's variables are not whole, it started more processes
+            on this machine than it has GPUs, or would start them again after a failure in a way that lets
+            them wait for each other for ever.
     """
     processes, local = launched(local_rank or 0)
-    gpus = torch.cuda.device_count()
-    if gpus and local >= gpus:
-        raise UserError(f"--nproc_per_node: process {local} has no GPU, {gpus} visible; start at most {gpus}")
-    device = torch.device("cuda", local) if gpus else torch.device("cpu")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    else:
-        keep_freed_memory()
+    device = select_device(device_word, local, processes)
     if processes > 1 and not is_distributed():
         refuse_stale_stores()
+        backend = process_backend(device)
         dist.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo",
+            backend,
             timeout=datetime.timedelta(minutes=TIMEOUT_MINUTES),
-            device_id=device if device.type == "cuda" else None,
+            device_id=device if backend == "nccl" else None,
         )
     return device
+
+
+def process_backend(device: torch.device) -> str:
+    """PyTorch's name for what carries tensors of such devices, and of CPUs on xpu, between processes.
+
+    That is NCCL, and gloo on CPUs and on Windows, which has no NCCL.
+
+    Raises:
+        UserError: this PyTorch has none.
+    """
+    if device.type not in NUMBERED:
+        return "gloo"
+    if device.type == "cuda":
+        return "nccl" if dist.is_backend_available("nccl") else "gloo"
+    if not dist.is_backend_available("xccl"):
+        raise UserError(
+            "--device xpu: this PyTorch has no xccl for several processes; start one, or update it"
+        )
+    return "cpu:gloo,xpu:xccl"
 
 
 def launched(local_rank: int = 0) -> tuple[int, int]:
@@ -104,14 +117,6 @@ def launched(local_rank: int = 0) -> tuple[int, int]:
         if not os.environ.get("MASTER_ADDR"):
             raise UserError(f"MASTER_ADDR: is not set, though WORLD_SIZE is {processes}; {remedy}")
     return processes, local
-
-
-def single_device() -> torch.device:
-    """The device of a program that is one process: the first GPU, or the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    keep_freed_memory()
-    return torch.device("cpu")
 
 
 def refuse_stale_stores() -> None:

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 from utils.errors import UserError
+
+# Characters, names of devices, and ends that Windows keeps for itself.
+_FORBIDDEN = re.compile(r'[<>:"|?*]|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)|[ .]$', re.IGNORECASE)
 
 
 def check_writable(path: Path, flag: str) -> None:
     """Raise a UserError that names ``flag`` unless a file can be written at ``path``. Creates nothing."""
     path = Path(path).absolute()
-    existing = next(parent for parent in path.parents if parent.exists())
+    # Of a drive that is not there nothing exists.
+    existing = next((parent for parent in path.parents if parent.exists()), path)
     if path.is_dir() or not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(f"{flag} {path}: a file cannot be written there; choose another place")
 
 
 def check_inside(name: str, flag: str) -> None:
-    """Raise a UserError that names ``flag`` if ``name`` may lead out of the folder that it is put in."""
-    if Path(name).is_absolute() or ".." in Path(name).parts:
+    """Raise a UserError that names ``flag`` if ``name`` may lead out of the folder that it is put in, or if
+    this system is Windows and forbids the name.
+    """
+    path = PurePath(name)
+    if path.anchor or ".." in path.parts:
         raise UserError(f"{flag} {name}: must stay inside the folder it is put in; give a name without ..")
+    if isinstance(path, PureWindowsPath) and any(map(_FORBIDDEN.search, path.parts)):
+        raise UserError(f"{flag} {name}: Windows allows no such name; use letters, digits, - and _")
 
 
 _WRITING = ".writing-"

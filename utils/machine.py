@@ -16,10 +16,12 @@ class Fault(NamedTuple):
     Attributes:
         signs: an error with one of these in its class name (with the module) or its text is this fault.
         line: what the user is told; ``{reason}`` stands for the error's own text.
+        words: a pattern; ``{reason}`` is only the part of the text that it matches.
     """
 
     signs: tuple[str, ...]
     line: str
+    words: str = ".+"
 
 
 OUT_OF_MEMORY = Fault(
@@ -28,6 +30,8 @@ OUT_OF_MEMORY = Fault(
         "CUDA out of memory",
         "CUDA error: out of memory",
         "'out of memory'",
+        "MPS backend out of memory",
+        "UR_RESULT_ERROR_OUT_OF",
         "DefaultCPUAllocator: can't allocate memory",
         "DefaultCPUAllocator: not enough memory",
         "Cannot allocate memory",
@@ -86,7 +90,7 @@ FAULTS = (
             "CUDNN_STATUS_NOT_INITIALIZED",
         ),
         "PyTorch cannot use this GPU ({reason}); look at nvidia-smi, then update the driver or install a "
-        "PyTorch for this GPU and driver; CUDA_VISIBLE_DEVICES= runs on the CPU",
+        "PyTorch for this GPU and driver; --device cpu runs without it",
     ),
     Fault(
         ("busy or unavailable", "Duplicate GPU detected"),
@@ -105,6 +109,15 @@ FAULTS = (
     ),
     LOST_PROCESS,
     Fault(
+        ("implemented for the MPS device",),
+        "--device mps: PyTorch has no {reason} there; set PYTORCH_ENABLE_MPS_FALLBACK=1, or use --device cpu",
+        words=r"operator '\S+'",
+    ),
+    Fault(
+        ("MPS: ", "on MPS", "MPS framework"),
+        "--device mps: PyTorch cannot do this there ({reason}); update it, or use --device cpu",
+    ),
+    Fault(
         ("CUDA error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS"),
         "the GPU failed ({reason}); start again (train.py with --resume auto); if it fails again, look at "
         "nvidia-smi, and use --debug with CUDA_LAUNCH_BLOCKING=1",
@@ -119,7 +132,13 @@ FAULTS = (
 
 def explained(error: BaseException) -> str | None:
     """What to tell a user about an error that the machine causes; None for any other error."""
-    return next((fault.line.format(reason=reason(error)) for fault in FAULTS if shows(error, fault)), None)
+    return next((_told(error, fault) for fault in FAULTS if shows(error, fault)), None)
+
+
+def _told(error: BaseException, fault: Fault) -> str:
+    own = reason(error)
+    words = re.search(fault.words, own)
+    return fault.line.format(reason=words[0] if words else own)
 
 
 def shows(error: BaseException, fault: Fault) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +107,7 @@ def coloured(label: np.ndarray) -> Image.Image:
 def read_settings(folder: Path) -> Settings | None:
     """The settings of the copies in ``folder``; None if there are no copies."""
     try:
-        return Settings(**json.loads((folder / SETTINGS_FILE).read_text()))
+        return Settings(**json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (TypeError, ValueError) as error:
@@ -163,4 +165,6 @@ def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = (
 def _command(directory: Path, spec: DatasetSpec, split: str, flags: Sequence[str]) -> str:
     """The command line that makes copies."""
     what = ("--dataset", spec.name, "--split", split, "--output", str(directory))
-    return shlex.join([*PREPARE, *what, *flags])
+    # PowerShell and cmd have quotes of their own.
+    join = subprocess.list2cmdline if os.name == "nt" else shlex.join
+    return join([*PREPARE, *what, *flags])

@@ -71,7 +71,8 @@ def _text_ids(file: Path) -> list[str]:
         lines = (line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as a list of pictures, one per line ({error})") from error
-    return [line.removesuffix(".png") for line in lines if line]
+    # A list that was written on Windows may have its separators.
+    return [line.removesuffix(".png").replace("\\", "/") for line in lines if line]
 
 
 def _matlab_ids(file: Path, key: str, digits: int) -> list[str]:

@@ -98,31 +98,46 @@ class Loader(DataLoader):
             raise UserError(own_words(error.args[0])) from None
 
 
-def training_loader(dataset: Dataset, sampler: TrainingSampler, workers: int = 4) -> Loader:
-    """Batches of ``dataset`` as ``sampler`` draws them; the workers live as long as the loader."""
-    return Loader(dataset, batch_sampler=sampler, **_worker_settings(workers, persistent=True))
+def training_loader(
+    dataset: Dataset, sampler: TrainingSampler, workers: int = 4, pin: bool = False
+) -> Loader:
+    """Batches of ``dataset`` as ``sampler`` draws them; the workers live as long as the loader.
+
+    Here and below, ``pin`` puts batches into pinned memory, and with 0 ``workers`` this process makes them.
+    """
+    return Loader(dataset, batch_sampler=sampler, **_worker_settings(workers, pin, persistent=True))
 
 
 def evaluation_loader(
-    dataset: Dataset, batch_size: int = 1, workers: int = 4, rank: int = 0, world_size: int = 1
+    dataset: Dataset,
+    batch_size: int = 1,
+    workers: int = 4,
+    rank: int = 0,
+    world_size: int = 1,
+    pin: bool = False,
 ) -> Loader:
     """This rank's share of ``dataset``, in order; a ``batch_size`` above 1 needs pictures of equal size."""
     sampler = EvaluationSampler(len(dataset), rank, world_size)
     return Loader(
-        dataset, batch_size=batch_size, sampler=sampler, **_worker_settings(workers, persistent=False)
+        dataset, batch_size=batch_size, sampler=sampler, **_worker_settings(workers, pin, persistent=False)
     )
 
 
 def share_loader(
-    dataset: Dataset, draws: Sequence[Draw], workers: int = 4, rank: int = 0, world_size: int = 1
+    dataset: Dataset,
+    draws: Sequence[Draw],
+    workers: int = 4,
+    rank: int = 0,
+    world_size: int = 1,
+    pin: bool = False,
 ) -> Loader:
     """This rank's share of a list of draws, one at a time and in order."""
     share = draws[rank::world_size]
-    return Loader(dataset, batch_size=1, sampler=share, **_worker_settings(workers, persistent=False))
+    return Loader(dataset, batch_size=1, sampler=share, **_worker_settings(workers, pin, persistent=False))
 
 
-def _worker_settings(workers: int, persistent: bool) -> dict[str, object]:
-    settings: dict[str, object] = {"num_workers": workers, "pin_memory": torch.cuda.is_available()}
+def _worker_settings(workers: int, pin: bool, persistent: bool) -> dict[str, object]:
+    settings: dict[str, object] = {"num_workers": workers, "pin_memory": pin}
     if workers:
         settings.update(persistent_workers=persistent, prefetch_factor=2, worker_init_fn=begin_worker)
     return settings

@@ -20,6 +20,7 @@ from datasets.sampling.importance_weights import (
 from datasets.sampling.loaders import Loader, TrainingSampler, training_loader
 from datasets.sampling.sources import EpochDraws, Sources, image_uniform
 from utils import distributed
+from utils.device import pins_memory
 from utils.errors import UserError
 from utils.seeding import generator
 
@@ -45,9 +46,10 @@ class TargetBatches:
         workers: int,
         share: tuple[int, int],
         max_bad_samples: int = 0,
+        pin: bool = False,
     ) -> None:
         self.sampler = TrainingSampler(partial(image_uniform, draws, seed), batch_size, *share, seed)
-        self.loader = training_loader(Sources(sets, max_bad_samples), self.sampler, workers)
+        self.loader = training_loader(Sources(sets, max_bad_samples), self.sampler, workers, pin)
         self._batches: Iterator[dict[str, Any]] = iter(())
         self._next: int | None = None
 
@@ -93,7 +95,8 @@ def target_batches(
     share = rank // processes_per_group, processes // processes_per_group
     batch_size = args.target_bs_mult or args.bs_mult
     draws = target_draws(sets, args, seed)
-    return TargetBatches(sets, draws, batch_size, seed, workers, share, args.max_bad_samples)
+    pin = pins_memory(args.device)
+    return TargetBatches(sets, draws, batch_size, seed, workers, share, args.max_bad_samples, pin)
 
 
 def target_draws(sets: Sequence[SegmentationSet], args: argparse.Namespace, seed: int) -> list[EpochDraws]:

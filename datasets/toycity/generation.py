@@ -82,7 +82,9 @@ def generate(
             _work(jobs, processes)
             for domain in missing:
                 write_extras(domain, folders[domain])
-                (folders[domain] / MANIFEST).write_text(json.dumps(wanted[domain], indent=1) + "\n")
+                (folders[domain] / MANIFEST).write_text(
+                    json.dumps(wanted[domain], indent=1) + "\n", encoding="utf-8"
+                )
                 _publish(folders[domain], targets[domain], wanted[domain])
     except OSError as error:
         raise UserError(
@@ -120,7 +122,7 @@ def _is_complete(folder: Path, manifest: dict[str, Any]) -> bool:
     if not folder.exists():
         return False
     try:
-        return json.loads((folder / MANIFEST).read_text()) == manifest
+        return json.loads((folder / MANIFEST).read_text(encoding="utf-8")) == manifest
     except FileNotFoundError:
         if folder.is_dir() and not any(folder.iterdir()):
             return False

@@ -181,7 +181,7 @@ def write_pair(
 def write_extras(domain: str, root: Path) -> None:
     """Write the files that the data set ships beside its pictures."""
     if domain == "mapillary":
-        (root / "config.json").write_text(json.dumps(mapillary_config(), indent=1) + "\n")
+        (root / "config.json").write_text(json.dumps(mapillary_config(), indent=1) + "\n", encoding="utf-8")
 
 
 def _encoded(suffix: str, image: np.ndarray) -> bytes:

@@ -14,6 +14,7 @@ from methods import METHODS, Method
 from network import SegmentationNet, load_imagenet_weights
 from network.restore import load_start, parts_of
 from utils import distributed
+from utils.device import NUMBERED, memory_format
 from utils.errors import UserError
 from utils.run.checkpoint import check_parts, load_checkpoint
 
@@ -95,7 +96,9 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
         for name in group["names"]:
             parameter, state = own[name], known.get(name, {})
             if torch.is_tensor(state.get(kind)) and state[kind].shape == parameter.shape:
-                optimizer.state[parameter] = {key: placed(value, parameter) for key, value in state.items()}
+                optimizer.state[parameter] = {
+                    key: placed(value, parameter, group["fused"]) for key, value in state.items()
+                }
                 taken += 1
     trained = sum(len(group["names"]) for group in optimizer.param_groups)
     parts = ", ".join(["the network", *(name.replace("_", " ") for name in other_parts)])
@@ -114,7 +117,10 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], p
         UserError: the state belongs to other parameters.
     """
     try:
-        optimizer.load_state_dict(state)
+        # What suits this device, not that of the run before.
+        fused = {"fused": optimizer.defaults["fused"]}
+        groups = [{**group, **fused} for group in state["param_groups"]]
+        optimizer.load_state_dict({**state, "param_groups": groups})
         fits = all(
             not torch.is_tensor(value) or value.dim() == 0 or value.shape == parameter.shape
             for parameter, state in optimizer.state.items()
@@ -126,14 +132,17 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], p
         raise UserError(f"{path}: damaged, its optimiser belongs to other parameters; use another file")
     # The layout in the file may be another, because --channels_last may change between runs.
     for parameter, state in optimizer.state.items():
-        state.update({name: placed(value, parameter) for name, value in state.items()})
+        state.update({name: placed(value, parameter, **fused) for name, value in state.items()})
 
 
-def placed(value: Any, parameter: nn.Parameter) -> Any:
-    """A value of the optimiser's state of ``parameter``, on its device and in its memory layout."""
+def placed(value: Any, parameter: nn.Parameter, fused: bool = False) -> Any:
+    """A value of the optimiser's state of ``parameter``, on its device and in its memory layout.
+
+    A count of steps stays on the CPU, unless the optimiser is ``fused``.
+    """
     if torch.is_tensor(value) and value.shape == parameter.shape:
         return torch.empty_like(parameter, requires_grad=False).copy_(value)
-    return value
+    return value.to(parameter.device) if fused and torch.is_tensor(value) else value
 
 
 def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.Module:
@@ -143,7 +152,7 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
         UserError: a batch of a process is too small for BatchNorm.
     """
     many = distributed.world_size() > 1
-    synchronised = many and device.type == "cuda"
+    synchronised = many and device.type in NUMBERED
     separate = args.step_per_domain or args.image_uniform_sampling
     head = method.network.head
     # A BatchNorm in evaluation mode (--method sac) does not need a batch.
@@ -160,9 +169,7 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
         )
     if synchronised:
         nn.SyncBatchNorm.convert_sync_batchnorm(method)
-    method.to(device)
-    if args.channels_last:
-        method.to(memory_format=torch.channels_last)
+    method.to(device, memory_format=memory_format(args.channels_last, device))
     if args.compile:
         # A method may have a second network, its teacher.
         for part in method.children():
@@ -174,7 +181,7 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
     # running statistics of rank 0 are sent to all. With synchronised BatchNorm all buffers are equal already.
     return DistributedDataParallel(
         method,
-        device_ids=[device] if device.type == "cuda" else None,
+        device_ids=[device] if device.type in NUMBERED else None,
         broadcast_buffers=not synchronised,
         # Gradients are views of the communication buckets, which saves a second copy of them.
         gradient_as_bucket_view=True,

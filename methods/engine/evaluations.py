@@ -110,7 +110,7 @@ class Evaluation:
             name: {
                 "selection": selection.rule_of(selection.weights_of(name)),
                 "iteration": selection.iteration(name, iteration),
-                "checkpoint": str(self.folder.weights(selection.weights_of(name))),
+                "checkpoint": self.folder.weights(selection.weights_of(name)).as_posix(),
             }
             for name in scores
         }

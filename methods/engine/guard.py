@@ -32,8 +32,10 @@ class FiniteSteps:
     ) -> None:
         self.optimizer, self.fp16, self.limit = optimizer, fp16, limit
         # Without fp16 the scale stays 1. The scaler is needed then too: with it, a fused optimiser leaves out
-        # a bad step by itself, on the device.
-        self.scaler = torch.amp.GradScaler(device.type, **({} if fp16 else {"init_scale": 1.0}))
+        # a bad step by itself, on the device. Older versions of PyTorch have no scaler for mps, where the
+        # optimiser is not fused.
+        settings: dict[str, Any] = {} if fp16 else {"init_scale": 1.0, "enabled": device.type != "mps"}
+        self.scaler = torch.amp.GradScaler(device.type, **settings)
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
         # The number of steps taken when the limit was reached first; -1 if it was never reached.
@@ -63,9 +65,10 @@ class FiniteSteps:
         self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None], norm_type=torch.inf)
-        self.scaler.step(self.optimizer)
-        self.scaler.update(None if self.fp16 else 1.0)
         bad = ~norm.isfinite()
+        if self.scaler.is_enabled() or not bad:
+            self.scaler.step(self.optimizer)
+        self.scaler.update(None if self.fp16 else 1.0)
         self.skipped += bad
         self.in_a_row = (self.in_a_row + 1) * bad
         self._taken += 1

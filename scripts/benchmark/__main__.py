@@ -15,9 +15,10 @@ import torch
 from scripts.benchmark import centroids, data, inference, isw, losses, processes, step, validation
 from scripts.benchmark.ranges import check_least
 from scripts.benchmark.timing import Row, table
-from utils.distributed import single_device
+from utils.device import device_name, select_device
 from utils.errors import Parser, run_program
 from utils.files import check_writable, write_json
+from utils.flags.program import add_device_choice
 from utils.scoring.evaluation import AMP_TYPES
 from utils.scoring.scores import commit
 
@@ -60,21 +61,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--amp", choices=AMP_TYPES, default="off", help="precision of inference and validation"
     )
     parser.add_argument("--channels_last", action=argparse.BooleanOptionalAction, default=True)
+    add_device_choice(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(arguments)
     check_least(args)
     if args.json:
         check_writable(args.json, "--json")
     torch.backends.cudnn.benchmark = True  # train.py does the same.
-    device = single_device()
+    device = select_device(args.device)
     names = BENCHMARKS if args.what == "all" else [args.what]
     rows = [row for name in names for row in BENCHMARKS[name](args, device)]
-    where = (
-        torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    )
-    machine = {"where": where, "torch": torch.__version__, "commit": commit()}
-    # All settings that a figure depends on are written, so that two files can be compared.
-    settings = {name: value for name, value in vars(args).items() if name not in ("json", "debug")}
+    machine = {"where": device_name(device), "torch": torch.__version__, "commit": commit()}
+    # All settings that a figure depends on are written, so that two files can be compared. ``where`` tells
+    # the device.
+    settings = {name: value for name, value in vars(args).items() if name not in ("json", "debug", "device")}
     print(", ".join(f"{name} {value}" for name, value in {**machine, **settings}.items()))
     print(table(rows))
     if args.json:

@@ -25,9 +25,10 @@ from scripts.benchmark.processes import TORCHRUN, seconds_of
 from scripts.benchmark.ranges import check_least
 from scripts.benchmark.step import batches, iteration, training_step
 from scripts.benchmark.timing import one_core, seconds
-from utils.distributed import single_device
+from utils.device import device_name, select_device
 from utils.errors import Parser, run_program
 from utils.files import atomic_write, check_writable
+from utils.flags.program import add_device_choice
 from utils.optional import optional_library
 from utils.scoring.scores import commit, text_table
 
@@ -42,7 +43,7 @@ def step_speed(args: argparse.Namespace, device: torch.device, pictures: int, cr
     sizes = argparse.Namespace(pictures=pictures, crop_size=crop, backbone=args.backbone)
     layout = ("--channels_last", "--amp", "bf16") if device.type == "cuda" else ("--channels_last",)
     step = training_step("baseline", sizes, device, *layout)
-    return pictures / seconds(iteration(step, batches(sizes)), args.repeats)
+    return pictures / seconds(iteration(step, batches(sizes, device)), args.repeats)
 
 
 def loader_speed(root: Path, workers: int) -> float:
@@ -121,19 +122,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("processes", [1, 2]),
     ):
         parser.add_argument(f"--{name}", type=int, nargs="+", default=default, metavar="N")
+    add_device_choice(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(arguments)
     check_least(args, LEAST)
     if args.output:
         check_writable(args.output, "--output")
-    device = single_device()
+    device = select_device(args.device)
     with tempfile.TemporaryDirectory() as folder:
         make_toycity(["--root", folder, "--domains", "gtav", "--size", "1052x1914", *COUNTS])
         found = curves(args, device, Path(folder))
-    where = (
-        torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    )
-    title = f"{args.backbone}, {where}, torch {torch.__version__}, commit {commit()}"
+    title = f"{args.backbone}, {device_name(device)}, torch {torch.__version__}, commit {commit()}"
     print(title)
     for name, curve in found.items():
         print(text_table([[name, "images/s"], *([f"{x:g}", f"{y:.2f}"] for x, y in curve)]))

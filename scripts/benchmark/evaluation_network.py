@@ -12,6 +12,7 @@ from torch import Tensor
 
 from network import create_network
 from scripts.benchmark.timing import synchronise
+from utils.device import memory_format
 from utils.scoring.evaluation import autocast
 
 
@@ -29,7 +30,7 @@ class TimedNetwork:
     def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
         torch.manual_seed(0)
         self.amp, self.device = args.amp, device
-        self.layout = torch.channels_last if args.channels_last else torch.contiguous_format
+        self.layout = memory_format(args.channels_last, device)
         self.network = create_network(args.backbone).to(device, memory_format=self.layout).eval()
         self.seconds = 0.0
 

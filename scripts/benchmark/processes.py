@@ -22,9 +22,10 @@ from scripts.benchmark.ranges import check_least
 from scripts.benchmark.timing import Row, seconds
 from utils import distributed
 from utils.errors import Parser, UserError, run_program
+from utils.flags.program import add_device_choice
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-ON_CPU = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+ONE_CORE = {"OMP_NUM_THREADS": "1"}
 # torchrun prints its own report after the messages of its processes.
 _ERROR = re.compile(r"^(?:\[rank\d+\]: )?(?:error: |(?=[\w.]+(?:Error|Exception): ))(.+)$", re.MULTILINE)
 
@@ -50,10 +51,10 @@ def seconds_of(args: argparse.Namespace, launcher: Sequence[str]) -> float:
     """
     sizes = [f"--{name}={getattr(args, name)}" for name in ("backbone", "pictures", "crop_size", "repeats")]
     layout = "--channels_last" if args.channels_last else "--no-channels_last"
-    command = [sys.executable, *launcher, "-m", __name__, *sizes, layout]
-    done = subprocess.run(command, env={**os.environ, **ON_CPU}, capture_output=True, text=True)
+    command = [sys.executable, *launcher, "-m", __name__, *sizes, layout, "--device=cpu"]
+    done = subprocess.run(command, env={**os.environ, **ONE_CORE}, capture_output=True, text=True)
     if done.returncode:
-        by_hand = shlex.join(["env", *(f"{name}={value}" for name, value in ON_CPU.items()), *command])
+        by_hand = shlex.join(["env", *(f"{name}={value}" for name, value in ONE_CORE.items()), *command])
         raise UserError(
             f"{reason(done.stderr) or f'exit code {done.returncode}'}; to see the whole output run {by_hand}"
         )
@@ -75,12 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--channels_last", action=argparse.BooleanOptionalAction, default=True)
     for name, default in (("pictures", 2), ("crop_size", 768), ("repeats", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    add_device_choice(parser)
     args = parser.parse_args(arguments)
     check_least(args)
-    device = distributed.setup()
+    device = distributed.setup(args.device)
     layout = ("--channels_last",) if args.channels_last else ()
     step = training_step("baseline", args, device, *layout)
-    time = seconds(iteration(step, batches(args)), args.repeats)
+    time = seconds(iteration(step, batches(args, device)), args.repeats)
     if distributed.is_main():
         print(time)
     distributed.shutdown()

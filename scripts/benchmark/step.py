@@ -20,6 +20,7 @@ from scripts.benchmark.inputs import random_method, training_flags
 from scripts.benchmark.isw import CODES
 from scripts.benchmark.losses import random_batch
 from scripts.benchmark.timing import Row, seconds_in_turns
+from utils.device import device_name, memory_format, moved, pins_memory
 from utils.run.meter import Meter
 
 # This is after the epoch that builds ISW's masks, so that the masks are used.
@@ -55,11 +56,11 @@ def training_step(
     return TrainingStep(method, settings, device)
 
 
-def batches(args: argparse.Namespace) -> Iterator[dict[str, dict[str, Any]]]:
-    """The same labelled batch on the CPU again and again, in the form in which a loader gives it."""
+def batches(args: argparse.Namespace, device: torch.device) -> Iterator[dict[str, dict[str, Any]]]:
+    """The same labelled batch on the CPU again and again, as a loader gives it for ``device``."""
     batch: dict[str, Any] = random_batch(args, torch.device("cpu"))
     del batch["image_jittered"], batch["image_plain"]
-    if torch.cuda.is_available():
+    if pins_memory(device.type):
         batch = {name: value.pin_memory() for name, value in batch.items()}
     return repeat({"source": {**batch, "name": ["picture"] * args.pictures}})
 
@@ -73,16 +74,15 @@ def iteration(step: TrainingStep, source: Iterator[dict[str, dict[str, Any]]]) -
 def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[], None]:
     """An iteration with the same network, loss and optimiser, as simple as PyTorch allows."""
     torch.manual_seed(0)
-    network = create_network(args.backbone).to(device).train()
-    if args.channels_last:
-        network.to(memory_format=torch.channels_last)
+    network = create_network(args.backbone).train()
+    network.to(device, memory_format=memory_format(args.channels_last, device))
     optimizer = torch.optim.SGD(
         network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=device.type == "cuda"
     )
-    batch = next(batches(args))["source"]
+    batch = next(batches(args, device))["source"]
 
     def call() -> None:
-        image, label = (batch[name].to(device, non_blocking=True) for name in ("image", "label"))
+        image, label = (moved(batch[name], device) for name in ("image", "label"))
         output = network(network.input_spec.prepare(image))
         loss = F.cross_entropy(output.logits, label, ignore_index=255)
         loss = loss + 0.4 * auxiliary_loss(output.aux_logits, label)
@@ -102,7 +102,7 @@ def auxiliary_loss(logits: Tensor, label: Tensor) -> Tensor:
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """Measure the baseline's step, ISW's step, and on a GPU the baseline's step with all fast flags."""
     layout = ("--channels_last",) if args.channels_last else ()
-    source = batches(args)
+    source = batches(args, device)
     baseline = training_step("baseline", args, device, *layout)
     isw = training_step("isw", args, device, *layout, wt_layer=CODES)
     bare = bare_iteration(args, device)
@@ -154,7 +154,7 @@ def fast_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     The batch size is ``--gpu_pictures``. The name of the row says how busy the GPU's matrix units are.
     """
     sizes = argparse.Namespace(**{**vars(args), "pictures": args.gpu_pictures})
-    source = batches(sizes)
+    source = batches(sizes, device)
     plain = iteration(training_step("baseline", sizes, device), source)
     # Both need little more memory than one, because the large tensors are freed after each step.
     fast = iteration(training_step("baseline", sizes, device, *FAST), source)
@@ -162,7 +162,7 @@ def fast_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     with FlopCounterMode(display=False) as counter:
         plain()
     operations = counter.get_total_flops()
-    name = torch.cuda.get_device_name(device)
+    name = device_name(device)
     peak = PEAK_BF16.get(name)
     busy = f"{operations / cost / peak:.1%} of the peak" if peak else f"the peak of {name} is not known"
     words = f"{args.gpu_pictures} pictures, {operations / cost / 1e12:.3g} TFLOP/s, {busy}"

@@ -69,9 +69,9 @@ def one_core() -> Iterator[None]:
 
 
 def synchronise() -> None:
-    """Wait for the device, if there is one."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    """Wait for the GPU, if there is one."""
+    if torch.accelerator.is_available():
+        torch.get_device_module().synchronize()
 
 
 def seconds_in_turns(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scripts.benchmark.evaluation_network import TimedNetwork
 from scripts.benchmark.timing import Row
+from utils.device import pins_memory
 from utils.scoring.classes import NUM_CLASSES
 from utils.scoring.evaluation import evaluate
 
@@ -27,11 +28,11 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
 def noise(args: argparse.Namespace, device: torch.device) -> list[dict[str, Tensor]]:
     """Batches of one labelled picture on the host, in the form in which a loader gives them."""
     rng = torch.Generator().manual_seed(0)
-    batches = []
+    batches, pins = [], pins_memory(device.type)
     for _ in range(args.pictures):
         picture = torch.randint(0, 256, (1, 3, *args.evaluation_size), dtype=torch.uint8, generator=rng)
         label = torch.randint(0, NUM_CLASSES, (1, *args.evaluation_size), generator=rng)
         batch = {"image": picture, "label": label}
-        pinned = {name: value.pin_memory() for name, value in batch.items()} if device.type == "cuda" else {}
+        pinned = {name: value.pin_memory() for name, value in batch.items()} if pins else {}
         batches.append({**batch, **pinned})
     return batches

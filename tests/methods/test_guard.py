@@ -50,6 +50,19 @@ def test_a_step_that_is_not_finite_changes_nothing(factor: float, fp16: bool) ->
     assert finite.check() == 1
 
 
+def test_a_step_is_left_out_without_a_scaler_too() -> None:
+    """As on mps, whose older versions of PyTorch have none."""
+    model, finite = make()
+    finite.scaler = torch.amp.GradScaler("cpu", enabled=False)
+    step(model, finite)
+    before = everything(model, finite)
+    step(model, finite, torch.nan)
+    assert all(map(torch.equal, before, everything(model, finite)))
+    assert finite.check() == 1
+    step(model, finite)
+    assert not torch.equal(before[0], model[0].weight)
+
+
 def test_an_infinite_loss_with_finite_gradients_is_left_out() -> None:
     model, finite = make()
     before = model[0].weight.clone()

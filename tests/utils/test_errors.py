@@ -66,7 +66,7 @@ MACHINE: dict[str, tuple[Exception, tuple[str, ...]]] = {
     "a C++ compiler": (InvalidCxxCompiler(), ("--compile", "g++")),
     "an old driver": (
         RuntimeError("The NVIDIA driver on your system is too old (found version 11040)."),
-        ("update the driver", "CUDA_VISIBLE_DEVICES="),
+        ("update the driver", "--device cpu"),
     ),
     "an old GPU": (
         RuntimeError("CUDA error: no kernel image is available for execution on the device\nCUDA kernel"),
@@ -79,6 +79,25 @@ MACHINE: dict[str, tuple[Exception, tuple[str, ...]]] = {
     "one GPU for two": (
         RuntimeError("NCCL error: Duplicate GPU detected : rank 0 and rank 1 both on CUDA device 1000"),
         ("CUDA_VISIBLE_DEVICES", "torchrun"),
+    ),
+    "an operation that mps lacks": (
+        NotImplementedError(
+            "The operator 'aten::igamma' is not currently implemented for the MPS device. If you want this "
+            "op to be added, please comment. As a temporary fix, you can set the environment variable "
+            "`PYTORCH_ENABLE_MPS_FALLBACK=1` to use the CPU as a fallback for this op."
+        ),
+        (
+            "PyTorch has no operator 'aten::igamma' there; set PYTORCH_ENABLE_MPS_FALLBACK=1, or use "
+            "--device cpu",
+        ),
+    ),
+    "what mps does only in part": (
+        RuntimeError("MPS: Unsupported Border padding mode"),
+        ("cannot do this there (MPS: Unsupported Border padding mode)", "--device cpu"),
+    ),
+    "memory of a Mac": (
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.04 GB, max allowed: 9.07 GB)."),
+        ("not enough memory", "max allowed: 9.07 GB"),
     ),
     "a port": (
         RuntimeError("The server socket has failed to listen. port: 1, code: -98, name: EADDRINUSE"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from utils.declare import flag
+from utils.device import DEVICES
 
 
 class Scales(argparse.Action):
@@ -35,14 +36,24 @@ def add_averaging_arguments(group: argparse._ActionsContainer) -> None:
     flag(group, "--flip", False).means("Average with the mirrored picture.")
 
 
+def add_device_choice(group: argparse._ActionsContainer) -> None:
+    """Which device computes."""
+    flag(group, "--device", "auto", choices=DEVICES, free=True, everyday=True).means(
+        "Compute on this device. auto takes the first that is there of cuda (NVIDIA, AMD), xpu (Intel), mps "
+        "(Apple) and cpu."
+    )
+
+
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """How it is computed, and how errors are shown."""
-    add = partial(flag, parser.add_argument_group("device"))
+    group = parser.add_argument_group("device")
+    add_device_choice(group)
+    add = partial(flag, group)
     add("--amp", "off", choices=("off", "bf16", "fp16"), free=True, everyday=True).means(
         "Use mixed precision."
     )
     add("--channels_last", False, action=argparse.BooleanOptionalAction, free=True, toy=True).means(
-        "Keep tensors in NHWC layout, which is faster on CPUs, and on GPUs with --amp."
+        "Keep tensors in NHWC layout, which is faster on CPUs, and on GPUs with --amp; mps never does."
     )
     add("--compile", False, free=True).means("Compile the network with torch.compile.")
     add("--debug", False, once=True).means("Show the traceback of an error.")

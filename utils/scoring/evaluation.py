@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from utils.device import moved
 from utils.progress import progress_bar
 from utils.scoring.metrics import ConfusionMatrix
 
@@ -23,7 +24,7 @@ def autocast(amp: str, device: torch.device) -> AbstractContextManager[Any]:
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """A batch with its tensors on ``device``; other values are unchanged."""
     return {
-        name: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        name: moved(value, device) if isinstance(value, torch.Tensor) else value
         for name, value in batch.items()
     }
 

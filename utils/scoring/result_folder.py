@@ -39,7 +39,8 @@ class ResultFolder:
         for kind in self.kinds:
             for name in {source.name if source.is_video else source.name.parent for source in sources}:
                 folder = self.root / kind / name
-                if os.path.realpath(folder) != str(root / kind / name):
+                # Windows gives the real path in the case that the folder was made with.
+                if os.path.normcase(os.path.realpath(folder)) != os.path.normcase(root / kind / name):
                     raise UserError(
                         f"{folder}: leads through a symbolic link; remove it or choose another --output"
                     )

@@ -126,7 +126,7 @@ def commit() -> str:
 
     def git(*words: str) -> str:
         return subprocess.run(
-            ["git", *words], cwd=folder, capture_output=True, text=True, check=True
+            ["git", *words], cwd=folder, capture_output=True, encoding="utf-8", check=True
         ).stdout.strip()
 
     try:

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from utils.device import moved
 from utils.errors import UserError
 
 MODES = ("whole", "sliding", "pooling")
@@ -211,8 +212,8 @@ def axis_parts(
             start,
             target,
             neighbours,
-            torch.from_numpy(neighbours).to(device, non_blocking=True),
-            torch.from_numpy(weights).to(device, non_blocking=True),
+            moved(torch.from_numpy(neighbours), device),
+            moved(torch.from_numpy(weights), device),
             bool(weights[1].any()),
         )
 
@@ -286,7 +287,7 @@ def mean_scores(
     """Scores of every pixel, float32 C x H x W on the device: logits, or probabilities for ``pooling``."""
     total: Tensor | None = None
     for scale, picture in zip(windows.scales, pictures, strict=True):
-        on_device = picture.to(device, non_blocking=True)
+        on_device = moved(picture, device)
         for rows, columns, scores in contributions(predict, on_device, size, windows, scale):
             if total is None:
                 total = scores.new_zeros(scores.shape[0], *size)

@@ -1,0 +1,114 @@
+"""Which device computes, as ``--device`` says, and what each kind of device can do."""
+
+from __future__ import annotations
+
+import torch
+
+from utils.errors import UserError
+from utils.memory import keep_freed_memory
+
+DEVICES = ("auto", "cuda", "xpu", "mps", "cpu")
+"""The words of ``--device``. PyTorch's builds for AMD's GPUs call them cuda, too."""
+NUMBERED = ("cuda", "xpu")
+"""The kinds of which a machine may have several: each process of a run takes one."""
+
+
+def select_device(word: str = "auto", number: int = 0, processes: int = 1) -> torch.device:
+    """The device of this process, number ``number`` on its machine, in a run of ``processes``.
+
+    A cuda or xpu device becomes PyTorch's current one.
+
+    Raises:
+        UserError: there is no such device, or one too few of them.
+    """
+    kind = kind_of(word, processes)
+    if kind == "cpu":
+        keep_freed_memory()
+    if kind not in NUMBERED:
+        return torch.device(kind)
+    module = torch.get_device_module(kind)
+    if number >= (count := module.device_count()):
+        raise UserError(
+            f"--nproc_per_node: process {number} has no GPU, {count} visible; start at most {count}"
+        )
+    device = torch.device(kind, number)
+    module.set_device(device)
+    return device
+
+
+def kind_of(word: str, processes: int = 1) -> str:
+    """The kind of device that ``--device`` means: of auto the first of cuda, xpu, mps and cpu that is there.
+
+    PyTorch cannot exchange gradients between processes on mps: with several processes auto passes it over.
+
+    Raises:
+        UserError: there is no such device, or it cannot serve several processes.
+    """
+    if word == "auto":
+        kinds = (*NUMBERED, "mps") if processes == 1 else NUMBERED
+        return next(filter(_is_there, kinds), "cpu")
+    if not _is_there(word):
+        raise UserError(f"--device {word}: this PyTorch sees no such device; {_likely_reason(word)}")
+    if word == "mps" and processes > 1:
+        raise UserError("--device mps: serves one process alone; start without torchrun, or use --device cpu")
+    return word
+
+
+def _is_there(kind: str) -> bool:
+    modules = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
+    return kind == "cpu" or modules[kind].is_available()
+
+
+def _likely_reason(kind: str) -> str:
+    """Why there most likely is no such device, and what to do."""
+    if kind == "mps":
+        if torch.backends.mps.is_built():
+            return "it needs macOS 14 or newer and an Apple GPU; use --device cpu"
+        return "this is not a Mac, or its PyTorch is built without MPS; use --device auto"
+    built = torch.version.cuda or torch.version.hip if kind == "cuda" else torch.version.xpu
+    if not built:
+        return f"it is built without {kind}; install a build with it (pytorch.org), or use --device cpu"
+    tool, hiding = {
+        "cuda": ("nvidia-smi", "CUDA_VISIBLE_DEVICES"),
+        "xpu": ("xpu-smi", "ZE_AFFINITY_MASK"),
+    }[kind]
+    return (
+        f"there is no such GPU, its driver is too old for it ({tool} shows both), or {hiding} hides it; use "
+        "--device cpu until then"
+    )
+
+
+def pins_memory(word: str) -> bool:
+    """Whether copies to what ``--device`` means are faster from pinned memory."""
+    return kind_of(word) in NUMBERED
+
+
+def moved(tensor: torch.Tensor, device: torch.device | None) -> torch.Tensor:
+    """``tensor`` on ``device``; the host does not wait for the copy.
+
+    On mps it does wait: there PyTorch may read the host's memory after its release (its issue 189690).
+    """
+    return tensor.to(device, non_blocking=device is None or device.type != "mps")
+
+
+def memory_format(channels_last: bool, device: torch.device) -> torch.memory_format:
+    """The layout that ``--channels_last`` asks for.
+
+    On mps it is always the usual one: in most versions of PyTorch the backward pass of BatchNorm fails there.
+    """
+    return torch.channels_last if channels_last and device.type != "mps" else torch.contiguous_format
+
+
+def float64_device(device: torch.device) -> torch.device:
+    """``device``, or the CPU where it has no float64, as mps and some of Intel's GPUs."""
+    lacking = device.type == "mps" or (
+        device.type == "xpu" and not torch.xpu.get_device_properties(device).has_fp64
+    )
+    return torch.device("cpu") if lacking else device
+
+
+def device_name(device: torch.device) -> str:
+    """What computes, for people."""
+    if device.type in NUMBERED:
+        return torch.get_device_module(device).get_device_name(device)
+    return "Apple GPU" if device.type == "mps" else f"{torch.get_num_threads()} CPU threads"

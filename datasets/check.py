@@ -1,4 +1,4 @@
-"""The published spelling of ``python -m scripts.check``."""
+"""The old name of ``python -m scripts.check``, which still works."""
 
 import runpy
 

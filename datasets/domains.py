@@ -151,7 +151,7 @@ class Domains:
             matrix = evaluate(predict, loader, len(classes.train_ids), device, amp, title=name)
         labelled = np.zeros(NUM_CLASSES, dtype=np.int64)
         labelled[list(classes.train_ids)] = matrix.numpy().sum(1)
-        self.check_classes(name, loader.dataset.split, labelled)
+        self.check_classes(loader.dataset, labelled)
         main, *subsets = self._class_sets(name, sources)
         scores = class_scores(
             matrix.numpy(),
@@ -202,18 +202,17 @@ class Domains:
         for dataset in [loader.dataset for loader in loaders]:
             with distributed.main_process_first():
                 centroids = scan(dataset, args.class_uniform_tile, cache_folder(args))
-            self.check_classes(dataset.spec.name, dataset.split, centroids.pixels)
+            self.check_classes(dataset, centroids.pixels)
 
-    def check_classes(self, name: str, split: str, pixels: np.ndarray) -> None:
+    def check_classes(self, dataset: SegmentationSet, pixels: np.ndarray) -> None:
         """Print a warning if the classes of a split have unusual shares; only the first call for it counts.
 
         ``pixels`` is the number of pixels of each train id, int64 (19,). Raises :class:`UserError` if no
         pixel has a class.
         """
-        if (name, split) in self._checked:
-            return
-        self._checked.add((name, split))
-        print_notices(unlikely_classes(self.spec(name), split, pixels, self.classes.train_ids))
+        if (split := (dataset.spec.name, dataset.split)) not in self._checked:
+            self._checked.add(split)
+            print_notices(unlikely_classes(dataset.spec, dataset.split, pixels, self.classes.train_ids))
 
 
 def print_notices(lines: Sequence[str]) -> None:

@@ -77,7 +77,7 @@ def add_division_arguments(group: argparse._ActionsContainer) -> None:
     """How pictures are divided into train and val."""
     flag(group, "--cv", 0, at_least=0).means(
         "Divide the sources (valid.py: each --val_dataset) into train and val like this. 0 is the official "
-        "division; 1 and 2 are the other thirds of the folders of Cityscapes and GTAV, or KITTI's published "
+        "division; 1 and 2 choose as many other folders for val (Cityscapes, GTAV), or KITTI's published "
         "lists."
     )
     flag(group, "--gtav_split", str, metavar="FILE", free=True).means(

@@ -1,4 +1,4 @@
-"""The published spelling of ``python -m scripts.importance``."""
+"""The old name of ``python -m scripts.importance``, which still works."""
 
 import runpy
 

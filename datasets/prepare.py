@@ -1,4 +1,4 @@
-"""The published spelling of ``python -m scripts.prepare``."""
+"""The old name of ``python -m scripts.prepare``, which still works."""
 
 import runpy
 

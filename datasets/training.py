@@ -149,7 +149,7 @@ class TrainingLoaders:
             return self.data.open(source.spec.name, split, source.transform, args.seed)
 
         pictures, centroids = len(source), scan_first(source)
-        self.data.check_classes(source.spec.name, source.split, centroids.pixels)
+        self.data.check_classes(source, centroids.pixels)
         names, train_ids = source.classes.class_names, source.classes.train_ids
         expected = source.classes.classes_of(source.spec.class_sets[0])
         missing = [names[c] for c in expected if centroids.pixels[train_ids[c]] == 0]
@@ -218,7 +218,9 @@ class TrainingLoaders:
 
 def digest_of_names(opened: Sequence[SegmentationSet]) -> str:
     """A digest of the names of all pictures, in order; it does not depend on where the files are."""
-    names = [[dataset.spec.name, *(pair.name for pair in dataset.pairs)] for dataset in opened]
+    names = [
+        [dataset.spec.name, *(pair.name for pair in [*dataset.pairs, *dataset.boost])] for dataset in opened
+    ]
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 

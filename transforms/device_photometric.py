@@ -1,9 +1,9 @@
 """Colour jitter and Gaussian blur of whole batches, on the device that trains.
 
-A sample from the loader has the crop once, ``CROP`` uint8 3 x H x W, and for every view its random numbers,
-``PARAMETERS + view`` float32 (9,). :func:`changed_views` makes the views from them. They equal those of
-:class:`transforms.photometric.Photometric` for the same numbers, to within one grey level. Every picture has
-its own order and amounts of changes. Nothing is copied back to the host.
+A sample from the loader has the crop once, in the entry ``CROP`` (uint8 3 x H x W), and for each view nine
+random numbers in the entry ``PARAMETERS + view`` (float32). :func:`changed_views` makes the views from them.
+They equal those of :class:`transforms.photometric.Photometric` for the same numbers, to within one grey
+level. Every picture has its own order and amounts of changes. Nothing is copied back to the host.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ def draw_window(
 ) -> Window:
     """A random crop of a picture that has the size ``native`` and is resized by ``scale``.
 
-    If the resized picture is smaller than the crop, it is padded on both sides by half of the difference plus
-    one. With ``nopad``, the crop becomes smaller instead and keeps its shape.
+    If the resized picture is smaller than the crop, each side is padded by half of the difference and one
+    pixel more. With ``nopad``, the crop becomes smaller instead and keeps its aspect ratio.
     """
     height, width = (max(1, int(length * scale)) for length in native)
     if nopad:
@@ -68,7 +68,7 @@ def draw_window(
 
 
 def _draw_start(length: int, crop: int, centre: int | None, rng: Generator) -> int:
-    """The first row (or column) of the crop; negative if padding is needed."""
+    """The first row (or column) of the crop; negative or 0 if padding is needed."""
     padding = (crop - length) // 2 + 1 if crop > length else 0
     last = length + 2 * padding - crop
     if centre is None:
@@ -97,15 +97,15 @@ def crop_image(image: Image.Image, window: Window, fill: tuple[int, int, int] = 
     return canvas
 
 
-def crop_label(label: np.ndarray, window: Window, ignore_label: int = IGNORE_LABEL) -> np.ndarray:
-    """The part of ``label`` (H x W), resized to nearest pixels, in ``window``; ``ignore_label`` outside."""
+def crop_label(label: np.ndarray, window: Window, filling: int = IGNORE_LABEL) -> np.ndarray:
+    """The part of ``label`` (H x W), resized to nearest pixels, in ``window``; ``filling`` outside."""
     (top, bottom), (left, right) = _inside(window)
     rows = nearest_indices(label.shape[0], window.scaled[0])[top:bottom]
     columns = nearest_indices(label.shape[1], window.scaled[1])[left:right]
-    part = label[rows[0] : rows[-1] + 1][rows - rows[0]][:, columns]
+    part = label[rows][:, columns]
     if part.shape == window.size:
         return part
-    canvas = np.full(window.size, ignore_label, dtype=label.dtype)
+    canvas = np.full(window.size, filling, dtype=label.dtype)
     canvas[top - window.top : bottom - window.top, left - window.left : right - window.left] = part
     return canvas
 
@@ -137,8 +137,9 @@ class JointTransform:
     ``crop_size`` is the side of a square or (height, width); the result always has this size. Scale factors
     are uniform in [``scale_min``, ``scale_max``], angles in [-``rotate``, ``rotate``] degrees (0 draws none).
     Scale 1 is the picture's own size or, with ``pre_size``, a short side of so many pixels. ``nopad`` makes
-    the crop smaller instead of padding, and then resizes it. Order and borders are those of the published
-    code, except that the centroid moves with the padding and is always inside the crop.
+    the crop smaller instead of padding, and then resizes it. ``filling`` is the label of the padding. Order
+    and borders are those of the published code, except that the centroid moves with the padding and is
+    always inside the crop.
     """
 
     crop_size: int | Sequence[int]
@@ -146,7 +147,7 @@ class JointTransform:
     scale_max: float = 2.0
     nopad: bool = False
     rotate: float = 0.0
-    ignore_label: int = IGNORE_LABEL
+    filling: int = IGNORE_LABEL
     pre_size: int | None = None
 
     def __call__(
@@ -160,14 +161,15 @@ class JointTransform:
         image = self._finish_image(crop_image(image, window), crop, flip, angle)
         if label is None:
             return image, None
-        return image, self._finish_label(crop_label(label, window, self.ignore_label), crop, flip, angle)
+        return image, self._finish_label(crop_label(label, window, self.filling), crop, flip, angle)
 
     def rows_used(self, native: Size, centroid: Centroid, rng: Generator) -> range:
         """The rows of a picture of size ``native`` that a call with this generator needs."""
         window = self._window(native, centroid, rng)
         top, bottom = _inside(window)[0]
         step = native[0] / window.scaled[0]
-        # The bicubic filter also reads two pixels beyond the crop, measured in the coarser of the two grids.
+        # The bicubic filter also reads two pixels beyond the crop: two of the picture, or two of the resized
+        # picture if these are larger.
         reach = 2 * max(step, 1)
         first, end = math.floor(top * step - reach) - 1, math.ceil(bottom * step + reach) + 1
         return range(max(first, 0), min(end, native[0]))
@@ -192,7 +194,7 @@ class JointTransform:
             label = label[:, ::-1]
         if angle:
             picture = Image.fromarray(np.ascontiguousarray(label))
-            label = np.asarray(picture.rotate(angle, Image.Resampling.NEAREST, fillcolor=self.ignore_label))
+            label = np.asarray(picture.rotate(angle, Image.Resampling.NEAREST, fillcolor=self.filling))
         return label
 
 

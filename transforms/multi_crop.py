@@ -16,7 +16,7 @@ from PIL import Image
 
 from transforms.geometric import Centroid, Label, Size, as_size, crop_image, draw_window, resize_label
 from transforms.photometric import ColourJitter, gaussian_blur
-from transforms.pipeline import WEAK_JITTER, Sample
+from transforms.pipeline import WEAK_JITTER, Sample, to_tensors
 
 Range = tuple[float, float]
 """(least, greatest) value of a uniform random number."""
@@ -125,8 +125,8 @@ class MultiCropTransform:
     ``image``          uint8 T x 3 x H x W     the student's crops, each with its own ``noise``
     ``image_clean``    uint8 T x 3 x H x W     the teacher's crops: the same ones without noise
     ``padding``        bool T x H x W          where a crop shows no part of the picture; black in both
-    ``affine``         float32 T x 2 x 3       crop -> canvas, see :meth:`Placement.to_canvas`
-    ``affine_inverse`` float32 T x 2 x 3       canvas -> crop, see :meth:`Placement.to_crop`
+    ``affine``         float32 T x 2 x 3       makes the canvas from the crop (``affine_grid``)
+    ``affine_inverse`` float32 T x 2 x 3       makes the crop from the canvas (``affine_grid``)
     ================== ======================= =====================================================
 
     Raises:
@@ -164,6 +164,7 @@ class MultiCropTransform:
     def _canvas(self, image: Image.Image, rng: Generator) -> np.ndarray:
         """The pixels that the crops of a group share, uint8 H x W x 3."""
         size = as_size(self.crop_size)
+        # Whatever its own size is, the picture is resized to the canvas's size times the random factor.
         window = draw_window(size, size, rng.uniform(*self.target_scale), None, False, rng)
         pixels = np.asarray(crop_image(image, window))
         return pixels[:, ::-1] if rng.random() < 0.5 else pixels
@@ -184,4 +185,4 @@ class MultiCropTransform:
 
 def _stacked(pictures: Sequence[np.ndarray]) -> torch.Tensor:
     """Pictures uint8 H x W x 3 as one tensor T x 3 x H x W."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+    return torch.stack([to_tensors({"image": pixels}, None)["image"] for pixels in pictures])

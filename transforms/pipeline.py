@@ -76,7 +76,8 @@ class TrainTransform(_JointThenViews):
 
     ``color_aug`` is the probability of the colour jitter (0 switches it off), and ``color_jitter`` says how
     much it changes brightness, contrast, saturation and hue. ``gblur`` and ``bblur`` choose a Gaussian or a
-    bilateral blur (bilateral wins). ``views`` names entries of :data:`PHOTOMETRIC_VIEWS` beside "image".
+    bilateral blur (bilateral wins). ``views`` are the views to make: "image" always, and names
+    in :data:`PHOTOMETRIC_VIEWS`.
 
     With ``marks_padding``, which needs a label, a sample also has ``padding``, bool H x W, which is true
     where the crop shows no part of the picture. With ``on_device``, a sample has the crop and random numbers

@@ -26,7 +26,9 @@ SPLIT_DATA = PROJECT / "split_data"
 _IS_HERE = Path("split_data").is_dir() and Path("split_data").samefile(SPLIT_DATA)
 
 TOYCITY_ROOT = Path("data/toycity") if _IS_HERE else PROJECT / "data/toycity"
-"""The embedded data set, in the project's folder wherever a program is started. It is made on first use."""
+"""The folder of the toy city, which is made on first use. It is in the project's folder wherever a program is
+started; the path is relative if that is the project's folder, so that messages are short.
+"""
 
 
 def spec(name: str) -> DatasetSpec:

@@ -73,17 +73,18 @@ class LabelCoding:
         object.__setattr__(self, "native_ids", native_ids)
         object.__setattr__(self, "colours", colours)
 
-    def decode(self, raw: np.ndarray, whole: bool = True) -> np.ndarray:
+    def decode(self, raw: np.ndarray, first_row: int | None = None) -> np.ndarray:
         """Train ids, uint8 H x W, from native ids (integers, H x W) or from colours (uint8 RGB, H x W x 3).
 
-        ``whole`` says that ``raw`` is a whole picture. Then a colour picture is refused if all its colours
-        are grey and would mean something else as values. (A part of a picture may rightly be all black.)
+        If ``raw`` is only a part of a picture, ``first_row`` is the row of the picture where it begins.
+        A whole colour picture is refused if all its colours are grey and would mean something else as
+        values. (A part of a picture may rightly be all black.)
 
         Raises :class:`LabelValueError` with the first value outside the coding and its place. In signed
         types, -1 means 255 (Cityscapes' licence plate).
         """
         if raw.ndim == 3:
-            return self._decode_colours(raw, whole)
+            return self._decode_colours(raw, first_row)
         narrow = raw.astype(np.uint8, copy=False)
         train_ids = cv2.LUT(np.ascontiguousarray(narrow), self.table)
         unknown = train_ids == UNKNOWN
@@ -127,7 +128,8 @@ class LabelCoding:
         same = [own == colour for own, colour in zip(self.palette, palette, strict=False)]
         matching[: len(same)] = same
         coloured = [index for index in np.flatnonzero(matching).tolist() if len(set(palette[index])) > 1]
-        # Once the colour of one class has matched, an ignored id may have any colour that is not a class's.
+        # If one class has its own colour, this is the coding's palette. Then an ignored id may have any
+        # colour that is not the colour of a class.
         if (self.table[coloured] < NUM_CLASSES).any():
             scored = [self.colours.get(colour, IGNORE_LABEL) < NUM_CLASSES for colour in palette]
             matching[: len(palette)] |= (self.table[: len(palette)] == IGNORE_LABEL) & ~np.array(scored)
@@ -143,7 +145,7 @@ class LabelCoding:
             "are the label values, save them as a grey picture"
         )
 
-    def _decode_colours(self, raw: np.ndarray, whole: bool) -> np.ndarray:
+    def _decode_colours(self, raw: np.ndarray, first_row: int | None) -> np.ndarray:
         if not self.colours or raw.shape[2] != 3:
             raise LabelValueError(
                 f"a colour picture of {raw.shape[2]} channels where the {self.name} coding has one number "
@@ -157,11 +159,11 @@ class LabelCoding:
         starts = np.flatnonzero(begins)
         found = colours[starts] & 0xFFFFFF
         of_run = colour_table(self)[found]
-        if whole:
+        if first_row is None:
             self._refuse_grey(found, of_run)
         train_ids = np.repeat(of_run, np.diff(starts, append=colours.size)).reshape(raw.shape[:2])
         if (of_run == UNKNOWN).any():
-            self._refuse(train_ids == UNKNOWN, raw)
+            self._refuse(train_ids == UNKNOWN, raw, first_row or 0)
         return train_ids
 
     def _refuse_grey(self, found: np.ndarray, train_ids: np.ndarray) -> None:
@@ -176,12 +178,14 @@ class LabelCoding:
                     "give different classes; save the label values as a grey picture"
                 )
 
-    def _refuse(self, unknown: np.ndarray, raw: np.ndarray) -> None:
+    def _refuse(self, unknown: np.ndarray, raw: np.ndarray, first_row: int = 0) -> None:
         if not unknown.any():
             return
         y, x = np.unravel_index(int(unknown.argmax()), unknown.shape)
         value = tuple(raw[y, x].tolist()) if raw.ndim == 3 else int(raw[y, x])
-        raise LabelValueError(f"label value {value} at ({x}, {y}) is not in the {self.name} coding")
+        raise LabelValueError(
+            f"label value {value} at ({x}, {y + first_row}) is not in the {self.name} coding"
+        )
 
 
 @cache

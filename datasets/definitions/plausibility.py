@@ -26,6 +26,9 @@ ids differ by 0.86.
 MOST_DIFFERENT = 0.6
 """A greater difference gives a warning."""
 
+_CAUSE_TRAIN_IDS = "all their classes are below 19, so they may hold train ids, but label ids are expected"
+_CAUSE_UNKNOWN = "look at some of the labels and compare them with the coding that the data set should have"
+
 
 def unlikely_classes(
     dataset: DatasetSpec, split: str, pixels: Sequence[int], train_ids: Sequence[int] = range(NUM_CLASSES)
@@ -55,17 +58,10 @@ def unlikely_classes(
         f"{TRAIN_ID_NAMES[expected[i]]} {100 * found[i]:.0f} % (usually {100 * known[i]:.0f} %)" for i in most
     )
     present = [value for t in np.flatnonzero(counts).tolist() for value in coding.classes.get(t, ())[:1]]
-    cause = _TRAIN_IDS if _has_label_ids(coding) and max(present) < NUM_CLASSES else _ANY_CAUSE
+    cause = _CAUSE_TRAIN_IDS if _has_label_ids(coding) and max(present) < NUM_CLASSES else _CAUSE_UNKNOWN
     return [
         f"warning: {dataset.name} {split}: its labels are unlike those of other streets: {shares}; {cause}"
     ]
-
-
-_TRAIN_IDS = (
-    "no value from 19 to 254 in them has a class, so they may be train ids, but label ids are expected"
-)
-
-_ANY_CAUSE = "look at some of the labels and compare them with the coding that the data set should have"
 
 
 def _has_label_ids(coding: LabelCoding) -> bool:

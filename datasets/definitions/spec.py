@@ -42,7 +42,7 @@ class Split:
     """The files of one split: the first of ``layouts`` that exists.
 
     Two regular expressions choose among its pictures. They are matched at the start of the file name,
-    without folders: ``only`` must match, and ``without``, if it is not empty, must not.
+    without folders and suffix: ``only`` must match, and ``without``, if it is not empty, must not.
     """
 
     layouts: tuple[Layout, ...]
@@ -88,7 +88,7 @@ class DatasetSpec:
     fold: int = 0
     """The number of the division that is used; 0 is the official one."""
     nearby_frames: tuple[Layout, ...] = ()
-    """Where to find labelled frames of the training sequences that belong to no split."""
+    """Where to find labelled frames that belong to no split, from the sequences of the training pictures."""
     skips_unlabelled: bool = False
     """Whether pictures without a label are left out (``--skip_unlabelled``) instead of being an error."""
     lists_flag: str | None = None

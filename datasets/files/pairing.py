@@ -85,7 +85,8 @@ def _beside(label: Path, present: set[str], folder: Path) -> str:
     ``present`` holds the paths of all files below ``folder``. Empty if there is no such file.
     """
     picture = label.relative_to(folder).with_suffix("").as_posix().removesuffix("_labelIds")
-    others = sorted(path for path in present if path.startswith(picture))[:2]
+    begins = tuple(picture + separator for separator in "._-")
+    others = sorted(path for path in present if path.startswith(begins))[:2]
     if not others:
         return ""
     return f"; files beside it that are no labels: {', '.join(path.rpartition('/')[2] for path in others)}"
@@ -205,8 +206,7 @@ def _pictures(folder: Path, layout: Layout, files: Split) -> Iterator[tuple[str,
         if suffix is None:
             continue
         name = path[: -len(suffix)]
-        stem = name.rpartition("/")[2]
-        if _takes(files, stem):
+        if _takes(files, name):
             yield name, path
 
 
@@ -237,7 +237,8 @@ def _listed_pictures(
     return ((name, present[name]) for name in listed)
 
 
-def _takes(files: Split, stem: str) -> bool:
+def _takes(files: Split, name: str) -> bool:
+    stem = name.rpartition("/")[2]
     return bool(re.match(files.only, stem)) and not (files.without and re.match(files.without, stem))
 
 

@@ -96,7 +96,7 @@ def write_copy(pair: Pair, copy: Pair, settings: Settings, coding: LabelCoding) 
 
 
 def coloured(label: np.ndarray) -> Image.Image:
-    """Train ids as a palette picture in the classes' colours. PNG does not filter it, so it is read fast."""
+    """Train ids as a palette picture in the colours of the classes. Such a PNG is fast to read."""
     palette = np.zeros((256, 3), dtype=np.uint8)
     palette[:NUM_CLASSES] = PALETTE
     image = Image.fromarray(label)

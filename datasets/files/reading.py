@@ -50,13 +50,17 @@ def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np
 
 def _plain_label(image: Image.Image, path: Path, coding: LabelCoding, rows: range) -> np.ndarray:
     """Train ids, uint8 H x W, of a plain ``image``, opened from ``path``; ignored outside ``rows``."""
+    rows = range(min(rows.start, image.height), min(rows.stop, image.height))
+    label = np.full((image.height, image.width), IGNORE_LABEL, dtype=np.uint8)
     pixels = plain_pixels(image, path, rows)
+    if not rows:
+        return label
     if pixels is None:
         colours = np.asarray(image.crop((0, rows.start, image.width, rows.stop)))
     else:
         colours = pixels[rows.start : rows.stop]
-    label = np.full((image.height, image.width), IGNORE_LABEL, dtype=np.uint8)
-    label[rows.start : rows.stop] = coding.decode(colours, whole=len(rows) == image.height)
+    first_row = None if len(rows) == image.height else rows.start
+    label[rows.start : rows.stop] = coding.decode(colours, first_row)
     return label
 
 

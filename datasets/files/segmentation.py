@@ -63,8 +63,8 @@ class SegmentationSet(Dataset):
     """One split of one data set.
 
     A sample is what ``transform`` returns (see :mod:`transforms.pipeline`) plus ``constants``, ``name`` (str)
-    and ``index`` (int). Its label holds the classes of a network that has just ``classes``, and
-    ``IGNORE_LABEL`` elsewhere. A sample depends on (``seed``, draw) alone: it is the same on any worker, on
+    and ``index`` (int). Its label holds the class numbers of ``classes``, and ``IGNORE_LABEL``
+    elsewhere. A sample depends on (``seed``, draw) alone: it is the same on any worker, on
     any rank and after any resume. With ``labelled=False``, nothing looks for label files or reads them.
     Raises :class:`UserError` with the file or folder that is wrong.
     """
@@ -107,6 +107,7 @@ class SegmentationSet(Dataset):
     def __getitem__(self, key: int | Draw) -> dict[str, torch.Tensor | str | int]:
         draw = key if isinstance(key, Draw) else Draw(int(key), 0, int(key))
         pair = self.pair(draw.index)
+        # The crop is drawn twice from the same generator: first to know which rows to read, then to cut it.
         rows = self._rows_used(draw)
         image = read_image(pair.image, rows)
         label = None if pair.label is None else read_label(pair.label, self.spec.coding, rows)

@@ -27,12 +27,13 @@ def additional_pictures(
 ) -> Additional | None:
     """Add additional pictures to ``source``, and return what sampling may draw of them.
 
-    ``distance`` is ``--maxSkip``: the split gets the frames that are so far from its own frames in their
-    sequences. ``classes`` are ``--coarse_boost_classes``: coarsely labelled pictures are drawn too, but only
-    around centroids of these classes. ``centroids`` are those of the split; ``open_split`` and ``scan`` give
-    the pictures and centroids of other splits.
+    ``distance`` is ``--maxSkip``: the split gets the frames exactly so far before and behind its own frames
+    in their sequences. ``classes`` are ``--coarse_boost_classes``: coarsely labelled pictures are drawn too,
+    but only around centroids of these classes. ``centroids`` are those of the split; ``open_split`` and
+    ``scan`` give the pictures and centroids of other splits.
 
-    Returns None if nothing is asked for or the data set has no such pictures. A line says if it has none.
+    Returns None if nothing is asked for or the data set has no such pictures. In the second case it prints a
+    line.
     """
     dataset = source.spec
     has_coarse = "train_extra" in dataset.splits
@@ -88,7 +89,7 @@ def nearby_frames(spec: DatasetSpec, pairs: Sequence[Pair], root: Path, distance
     label are left out, and so are frames that are already in ``pairs``. Raises :class:`UserError` if no frame
     is left.
     """
-    folders = [layout for layout in spec.nearby_frames if (root / layout.pictures).is_dir()]
+    layouts = [layout for layout in spec.nearby_frames if (root / layout.pictures).is_dir()]
     known = {pair.name for pair in pairs}
     names: set[str] = set()
     for pair in pairs:
@@ -96,7 +97,7 @@ def nearby_frames(spec: DatasetSpec, pairs: Sequence[Pair], root: Path, distance
         if sequence and number.isdecimal():
             near = (int(number) - distance, int(number) + distance)
             names.update(f"{sequence}_{frame:0{len(number)}d}" for frame in near if frame >= 0)
-    found = [frame for name in sorted(names - known) if (frame := _frame(name, folders, root))]
+    found = [frame for name in sorted(names - known) if (frame := _frame(name, layouts, root))]
     if not found:
         raise UserError(
             f"--maxSkip {distance}: {root} has no labelled frames so far from the training frames of "

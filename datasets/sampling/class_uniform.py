@@ -48,8 +48,9 @@ class TileCentroids:
 class Additional:
     """The additional pictures that epochs up to ``--max_cu_epoch`` may draw.
 
-    ``whole`` is the number of those that are drawn like the split's own pictures, also as a whole. They come
-    directly after the split's own pictures. ``centroids`` are those of all pictures, own and additional.
+    ``whole``: how many of them may also be drawn without a centroid, as the split's own pictures are. They
+    come directly after the split's own pictures. The others are drawn only around centroids. ``centroids``
+    are those of all pictures, own and additional.
     """
 
     whole: int
@@ -132,7 +133,7 @@ def epoch_draws(
     """The draws of one epoch, as many as there are pictures: a pure function of (seed, epoch).
 
     Each of ``train_ids`` that has centroids gets int(length * fraction / len(train_ids)) draws around its
-    centroids. If that number is 0, only some classes get one draw, and each epoch chooses others. All other
+    centroids. If that number is 0, some random classes get one draw; each epoch chooses them anew. All other
     draws are whole random pictures. A picture, or a centroid of a class, is drawn again only after all others
     have been drawn. Without centroids, every picture is drawn once. (The published list is shorter if classes
     are missing.)

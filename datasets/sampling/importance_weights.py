@@ -172,8 +172,8 @@ def shares_of(weights: ImportanceWeights, names: Sequence[str], path: Path) -> n
 def picture_probabilities(table: np.ndarray, uniform_prior: float) -> np.ndarray:
     """The probability that a class draws a picture, float64 (pictures, classes); each column sums to 1.
 
-    ``table`` has the shares, as from :func:`shares`. In a share ``uniform_prior`` of the draws, and in all
-    draws of a class that no picture shows, every picture is equally probable.
+    ``table`` has the shares, as from :func:`shares`. A fraction ``uniform_prior`` of the draws is uniform
+    over the pictures. If no picture shows a class, all its draws are.
     """
     total = table.sum(0)
     uniform = 1 / len(table)

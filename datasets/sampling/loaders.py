@@ -25,8 +25,8 @@ _EPOCH_ORDER = 2
 class TrainingSampler(Sampler[list[Draw]]):
     """Batches of draws for one of ``world_size`` processes.
 
-    ``items_of_epoch(epoch)`` lists the items of an epoch. An item is a tuple of draws that belong together,
-    one per source domain. The list must be the same on every rank, and equally long in every epoch. It is
+    ``items_of_epoch(epoch)`` lists the items of an epoch. An item is one draw, or a tuple with one draw per
+    source domain. The list must be the same on every rank, and equally long in every epoch. It is
     shuffled by (``seed``, epoch) and divided into global batches of ``batch_size * world_size`` items. An
     incomplete last batch is dropped; an epoch shorter than one global batch repeats items to fill it.
     :meth:`set_position` is for resuming.
@@ -75,19 +75,6 @@ class TrainingSampler(Sampler[list[Draw]]):
             yield [draw for of_domain in zip(*share, strict=True) for draw in of_domain]
 
 
-class EvaluationSampler(Sampler[int]):
-    """Every ``world_size``-th index from ``rank`` on. All ranks together have each index exactly once."""
-
-    def __init__(self, length: int, rank: int = 0, world_size: int = 1) -> None:
-        self.indices = range(rank, length, world_size)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.indices)
-
-
 class Loader(DataLoader):
     """A DataLoader that reports a user error of a worker as one line, without the worker's traceback."""
 
@@ -117,9 +104,9 @@ def evaluation_loader(
     pin: bool = False,
 ) -> Loader:
     """This rank's share of ``dataset``, in order; a ``batch_size`` above 1 needs pictures of equal size."""
-    sampler = EvaluationSampler(len(dataset), rank, world_size)
+    share = range(rank, len(dataset), world_size)
     return Loader(
-        dataset, batch_size=batch_size, sampler=sampler, **_worker_settings(workers, pin, persistent=False)
+        dataset, batch_size=batch_size, sampler=share, **_worker_settings(workers, pin, persistent=False)
     )
 
 

@@ -33,8 +33,8 @@ class TargetBatches:
 
     The target has epochs of its own; ``draws`` lists the draws of each of ``sets`` in one of them. A batch is
     a pure function of (``seed``, number). ``seed``, ``draws`` and ``sets`` should use the seed of
-    :func:`target_seed`, so that the target's random choices differ from the source's. ``share`` is (number of
-    this process, number of processes) among the processes that have different batches.
+    :func:`target_seed`, so that the target's random choices differ from the source's. ``share`` is (rank,
+    number of processes), where processes that get the same batches count as one.
     """
 
     def __init__(
@@ -102,7 +102,8 @@ def target_batches(
 def target_draws(sets: Sequence[SegmentationSet], args: argparse.Namespace, seed: int) -> list[EpochDraws]:
     """The draws of each of ``sets``: all pictures equally often, or by ``--importance_weights``.
 
-    A class that is not among the published classes of any source draws every picture equally often.
+    The draws go through the classes. For a class that is among the published classes of no source, every
+    picture is equally probable.
 
     Raises:
         UserError: the weights are of other pictures, or there are several data sets.

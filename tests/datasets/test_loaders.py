@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from datasets.files.segmentation import Draw
 from datasets.sampling.class_uniform import epoch_draws
-from datasets.sampling.loaders import EvaluationSampler, TrainingSampler, evaluation_loader
+from datasets.sampling.loaders import TrainingSampler, evaluation_loader
 
 
 def single_items(pictures: int, seed: int, epoch: int) -> list[tuple[Draw, ...]]:
@@ -72,7 +72,7 @@ def test_resume_position_and_order() -> None:
 
 @given(st.integers(0, 50), st.integers(1, 7))
 def test_evaluation_covers_every_index_once(length: int, world_size: int) -> None:
-    ranks = [EvaluationSampler(length, rank, world_size) for rank in range(world_size)]
+    ranks = [evaluation_loader(range(length), 1, 0, rank, world_size).sampler for rank in range(world_size)]
     assert sorted(index for sampler in ranks for index in sampler) == list(range(length))
     assert sum(len(sampler) for sampler in ranks) == length
 

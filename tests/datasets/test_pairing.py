@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from datasets.definitions.catalog import spec
+from datasets.definitions.spec import Layout, Split
 from datasets.files.pairing import check_sizes, list_pairs
 from utils.errors import UserError
 
@@ -56,8 +58,19 @@ def test_missing_label(root: Path) -> None:
     ):
         list_pairs(GTAV, "train", root)
     (root / "labels/train/00001_color.png").touch()
-    with pytest.raises(UserError, match=r"1 more\); files beside it that are no labels: 00001_color\.png"):
+    (root / "labels/train/000010.png").touch()
+    hint = r"1 more\); files beside it that are no labels: 00001_color\.png; pass"
+    with pytest.raises(UserError, match=hint):
         list_pairs(GTAV, "train", root)
+
+
+def test_lists_with_folders_are_matched_by_the_file_name(root: Path, tmp_path: Path) -> None:
+    layout = Layout("images/train", "labels/train", listed=tmp_path / "list.txt")
+    (tmp_path / "list.txt").write_text("00000\ncity/a\n")
+    flat = replace(GTAV, splits={"train": Split((layout,), without="a$")})
+    (root / "images/train/city").mkdir()
+    shutil.copy(root / "images/train/00001.png", root / "images/train/city/a.png")
+    assert [pair.name for pair in list_pairs(flat, "train", root)] == ["00000"]
 
 
 def test_unlabelled_pairs_need_no_labels(root: Path) -> None:

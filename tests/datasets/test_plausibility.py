@@ -59,7 +59,7 @@ def test_train_ids_where_label_ids_are_expected(toycity: Path, tmp_path: Path, c
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
     assert len(lines) == 1
     assert "cityscapes val: its labels are unlike those of other streets" in lines[0]
-    assert "they may be train ids, but label ids are expected" in lines[0]
+    assert "they may hold train ids, but label ids are expected" in lines[0]
 
 
 @pytest.mark.parametrize(

@@ -141,3 +141,13 @@ def test_value_outside_the_coding_names_file_and_place(tmp_path: Path) -> None:
         UserError, match=r"label\.png: label value 40 at \(1, 1\) is not in the train id coding"
     ):
         read_label(path, codings.TRAIN_IDS)
+
+
+def test_the_place_of_a_wrong_colour_is_the_pictures_own_if_only_rows_are_read(tmp_path: Path) -> None:
+    pixels = np.full((200, 40, 3), codings.GTAV.palette[7], dtype=np.uint8)
+    pixels[60, 3] = 1, 2, 3
+    Image.fromarray(pixels).save(tmp_path / "label.png")
+    with pytest.raises(UserError, match=r"label\.png: label value \(1, 2, 3\) at \(3, 60\)"):
+        read_label(tmp_path / "label.png", codings.GTAV, range(50, 80))
+    # A label that is shorter than its picture is for whoever compares their sizes.
+    assert read_label(tmp_path / "label.png", codings.GTAV, range(300, 310)).shape == (200, 40)

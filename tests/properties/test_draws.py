@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from datasets.definitions.catalog import spec
 from datasets.files.segmentation import Draw, SegmentationSet
 from datasets.sampling.class_uniform import TileCentroids, epoch_draws
-from datasets.sampling.loaders import EvaluationSampler, TrainingSampler
+from datasets.sampling.loaders import TrainingSampler, evaluation_loader
 from datasets.sampling.sources import EpochDraws, Item, domain_uniform, image_uniform
 from datasets.sampling.target import TargetBatches
 from datasets.toycity import generate
@@ -55,7 +55,7 @@ def disturb() -> None:
 
 @given(length=st.integers(0, 500), ranks=st.integers(1, 64))
 def test_evaluation_reads_every_index_once_over_any_ranks(length: int, ranks: int) -> None:
-    shares = [list(EvaluationSampler(length, rank, ranks)) for rank in range(ranks)]
+    shares = [list(evaluation_loader(range(length), 1, 0, rank, ranks).sampler) for rank in range(ranks)]
     assert sorted(index for share in shares for index in share) == list(range(length))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 

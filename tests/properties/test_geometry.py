@@ -165,8 +165,8 @@ def test_scales_compose(size, crop, first, second, seed) -> None:
     window = draw_window(between, crop, second, None, False, generator(seed))
     for axis in (0, 1):
         places = numbered[..., axis]
-        at_once = crop_label(places, window, ignore_label=-1)
-        in_turn = crop_label(resize_label(places, between), window, ignore_label=-1)
+        at_once = crop_label(places, window, filling=-1)
+        in_turn = crop_label(resize_label(places, between), window, filling=-1)
         assert ((at_once == -1) == (in_turn == -1)).all()
         # Half a pixel of the native and of the middle grid, and half for the rounding of either.
         assert abs(at_once - in_turn).max() <= 1 + 0.5 * size[axis] / between[axis]
@@ -187,7 +187,7 @@ def test_the_crop_shows_the_centroid(size, crop, scale, place, nopad, seed) -> N
     x, y = int(place[0] * size[1]), int(place[1] * size[0])
     window = draw_window(size, crop, scale, (x, y), nopad, generator(seed))
     rows, columns = np.meshgrid(*map(np.arange, size), indexing="ij")
-    cut_rows, cut_columns = (crop_label(places, window, ignore_label=-9999) for places in (rows, columns))
+    cut_rows, cut_columns = (crop_label(places, window, filling=-9999) for places in (rows, columns))
     reach = max(1, math.ceil(1 / scale))
     assert ((abs(cut_rows - y) <= reach) & (abs(cut_columns - x) <= reach)).any()
 

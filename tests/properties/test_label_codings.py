@@ -108,7 +108,7 @@ def test_the_first_unknown_value_is_named_with_its_place(coding: LabelCoding, da
 def test_any_picture_of_the_official_colours(coding: LabelCoding, data: st.DataObject) -> None:
     colours = sorted(TRAIN_ID_OF_COLOUR)
     numbers = data.draw(arrays(np.intp, SHAPES, elements=st.integers(0, len(colours) - 1)))
-    decoded = coding.decode(np.array(colours, dtype=np.uint8)[numbers], whole=False)
+    decoded = coding.decode(np.array(colours, dtype=np.uint8)[numbers], first_row=1)
     assert decoded.tolist() == [[TRAIN_ID_OF_COLOUR[colours[n]] for n in row] for row in numbers.tolist()]
 
 

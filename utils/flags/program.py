@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 
-from utils.declare import flag
+from utils.declare import Flag
 
 
 class Scales(argparse.Action):
@@ -29,15 +29,15 @@ def scale_list(word: str) -> list[float]:
 
 def add_averaging_arguments(group: argparse._ActionsContainer) -> None:
     """Over which versions of a picture the network's answers are averaged."""
-    flag(group, "--scales", [1.0], type=scale_list, nargs="+", action=Scales, metavar="X").means(
+    Flag(group, "--scales", [1.0], type=scale_list, nargs="+", action=Scales, metavar="X").means(
         "Average over these sizes of the picture, 0.5 1.0 2.0 or 0.5,1.0,2.0."
     )
-    flag(group, "--flip", False).means("Average with the mirrored picture.")
+    Flag(group, "--flip", False).means("Average with the mirrored picture.")
 
 
 def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """How it is computed, and how errors are shown."""
-    add = partial(flag, parser.add_argument_group("device"))
+    add = partial(Flag, parser.add_argument_group("device"))
     add("--amp", "off", choices=("off", "bf16", "fp16"), free=True, everyday=True).means(
         "Use mixed precision."
     )
@@ -51,4 +51,4 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
 def add_process_arguments(parser: argparse.ArgumentParser) -> None:
     """What the launcher of several processes passes."""
     group = parser.add_argument_group("processes")
-    flag(group, "--local_rank --local-rank", int, once=True).means("The launcher sets this.")
+    Flag(group, "--local_rank --local-rank", int, once=True).means("The launcher sets this.")

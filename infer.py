@@ -33,7 +33,7 @@ from network import stated_architecture
 from network.flags import add_network_arguments
 from network.restore import load_network
 from network.segmentor import SegmentationNet
-from utils.declare import check_ranges, flag
+from utils.declare import Flag, check_ranges
 from utils.device import memory_format, select_device
 from utils.errors import UserError, printable, run_program, say_error
 from utils.files import check_inside
@@ -68,22 +68,20 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     # No abbreviations: flags of train.py, which the family's scripts may pass, are not short forms of these.
     parser = FlagParser(__doc__, training=config.training_parser, allow_abbrev=False)
-    add = partial(flag, parser)
+    add = partial(Flag, parser)
     # --snapshot, --resume and --crop_size of a run's args.json mean something else.
     add("--snapshot", str, required=True, metavar="FILE", once=True, everyday=True).means(
         "Use the network of this checkpoint."
     )
     add("--teacher", False).means("Use the teacher's weights of a checkpoint of --method sac.")
-    what = partial(flag, parser.add_mutually_exclusive_group(required=True), everyday=True)
+    what = partial(Flag, parser.add_mutually_exclusive_group(required=True), everyday=True)
     what("--input", Path, metavar="PATH", replaces=("val_dataset",)).means(
         "Segment this picture, video, or folder of them with its sub-folders."
     )
     what("--val_dataset", dataset_name, nargs="+", replaces=("input",)).means(
         "Segment the pictures of these data sets. Their labels are not needed."
     )
-    add("--output --results", Path, required=True, metavar="DIR", everyday=True).means(
-        "Write to this folder."
-    )
+    add("--output --results", Path, required=True, metavar="DIR", everyday=True).means("Write results here.")
     add("--mod", "").means("Write them to the folder NAME in there.")
     add("--save", str, nargs="+", choices=KINDS, default=["color", "overlay"], everyday=True).means(
         "Write these kinds of results."
@@ -92,7 +90,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_view_arguments(parser.add_argument_group("what the network sees"))
     group = parser.add_argument_group("data, for --val_dataset")
     add_root_argument(group)
-    flag(group, "--split", "val", choices=("train", "val", "test")).means("Segment this split.")
+    Flag(group, "--split", "val", choices=("train", "val", "test")).means("Segment this split.")
     add_division_arguments(group)
     add_network_arguments(parser, NETWORK_CLASS_SETS)
     add_device_arguments(parser)
@@ -106,7 +104,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def add_view_arguments(group: argparse._ArgumentGroup) -> None:
     """In which pieces, sizes and views the network sees a picture."""
-    add = partial(flag, group)
+    add = partial(Flag, group)
     add("--inference_mode", "whole", choices=MODES, everyday=True).means(
         "Segment the whole picture at once, or a large picture in overlapping tiles (sliding). pooling is "
         "whole, but averages probabilities, not logits."
@@ -114,9 +112,7 @@ def add_view_arguments(group: argparse._ArgumentGroup) -> None:
     add("--crop_size", 1024, once=True).means("sliding: use tiles of this side in pixels.")
     add("--sliding_overlap", 1 / 3).means("sliding: cover this share of a tile twice.")
     add_averaging_arguments(group)
-    add("--single_scale", None, action="store_const", dest="scales", const=[1.0]).means(
-        "This is the same as --scales 1.0."
-    )
+    add("--single_scale", None, action="store_const", dest="scales", const=[1.0]).means("Use --scales 1.0.")
     add("--no_flip", False, action="store_false", dest="flip").means("Do not mirror. This is the default.")
     add("--tile_batch", 4).means("Segment this many tiles in one forward.")
 

@@ -22,7 +22,7 @@ from network import stated_architecture
 from network.flags import add_network_arguments
 from network.restore import load_network
 from utils import distributed
-from utils.declare import check_ranges, flag, toy_defaults
+from utils.declare import Flag, check_ranges, toy_defaults
 from utils.device import memory_format
 from utils.errors import run_program
 from utils.files import check_writable, write_json
@@ -38,7 +38,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; without ``--val_dataset`` the five domains of the toy city."""
     # No abbreviations: train.py's --bs_mult, which the family's scripts may pass, is not --bs_mult_val.
     parser = FlagParser(__doc__, training=config.training_parser, allow_abbrev=False)
-    add = partial(flag, parser)
+    add = partial(Flag, parser)
     # Those of a run's args.json say where it started from.
     add("--snapshot", str, nargs="+", required=True, metavar="FILE", once=True, everyday=True).means(
         "Score these checkpoints."

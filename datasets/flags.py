@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from datasets.definitions.catalog import PROTOCOLS
-from utils.declare import flag
+from utils.declare import Flag
 from utils.errors import UserError
 from utils.scoring.classes import NUM_CLASSES
 
@@ -15,7 +15,7 @@ from utils.scoring.classes import NUM_CLASSES
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Where data is and how it is loaded."""
     group = parser.add_argument_group("data")
-    add = partial(flag, group)
+    add = partial(Flag, group)
     add_root_argument(group)
     add_division_arguments(group)
     add_skip_argument(group)
@@ -38,7 +38,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
     """How training samples are made."""
-    add = partial(flag, parser.add_argument_group("making of samples"))
+    add = partial(Flag, parser.add_argument_group("making of samples"))
     add("--photometric", "cpu", choices=("cpu", "device")).means(
         "Jitter colours and blur crops in the loader's processes (cpu), or batch by batch where the network "
         "is (device)."
@@ -50,37 +50,30 @@ def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check_sample_arguments(args: argparse.Namespace) -> None:
     """Raise a UserError for ways to make samples that do not go together."""
-    if args.photometric == "device":
-        for flag, given in (
-            ("--bblur", args.bblur),
-            ("--augmentation maxsquare", args.augmentation == "maxsquare"),
-        ):
-            if given:
-                raise UserError(f"--photometric device: cannot do {flag}; use --photometric cpu")
-    if args.prepared:
-        for flag, given in (
-            ("--maxSkip", args.maxSkip),
-            ("--coarse_boost_classes", args.coarse_boost_classes),
-        ):
-            if given:
-                raise UserError(f"--prepared {args.prepared}: has no pictures for {flag}; drop one of them")
+    maxsquare = args.augmentation == "maxsquare"
+    for given, words in ((args.bblur, "--bblur"), (maxsquare, "--augmentation maxsquare")):
+        if given and args.photometric == "device":
+            raise UserError(f"--photometric device: cannot do {words}; use --photometric cpu")
+    for name in ("maxSkip", "coarse_boost_classes"):
+        if vars(args)[name] and args.prepared:
+            raise UserError(f"--prepared {args.prepared}: has no pictures for --{name}; drop one of them")
 
 
 def add_root_argument(group: argparse._ActionsContainer) -> None:
     """Where the data sets are."""
-    flag(group, "--data_root", str, metavar="DIR", free=True, everyday=True).means(
+    Flag(group, "--data_root", str, metavar="DIR", free=True, everyday=True).means(
         "Find each data set in the folder of its name in DIR."
     )
 
 
 def add_division_arguments(group: argparse._ActionsContainer) -> None:
     """How pictures are divided into train and val."""
-    flag(group, "--cv", 0, at_least=0).means(
+    Flag(group, "--cv", 0, at_least=0).means(
         "Divide the sources (valid.py: each --val_dataset) into train and val like this. 0 is the official "
         "division; 1 and 2 choose as many other folders for val (Cityscapes, GTAV), or KITTI's published "
         "lists."
     )
-    flag(group, "--gtav_split", str, metavar="FILE", free=True).means(
+    Flag(group, "--gtav_split", str, metavar="FILE", free=True).means(
         "Divide GTAV with all pictures in one folder by its split.mat, or by a folder with gtav_train.txt "
         "and gtav_val.txt. The default is the published lists in split_data/."
     )
@@ -88,7 +81,7 @@ def add_division_arguments(group: argparse._ActionsContainer) -> None:
 
 def add_skip_argument(group: argparse._ActionsContainer) -> None:
     """What becomes of pictures without a label, in programs that read labels."""
-    flag(group, "--skip_unlabelled", False).means(
+    Flag(group, "--skip_unlabelled", False).means(
         "Leave out pictures that have no label file, and say how many. Without this they are an error."
     )
 

@@ -30,7 +30,7 @@ from methods.common.base import Method, Progress
 from network import SegmentationNet
 from network.head.projection import ProjectionHead
 from network.sites import WHITENED_CODES
-from utils.declare import flag
+from utils.declare import Flag
 from utils.errors import UserError
 from utils.seeding import step_generator
 
@@ -84,7 +84,7 @@ class BlindNet(Method):
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        add = partial(flag, parser)
+        add = partial(Flag, parser)
         add("--use_ca", False).means("Align covariances. Without any --use flag all three losses are used.")
         add("--use_cwcl", False).means("Use the class-wise contrastive loss.")
         add("--use_sdcl", False).means("Use the semantic disentanglement loss.")
@@ -95,7 +95,7 @@ class BlindNet(Method):
         add("--contrast_max_classes", 15, above=0, toy=6).means("CWCL: sample this many classes per picture.")
         # Of a crop of the toy city, layer4 has 6 x 6 pixels.
         add("--contrast_max_views --contrast_max_view", 50, above=0, toy=6).means(
-            "CWCL: sample this many pixels per class."
+            "CWCL: sample N pixels a class."
         )
         add("--num_patch", 20, above=0, toy=4).means("SDCL: use this many negatives per confused class.")
         add("--cwcl_negatives", "other_class", choices=NEGATIVES).means(

@@ -21,7 +21,7 @@ from loss.segmentation import cross_entropy
 from methods.common.base import Progress
 from methods.isw import InstanceSelectiveWhitening
 from network import SegmentationNet
-from utils.declare import flag
+from utils.declare import Flag
 from utils.errors import UserError
 
 # Term -> its published weight.
@@ -64,13 +64,13 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
         for name, weight in WEIGHTS.items():
-            flag(parser, f"--diia_{name}_weight", weight, at_least=0).means(
+            Flag(parser, f"--diia_{name}_weight", weight, at_least=0).means(
                 f"Weight the term {name} by this."
             )
-        flag(parser, "--diia_layout_switch", 3.0, at_least=0).means(
+        Flag(parser, "--diia_layout_switch", 3.0, at_least=0).means(
             f"Count a layout loss above this {LAYOUT_SWITCH_FACTOR} times; 0 never does."
         )
-        flag(parser, "--diia_edge_target", "released", choices=TARGETS).means(
+        Flag(parser, "--diia_edge_target", "released", choices=TARGETS).means(
             "released is the horizontal derivative of grey with red and blue swapped, as in the published "
             "code. gradient is the magnitude of both derivatives."
         )

@@ -33,7 +33,7 @@ from loss.whitening import (
 )
 from methods.common.base import Loaders, Method, Progress
 from network import SegmentationNet
-from utils.declare import flag
+from utils.declare import Flag
 from utils.device import float64_device, moved
 from utils.distributed import all_reduce_sum, broadcast, is_main
 from utils.errors import UserError
@@ -81,7 +81,7 @@ class InstanceSelectiveWhitening(Method):
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        add = partial(flag, parser)
+        add = partial(Flag, parser)
         add("--wt_reg_weight", 0.6, at_least=0).means("Weight the whitening loss by this.")
         add("--relax_denom", 0.0).means(
             "Code 1: the margin is the number of entries / this (IRW); 0 is no margin (IW). Code 2: leave 1 "

@@ -24,7 +24,7 @@ from loss.adaptation import (
 from methods.common.base import Method, Progress
 from methods.common.restitution import RestitutionLoss
 from network import SegmentationNet
-from utils.declare import flag
+from utils.declare import Flag
 from utils.errors import UserError
 
 TARGET_MODES = ("maxsquare", "IW_maxsquare", "entropy", "IW_entropy", "hard")
@@ -60,11 +60,11 @@ class MaxSquare(Method):
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        add = partial(flag, parser)
+        add = partial(Flag, parser)
         add("--target_mode", "maxsquare", choices=TARGET_MODES).means("Use this loss of target pictures.")
         add("--lambda_target", 0.1, at_least=0).means("Weight that loss by this.")
         add("--IW_ratio", 0.2, at_least=0, at_most=1).means(
-            "IW modes: 0 weights all pixels alike, 1 all classes alike."
+            "IW modes: weight pixels (0) or classes (1) alike."
         )
         add("--multi", False).means("Teach the auxiliary output what both outputs say of target pixels.")
         add("--threshold", 0.95, at_least=0, at_most=1).means(

@@ -31,7 +31,7 @@ from methods.common.dasac import DaSacTraining
 from methods.common.sac_pictures import group_picture
 from methods.common.teacher import distance, follow, teacher_of
 from network import SegmentationNet
-from utils.declare import flag
+from utils.declare import Flag
 from utils.distributed import Neighbours, is_main, world_size
 from utils.errors import UserError
 
@@ -87,7 +87,7 @@ class AugmentationConsistency(DaSacTraining):
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        add = partial(flag, parser)
+        add = partial(Flag, parser)
         add("--group_size", 4, at_least=1).means("Cut this many crops out of a target picture.")
         add("--processes_per_group", 1, at_least=1, free=True).means(
             "Share the crops of a group between this many processes; it has to divide --group_size."
@@ -110,9 +110,7 @@ class AugmentationConsistency(DaSacTraining):
             "Never give one below this. Published: 0.2 for ResNet-101, 0.1 for VGG-16; 0 is no bound, as in "
             "the paper."
         )
-        add("--threshold_beta", 0.001, above=0).means(
-            "Label classes with a prior not far above this more readily."
-        )
+        add("--threshold_beta", 0.001, above=0).means("Label classes with a prior near this more readily.")
         add("--no_confidence_discount", False).means("Label all classes alike, whatever their prior.")
         add("--focal_power", 3.0, at_least=0).means("Weight a class by (1 - prior) to this power.")
         add("--sac_confidence", "per_image", choices=CONFIDENCES).means(

@@ -8,12 +8,12 @@ from functools import partial
 
 from network.head import HEADS
 from network.head.deeplabv2 import BRANCHES
-from utils.declare import flag
+from utils.declare import Flag
 
 
 def add_network_arguments(parser: argparse.ArgumentParser, class_counts: Iterable[int]) -> None:
     """Which network; ``class_counts`` are the numbers of classes that labels exist for."""
-    add = partial(flag, parser.add_argument_group("network"))
+    add = partial(Flag, parser.add_argument_group("network"))
     rivals = ("backbone", "output_stride")
     add("--arch", str, toy="network.deepv3.DeepR18V3PlusD", everyday=True, replaces=rivals).means(
         "Build this network, or else network.deepv3.DeepR50V3PlusD. A wrong name lists all."
@@ -49,10 +49,10 @@ def add_network_arguments(parser: argparse.ArgumentParser, class_counts: Iterabl
 
 def add_network_training_arguments(group: argparse._ActionsContainer) -> None:
     """How the parts of a network are trained."""
-    flag(group, "--backbone_lr_mult", 1.0, above=0).means(
+    Flag(group, "--backbone_lr_mult", 1.0, above=0).means(
         "Multiply the learning rate of the backbone by this. 3.0 comes near to what the released code of "
         "MaxSquare and SNR amounts to."
     )
-    flag(group, "--no_train_snr", True, action="store_false", dest="train_snr").means(
+    Flag(group, "--no_train_snr", True, action="store_false", dest="train_snr").means(
         "Leave the SNR modules as they start, as the released code did."
     )

@@ -22,7 +22,7 @@ from datasets.files.parallel import threaded_map
 from datasets.files.reading import read_label
 from datasets.files.roots import resolve_root
 from datasets.flags import add_division_arguments, add_root_argument, add_skip_argument
-from utils.declare import check_ranges, flag
+from utils.declare import Flag, check_ranges
 from utils.errors import Parser, run_program
 from utils.images import read_image
 from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_division_arguments(parser)
     add_skip_argument(parser)
     parser.add_argument("--pictures", action="store_true", help="also decode every picture (slow)")
-    flag(parser, "--threads", int, above=0).means("Read with this many threads; the default is one per core.")
+    Flag(parser, "--threads", int, above=0).means("Read with this many threads; the default is one per core.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
     check_ranges(parser, options)

@@ -22,7 +22,7 @@ import config
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from network.restore import load_network
-from utils.declare import check_ranges, flag, toy_defaults
+from utils.declare import Flag, check_ranges, toy_defaults
 from utils.device import select_device
 from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
@@ -38,7 +38,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="run folders of train.py")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the pictures")
-    flag(parser, "--pictures", 3, above=0).means("Show this many rows per domain.")
+    Flag(parser, "--pictures", 3, above=0).means("Show this many rows per domain.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_data_arguments(parser)
     add_device_choice(parser)

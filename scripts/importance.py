@@ -33,7 +33,7 @@ from network.flags import add_network_arguments
 from network.restore import load_network
 from transforms.pipeline import EvaluationTransform
 from utils import distributed
-from utils.declare import check_ranges, flag
+from utils.declare import Flag, check_ranges
 from utils.device import memory_format, pins_memory
 from utils.errors import Parser, UserError, run_program
 from utils.files import check_writable
@@ -68,7 +68,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     group.add_argument("--split", default="train", help="which of its pictures (default train)")
     add_root_argument(group)
     add_division_arguments(group)
-    flag(group, "--num_workers", int, at_least=0).means("Load with this many processes; up to 8 by default.")
+    Flag(group, "--num_workers", int, at_least=0).means("Load with this many processes; up to 8 by default.")
     add_network_arguments(parser, NETWORK_CLASS_SETS)
     add_device_arguments(parser)
     add_process_arguments(parser)

@@ -168,7 +168,7 @@ def test_of_several_files_the_last_wins(tmp_path: Path) -> None:
         ("dataset = []", "flags.toml: argument --dataset: expected at least one argument"),
         ("dataset = [['gtav']]", "flags.toml: dataset: takes numbers or words"),
         ("crop_size = [0]", "flags.toml: --crop_size 0: give a side"),
-        ("lr = 1\n[step]\nlr = 2", "flags.toml: lr: is there twice"),
+        ("lr = 1\n[step]\nlr = 2", "flags.toml: cannot be read .lr is there twice"),
         ("lr = ", "--config .*flags.toml: cannot be read .*; name a TOML file"),
     ],
 )

@@ -41,36 +41,30 @@ SEEDS = 2**63
 METAVARS = {int: "N", float: "X", str: "NAME"}
 
 
-@dataclass(frozen=True)
-class Declared:
-    """A flag whose help is still to come."""
-
-    action: argparse.Action
-
-    def means(self, meaning: str) -> None:
-        """Give the flag its help."""
-        self.action.help = meaning
-
-
-def flag(group: argparse._ActionsContainer, names: str, value: Any, **keywords: Any) -> Declared:
-    """Declare a flag: ``flag(group, "--lr", 0.01, at_least=0).means("Start with this learning rate.")``
+class Flag:
+    """A declaration: ``Flag(group, "--lr", 0.01, at_least=0).means("Start with this learning rate.")``
 
     ``names``: the flag and its other names, with spaces between. ``value``: the default, which has the flag's
     type; or a type alone, and the default is ``None``; ``False`` makes a switch. ``keywords``:
     :class:`Facts`, and what argparse takes, which wins over what follows from ``value``.
     """
-    known = Facts(**{name: keywords.pop(name) for name in FACTS & keywords.keys()})
-    if "action" in keywords:
-        implied = {"default": value}
-    elif value is False:
-        implied = {"action": "store_true"}
-    else:
-        implied = {"type": value} if callable(value) else {"type": type(value), "default": value}
-        if "choices" not in keywords:
-            implied["metavar"] = METAVARS.get(implied["type"], "NAME")
-    action = group.add_argument(*names.split(), **{**implied, **keywords})
-    action.facts = known
-    return Declared(action)
+
+    def __init__(self, group: argparse._ActionsContainer, names: str, value: Any, **keywords: Any) -> None:
+        known = Facts(**{name: keywords.pop(name) for name in FACTS & keywords.keys()})
+        if "action" in keywords:
+            implied = {"default": value}
+        elif value is False:
+            implied = {"action": "store_true"}
+        else:
+            implied = {"type": value} if callable(value) else {"type": type(value), "default": value}
+            if "choices" not in keywords:
+                implied["metavar"] = METAVARS.get(implied["type"], "NAME")
+        self.action = group.add_argument(*names.split(), **{**implied, **keywords})
+        self.action.facts = known
+
+    def means(self, meaning: str) -> None:
+        """Give the flag its help."""
+        self.action.help = meaning
 
 
 def facts(action: argparse.Action) -> Facts:
@@ -89,18 +83,14 @@ def toy_defaults(parser: argparse.ArgumentParser) -> dict[str, Any]:
 
 
 def check_ranges(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Raise a UserError for a number out of the range that its flag declares, and for one that is not a
-    number.
-    """
+    """Raise a UserError for a number out of the range that its flag declares, and for NaN."""
     for action in parser._actions:
         value = getattr(args, action.dest, None)
         values = value if isinstance(value, Sequence) else [value]
-        wrong = None
+        # A switch is no number, although Python counts it among them.
+        wrong = _wrong(value, facts(action)) if type(value) in (int, float) else None
         if any(isinstance(each, float) and math.isnan(each) for each in values):
             wrong = "must be a number"
-        # A switch is no number, although Python counts it among them.
-        elif type(value) in (int, float):
-            wrong = _wrong(value, facts(action))
         if wrong:
             raise UserError(f"--{action.dest} {' '.join(map(str, values))}: {wrong}")
 

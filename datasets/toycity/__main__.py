@@ -9,7 +9,7 @@ from datasets.definitions.catalog import TOYCITY_ROOT
 from datasets.toycity.contact_sheet import write_contact_sheet
 from datasets.toycity.domains import ALL_DOMAINS, DOMAINS
 from datasets.toycity.generation import generate
-from utils.declare import SEEDS, check_ranges, flag
+from utils.declare import SEEDS, Flag, check_ranges
 from utils.errors import Parser, UserError, run_program
 
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--size", default="256x512", help="height x width in pixels (sizes in mapillary vary around it)"
     )
-    flag(parser, "--seed", 0, at_least=0, below=SEEDS).means("Draw the scenes with this seed.")
+    Flag(parser, "--seed", 0, at_least=0, below=SEEDS).means("Draw the scenes with this seed.")
     parser.add_argument(
         "--domains",
         nargs="+",
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="NAME",
         help=f"some of {', '.join(ALL_DOMAINS)} (default: the first {len(DOMAINS)})",
     )
-    flag(parser, "--processes", int, above=0).means("Use this many processes; the files stay the same.")
+    Flag(parser, "--processes", int, above=0).means("Use this many processes; the files stay the same.")
     parser.add_argument(
         "--contact_sheet", type=Path, metavar="FILE", help="only write one picture that shows all domains"
     )

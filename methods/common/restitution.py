@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from torch import Tensor, nn
 
 from loss.restitution import dual_restitution_loss
 from loss.segmentation import auxiliary_cross_entropy
 from network import SegmentationNet
-from utils.declare import flag
+from utils.declare import Flag
 
 
 class RestitutionLoss(nn.Module):
@@ -34,15 +35,10 @@ class RestitutionLoss(nn.Module):
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
-        flag(parser, "--no_snr_dual_loss", False).means(
-            "Use no dual restitution loss, as the released code for segmentation."
-        )
-        flag(parser, "--snr_dual_weight", 0.01, at_least=0).means(
-            "Weight the dual restitution loss of a stage by this."
-        )
-        flag(parser, "--snr_classifier_weight", 0.01, at_least=0).means(
-            "Weight the cross entropy of the last stage's pixel classifier by this."
-        )
+        add = partial(Flag, parser)
+        add("--no_snr_dual_loss", False).means("Use no dual restitution loss, as the released code.")
+        add("--snr_dual_weight", 0.01, at_least=0).means("Weight a stage's dual restitution loss by this.")
+        add("--snr_classifier_weight", 0.01, at_least=0).means("Weight the last classifier's loss by this.")
 
     def forward(self, features: dict[str, Tensor], label: Tensor) -> dict[str, Tensor]:
         """Weighted loss terms from the features of a labelled batch; label int64 B x H x W."""

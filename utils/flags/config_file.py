@@ -35,27 +35,20 @@ def with_files(
     """
     scan = Parser(prog=parser.prog, add_help=False, allow_abbrev=False)
     scan.add_argument("--config", action="append", default=[])
-    files = scan.parse_known_args(words)[0].config
     given = {word.partition("=")[0] for word in words}
-    rivals = [facts(each).replaces for each in parser._actions if given.intersection(each.option_strings)]
-    parsers = [parser] if training is None else [parser, training]
+    typed = [action for action in parser._actions if given.intersection(action.option_strings)]
+    replaced = {name for action in typed for name in facts(action).replaces}
     from_files: list[str] = []
-    for file in files:
+    for file in scan.parse_known_args(words)[0].config:
         # --config at the end, so that no stray word becomes a value of the last flag.
-        from_files += [
-            *_words_of(file, parsers, {name for each in rivals for name in each}),
-            "--config",
-            file,
-        ]
+        from_files += [*_words_of(file, [parser, training or parser], replaced), "--config", file]
     return [*from_files, *words]
 
 
 def _words_of(file: str, parsers: Sequence[argparse.ArgumentParser], replaced: set[str]) -> list[str]:
     """The words that a file stands for, without the flags that are ``replaced``."""
-    of_run, words = Path(file).suffix == ".json", []
-    program = parsers[0].prog
-    content = _read(file)
-    for key, value in (content if of_run else _flat(content, file)).items():
+    of_run, words, program = Path(file).suffix == ".json", [], parsers[0].prog
+    for key, value in _read(file).items():
         # What a run noted of its data is no setting.
         if of_run and (value is None or key.endswith("_content")):
             continue
@@ -78,10 +71,11 @@ def _words_of(file: str, parsers: Sequence[argparse.ArgumentParser], replaced: s
 
 
 def _read(file: str) -> dict[str, Any]:
+    """Key -> value; tables of a TOML file only group the keys."""
     expected = "name a TOML file, or the args.json of a run"
     try:
         text = Path(file).read_text(encoding="utf-8")
-        content = json.loads(text) if Path(file).suffix == ".json" else tomllib.loads(text)
+        content = json.loads(text) if Path(file).suffix == ".json" else _flat(tomllib.loads(text))
     except (OSError, ValueError) as error:
         raise UserError(f"--config {file}: cannot be read ({error}); {expected}") from None
     if not isinstance(content, dict):
@@ -89,13 +83,12 @@ def _read(file: str) -> dict[str, Any]:
     return content
 
 
-def _flat(content: dict[str, Any], file: str) -> dict[str, Any]:
-    """Key -> value; tables only group the keys."""
+def _flat(content: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in content.items():
-        inner = _flat(value, file) if isinstance(value, dict) else {key: value}
-        for twice in flat.keys() & inner.keys():
-            raise UserError(f"{file}: {twice}: is there twice; remove one of them")
+        inner = _flat(value) if isinstance(value, dict) else {key: value}
+        if twice := flat.keys() & inner.keys():
+            raise ValueError(f"{min(twice)} is there twice")
         flat |= inner
     return flat
 
@@ -123,10 +116,10 @@ def _typed(
         if isinstance(value, list):
             raise UserError(f"{key}: takes one value, not a list")
         return [f"{name}={value}"]
+    # A list that nobody can type empty is empty by default.
+    if of_run and not values and action.nargs == "+":
+        return []
     if of_run and isinstance(value, list):
-        # A list that nobody can type empty is empty by default.
-        if not value and action.nargs == "+":
-            return []
         values = getattr(action, "typed", list)(values)
     return [name, *map(str, values)]
 
@@ -136,10 +129,10 @@ def _switched(parser: argparse.ArgumentParser, action: argparse.Action, key: str
     if not isinstance(value, bool):
         raise UserError(f"{key}: is a switch; give true or false")
     named = f"--{key}" in action.option_strings
-    if isinstance(action, argparse.BooleanOptionalAction):
-        return [action.option_strings[value != (f"--{key}" == action.option_strings[0])]]
     if value and named:
         return [f"--{key}"]
+    if isinstance(action, argparse.BooleanOptionalAction):
+        return [action.option_strings[f"--{key}" == action.option_strings[0]]]
     # A switch that is off, or a setting of another name than its switch (--no_train_snr).
     wanted = not action.const if named else value
     switches = [each for each in parser._actions if each.dest == action.dest and each.const is wanted]

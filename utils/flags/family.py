@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from utils.declare import flag
+from utils.declare import Flag
 from utils.errors import UserError
 
 # Flag -> what stands in its place here. Each is taken with or without a value.
@@ -41,13 +41,13 @@ def dataset_name(word: str) -> str:
 
 def add_family_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags."""
-    add = partial(flag, parser.add_argument_group("flags of the RobustNet family"))
+    add = partial(Flag, parser.add_argument_group("flags of the RobustNet family"))
     for name, meaning in EFFECTIVE.items():
         # As --amp fp16 it is a setting of the run.
         add(f"--{name}", False, once=name == "fp16").means(f"{meaning[0].upper()}{meaning[1:]}.")
     add("--test_mode", False, once=True).means(f"Train for {TEST_MODE_STEPS} steps, to try things out.")
     add("--restore_optimizer", False, once=True).means("Go on with the run of --snapshot, as --resume does.")
-    add = partial(flag, parser.add_argument_group("flags of the RobustNet family that change nothing"))
+    add = partial(Flag, parser.add_argument_group("flags of the RobustNet family that change nothing"))
     add("--sgd", False, free=True).means("The optimiser is SGD with or without this flag.")
     add("--syncbn", False, free=True).means("BatchNorm is synchronised whenever there are several GPUs.")
     for name, instead in IGNORED.items():
@@ -102,26 +102,24 @@ def family_notices(args: argparse.Namespace) -> list[str]:
             f"--weight_decay {args.weight_decay}: heeded here; "
             f"the family always trained with {PUBLISHED_WEIGHT_DECAY}"
         )
-    if not (args.img_wt_loss or args.jointwtborder):
-        given = [
-            name
-            for name, value in (("wt_bound", 1.0), ("batch_weighting", False))
-            if vars(args)[name] != value
-        ]
-        lines += [f"--{name}: has no effect without --img_wt_loss or --jointwtborder" for name in given]
-    if args.rlx_off_iter >= 0 and not args.jointwtborder:
-        lines.append("--rlx_off_iter: has no effect without --jointwtborder")
-    if args.visualize_feature and not {1, 2} & set(args.wt_layer or ()):
-        lines.append("--visualize_feature: has no effect without a site of code 1 or 2 in --wt_layer")
-    if args.selection == "oracle" and not set(args.val_dataset) - set(args.dataset):
-        lines.append("--selection oracle: has no effect without an unseen domain in --val_dataset")
-    if args.augmentation == "maxsquare":
-        names = ("gblur", "bblur", "rrotate", "crop_nopad", "pre_size", "color_jitter")
-        given = [name for name in names if vars(args)[name]]
-        lines += [f"--{name}: has no effect with --augmentation maxsquare" for name in given]
-    if args.target_crop_size and not args.target_dataset:
-        lines.append("--target_crop_size: has no effect without --target_dataset")
-    if len(args.dataset) == 1:
-        given = [name for name in ("step_per_domain", "image_uniform_sampling") if vars(args)[name]]
-        lines += [f"--{name}: has no effect with one source domain" for name in given]
-    return lines
+    given, one_source = vars(args), len(args.dataset) == 1
+    weighted, maxsquare = args.img_wt_loss or args.jointwtborder, args.augmentation == "maxsquare"
+    no_weights, no_site = "without --img_wt_loss or --jointwtborder", not {1, 2} & set(args.wt_layer or ())
+    oracle, unseen = args.selection == "oracle", set(args.val_dataset) - set(args.dataset)
+    several = ("step_per_domain", "image_uniform_sampling")
+    others = ("gblur", "bblur", "rrotate", "crop_nopad", "pre_size", "color_jitter")
+    idle = [
+        ("wt_bound", args.wt_bound != 1.0 and not weighted, no_weights),
+        ("batch_weighting", args.batch_weighting and not weighted, no_weights),
+        ("rlx_off_iter", args.rlx_off_iter >= 0 and not args.jointwtborder, "without --jointwtborder"),
+        (
+            "visualize_feature",
+            args.visualize_feature and no_site,
+            "without a site of code 1 or 2 in --wt_layer",
+        ),
+        ("selection oracle", oracle and not unseen, "without an unseen domain in --val_dataset"),
+        *((name, given[name] and maxsquare, "with --augmentation maxsquare") for name in others),
+        ("target_crop_size", args.target_crop_size and not args.target_dataset, "without --target_dataset"),
+        *((name, given[name] and one_source, "with one source domain") for name in several),
+    ]
+    return lines + [f"--{name}: has no effect {why}" for name, is_idle, why in idle if is_idle]

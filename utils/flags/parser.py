@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from utils.declare import facts, flag
+from utils.declare import Flag, facts
 from utils.errors import Parser, UserError
 from utils.flags.config_file import with_files
 
@@ -19,7 +19,6 @@ CONFIG = """A file for --config has flags without dashes as keys, and tables onl
   no_pretrained = true
 
 It may also be the args.json of a run, without"""
-OF_TRAINING = "\nKeys that only train.py has are checked, and have no effect here."
 
 
 class FlagParser(Parser):
@@ -41,10 +40,10 @@ class FlagParser(Parser):
         super().__init__(description=description, formatter_class=formatter, add_help=False, **keywords)
         self.topics, self.training = topics or {}, training
         names = {"nargs": "?", "metavar": "METHOD"} if topics else {"nargs": 0}
-        flag(self, "-h --help", None, action=_Help, everyday=True, **names).means(
+        Flag(self, "-h --help", None, action=_Help, everyday=True, **names).means(
             "Show all flags, or only those of a method." if topics else "Show all flags."
         )
-        flag(self, "--config", str, metavar="FILE", once=True, everyday=True).means(
+        Flag(self, "--config", str, metavar="FILE", once=True, everyday=True).means(
             "Read flags from FILE; the command line wins."
         )
 
@@ -57,14 +56,12 @@ class FlagParser(Parser):
 
     def format_help(self) -> str:
         """The flags that people use most, which fill one screen, then the groups of all others."""
-        everyday = [action for action in self._actions if facts(action).everyday]
-        groups = {
-            str(group.title): [each for each in group._group_actions if each not in everyday]
-            for group in self._action_groups
-        }
+        groups = {"most used": [action for action in self._actions if facts(action).everyday]}
+        for group in self._action_groups:
+            groups[str(group.title)] = [each for each in group._group_actions if not facts(each).everyday]
         once = [action.option_strings[-1] for action in self._actions if facts(action).once]
-        notes = f"{CONFIG} {', '.join(once)}.{OF_TRAINING if self.training else ''}"
-        return self.text(self.description, {"most used": everyday, **groups}, notes)
+        without_effect = "\nKeys that only train.py has are without effect here." if self.training else ""
+        return self.text(self.description, groups, f"{CONFIG} {', '.join(once)}.{without_effect}")
 
     def text(
         self, text: str | None, groups: Mapping[str, Sequence[argparse.Action]], notes: str | None

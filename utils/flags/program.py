@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 
-from utils.declare import flag
+from utils.declare import Flag
 from utils.device import DEVICES
 
 
@@ -30,15 +30,15 @@ def scale_list(word: str) -> list[float]:
 
 def add_averaging_arguments(group: argparse._ActionsContainer) -> None:
     """Over which versions of a picture the network's answers are averaged."""
-    flag(group, "--scales", [1.0], type=scale_list, nargs="+", action=Scales, metavar="X").means(
+    Flag(group, "--scales", [1.0], type=scale_list, nargs="+", action=Scales, metavar="X").means(
         "Average over these sizes of the picture, 0.5 1.0 2.0 or 0.5,1.0,2.0."
     )
-    flag(group, "--flip", False).means("Average with the mirrored picture.")
+    Flag(group, "--flip", False).means("Average with the mirrored picture.")
 
 
 def add_device_choice(group: argparse._ActionsContainer) -> None:
     """Which device computes."""
-    flag(group, "--device", "auto", choices=DEVICES, free=True, everyday=True).means(
+    Flag(group, "--device", "auto", choices=DEVICES, free=True, everyday=True).means(
         "Compute on this device. auto takes the first that is there of cuda (NVIDIA, AMD), xpu (Intel), mps "
         "(Apple) and cpu."
     )
@@ -48,7 +48,7 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
     """How it is computed, and how errors are shown."""
     group = parser.add_argument_group("device")
     add_device_choice(group)
-    add = partial(flag, group)
+    add = partial(Flag, group)
     add("--amp", "off", choices=("off", "bf16", "fp16"), free=True, everyday=True).means(
         "Use mixed precision."
     )
@@ -62,4 +62,4 @@ def add_device_arguments(parser: argparse.ArgumentParser) -> None:
 def add_process_arguments(parser: argparse.ArgumentParser) -> None:
     """What the launcher of several processes passes."""
     group = parser.add_argument_group("processes")
-    flag(group, "--local_rank --local-rank", int, once=True).means("The launcher sets this.")
+    Flag(group, "--local_rank --local-rank", int, once=True).means("The launcher sets this.")

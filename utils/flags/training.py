@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 
-from utils.declare import SEEDS, flag
+from utils.declare import SEEDS, Flag
 from utils.errors import UserError
 from utils.flags.family import PUBLISHED_WEIGHT_DECAY, dataset_name
 from utils.scoring.selection import RULES
@@ -51,7 +51,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Which labelled pictures a run learns from, and which unseen ones it is scored on."""
-    add = partial(flag, parser.add_argument_group("training data"))
+    add = partial(Flag, parser.add_argument_group("training data"))
     add("--dataset", dataset_name, nargs="+", toy=["gtav"], everyday=True).means("Train on these data sets.")
     unseen = ["cityscapes", "bdd100k", "synthia", "mapillary"]
     add("--val_dataset", dataset_name, nargs="*", default=[], free=True, toy=unseen, everyday=True).means(
@@ -80,7 +80,7 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_crop_arguments(parser: argparse.ArgumentParser) -> None:
     """How a training crop is cut out of a picture and changed."""
-    add = partial(flag, parser.add_argument_group("training crops"))
+    add = partial(Flag, parser.add_argument_group("training crops"))
     add("--augmentation", "robustnet", choices=("robustnet", "maxsquare")).means(
         "robustnet scales, crops, mirrors, colours and blurs at random. maxsquare resizes the whole picture "
         "to --crop_size, mirrors and blurs, and does not heed the flags for the others."
@@ -109,7 +109,7 @@ def _add_crop_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
     """The unlabelled pictures that a method adapts to."""
-    add = partial(flag, parser.add_argument_group("target domain, for methods that adapt to one"))
+    add = partial(Flag, parser.add_argument_group("target domain, for methods that adapt to one"))
     add("--target_dataset", dataset_name, nargs="+", everyday=True).means("Adapt to these, unlabelled.")
     add("--target_split", "train").means("Use this split of the target.")
     add("--target_crop_size", None, action=PictureSize, nargs="+", metavar="N").means(
@@ -131,7 +131,7 @@ def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_optimisation_arguments(parser: argparse.ArgumentParser) -> None:
     """What a step is, and how many there are."""
-    add = partial(flag, parser.add_argument_group("optimisation"))
+    add = partial(Flag, parser.add_argument_group("optimisation"))
     add("--method", str, everyday=True).means("Train with this method; the default follows from --wt_layer.")
     add("--max_iter", 40000, above=0, toy=500, everyday=True).means("Train for this many steps.")
     add("--iter_stop", int, above=0, free=True).means("End at this step; --lr still follows --max_iter.")
@@ -155,7 +155,7 @@ def _add_optimisation_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_loss_arguments(parser: argparse.ArgumentParser) -> None:
     """What a labelled pixel costs, and the schedule that goes with boundary label relaxation."""
-    add = partial(flag, parser.add_argument_group("segmentation loss"))
+    add = partial(Flag, parser.add_argument_group("segmentation loss"))
     add("--aux_weight --lambda_seg", float, at_least=0).means(
         "Weight the loss of the auxiliary output by this; 0 does not train it. The default is as published: "
         "0.4, or 0.1 with deeplabv2."
@@ -180,7 +180,7 @@ def _add_loss_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_start_arguments(parser: argparse.ArgumentParser) -> None:
     """Which weights a run starts from, or which run it goes on with."""
-    add = partial(flag, parser.add_argument_group("start of a run"))
+    add = partial(Flag, parser.add_argument_group("start of a run"))
     add("--pretrained", True, action="store_true", free=True, toy=False).means("Start from ImageNet weights.")
     add("--no_pretrained", True, action="store_false", dest="pretrained").means("Start from random weights.")
     add("--backbone_weights", str, metavar="FILE", free=True).means("Read ImageNet weights from this file.")
@@ -200,7 +200,7 @@ def _add_start_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_result_arguments(parser: argparse.ArgumentParser) -> None:
     """What a run writes, when, and where to."""
-    add = partial(flag, parser.add_argument_group("results of a run"))
+    add = partial(Flag, parser.add_argument_group("results of a run"))
     add("--exp", str, free=True, everyday=True).means("Call the run this; the default is METHOD-BACKBONE.")
     add("--date", "default", free=True).means("Call the folder around the run folder this.")
     add("--ckpt", "./logs/", metavar="DIR", free=True, everyday=True).means("Keep all runs in this folder.")

@@ -182,7 +182,7 @@ def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> 
     args.importance_weights_content = content_digest(read_importance_weights(file)) if file else None
 
 
-def note_contents(args: argparse.Namespace) -> None:
+def add_digests(args: argparse.Namespace) -> None:
     """What ``--gtav_split`` says and in what the copies in ``--prepared`` are not as the originals become
     settings, ``gtav_split_content`` and ``prepared_content``.
 
@@ -197,6 +197,12 @@ def note_contents(args: argparse.Namespace) -> None:
         args.prepared_content = content or None
 
 
+def refuse_root_alone(args: argparse.Namespace, remedy: str) -> None:
+    """Raise a UserError with ``remedy`` if ``--data_root`` is given, though the toy city is to be used."""
+    if args.data_root and not is_toycity(args):
+        raise UserError(f"--data_root {args.data_root}: {remedy}")
+
+
 def parse_training_arguments(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 ) -> argparse.Namespace:
@@ -207,8 +213,7 @@ def parse_training_arguments(
     """
     args = parser.parse_args(arguments)
     if args.dataset is None:
-        if args.data_root and not is_toycity(args):
-            raise UserError(f"--data_root {args.data_root}: say with --dataset what to train on")
+        refuse_root_alone(args, "say with --dataset what to train on")
         parser.set_defaults(data_root=str(TOYCITY_ROOT), **toy_defaults(parser))
         if args.backbone:
             parser.set_defaults(arch=None)
@@ -238,7 +243,7 @@ def parse_training_arguments(
     check_loss_arguments(args)
     check_boosted_classes(args)
     check_sample_arguments(args)
-    note_contents(args)
+    add_digests(args)
     repeated = [name for name in args.dataset if args.dataset.count(name) > 1]
     if repeated:
         raise UserError(f"--dataset {' '.join(args.dataset)}: names {repeated[0]} more than once")

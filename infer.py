@@ -69,7 +69,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     # No abbreviations: flags of train.py, which the family's scripts may pass, are not short forms of these.
     parser = FlagParser(__doc__, training=config.training_parser, allow_abbrev=False)
     add = partial(Flag, parser)
-    # --snapshot, --resume and --crop_size of a run's args.json mean something else.
+    # In a run's args.json, --snapshot, --resume and --crop_size mean something else.
     add("--snapshot", str, required=True, metavar="FILE", once=True, everyday=True).means(
         "Use the network of this checkpoint."
     )
@@ -82,7 +82,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "Segment the pictures of these data sets. Their labels are not needed."
     )
     add("--output --results", Path, required=True, metavar="DIR", everyday=True).means("Write results here.")
-    add("--mod", "").means("Write them to the folder NAME in there.")
+    add("--mod", "").means("Write results to OUTPUT/NAME.")
     add("--save", str, nargs="+", choices=KINDS, default=["color", "overlay"], everyday=True).means(
         "Write these kinds of results."
     )

@@ -3,8 +3,6 @@
     python train.py                                                  # the embedded toy city, on a laptop
     torchrun --nproc_per_node=4 train.py --dataset gtav --val_dataset cityscapes bdd100k --exp my_run
 
-Reads top to bottom: arguments, model, one step, checkpoint, the run. Knows nothing of any single method.
-
 --help METHOD shows the flags of one method, --config FILE reads flags from a file.
 """
 
@@ -38,8 +36,8 @@ from utils.memory import enough_memory
 from utils.progress import progress_bar
 from utils.run.checkpoint import DamagedCheckpoint, load_checkpoint, load_state, save_checkpoint
 from utils.run.meter import Meter
-from utils.run.preemption import Stopped, StopRequest, leave_word, stopping_at_once
-from utils.run.resume import agree_on_resume, first_whole, refuse_another
+from utils.run.preemption import Stopped, StopRequest, mark_stopped, stopping_at_once
+from utils.run.resume import agree_on_resume, first_whole, refuse_other_settings
 from utils.run.run_folder import RunFolder
 from utils.scoring.scores import commit
 from utils.scoring.selection import LAST
@@ -67,14 +65,14 @@ class Run:
         # Now: the work tree may move on while this runs.
         self.commit = commit()
         resume_files = folder.resume_files(args.resume)
-        folder.refuse_another_run(resume_files, args.overwrite)
+        folder.protect_results(resume_files, args.overwrite)
         self.sizes = sizes_of_step(args, METHODS[args.method].target_transform)
         resume_file, checkpoint, notices = first_whole(resume_files) if resume_files else (None, None, [])
         agree_on_resume(resume_file, checkpoint)
         if checkpoint is not None:
             settings = folder.plain(vars(args))
             free = free_on_resume(config.training_parser())
-            refuse_another(resume_file, checkpoint, self.sizes, settings, free)
+            refuse_other_settings(resume_file, checkpoint, self.sizes, settings, free)
         self.method = build_method(args, network, fresh=checkpoint is None)
         num_classes = self.architecture["num_classes"]
         self.domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
@@ -102,7 +100,7 @@ class Run:
         for line in notices:
             folder.log(line)
         if checkpoint is not None:
-            # The log of a resumed run is that of an uninterrupted one.
+            # These lines are only printed: the log of the run has them already.
             print_notices(self.domains.folder_lines)
             folder.log(f"resumed {resume_file} at iteration {self.iteration}")
             if self.iteration > self.last_iteration:
@@ -289,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if not finished:
                     how = f"stopped by {stop.reason} at iteration {run.iteration}"
                     folder.log(f"{how}; go on with --resume auto")
-                    leave_word()
+                    mark_stopped()
             if finished:
                 with stopping_at_once("while scoring the finished run; --resume auto scores it again"):
                     run.evaluation.report(run.iteration, run.commit)

@@ -39,7 +39,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     # No abbreviations: train.py's --bs_mult, which the family's scripts may pass, is not --bs_mult_val.
     parser = FlagParser(__doc__, training=config.training_parser, allow_abbrev=False)
     add = partial(Flag, parser)
-    # Those of a run's args.json say where it started from.
+    # In a run's args.json, --snapshot is the start of the training, so it is not read from there.
     add("--snapshot", str, nargs="+", required=True, metavar="FILE", once=True, everyday=True).means(
         "Score these checkpoints."
     )
@@ -59,9 +59,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_process_arguments(parser)
     args, further = parser.parse_known_args(arguments)
     if args.val_dataset is None:
-        toy = toy_defaults(parser)
-        ours = {name: toy[name] for name in ("val_dataset", "evaluation_height")}
-        parser.set_defaults(data_root=str(config.TOYCITY_ROOT), **ours)
+        config.refuse_root_alone(args, "say with --val_dataset what to score on")
+        toy = {name: toy_defaults(parser)[name] for name in ("val_dataset", "evaluation_height")}
+        parser.set_defaults(data_root=str(config.TOYCITY_ROOT), **toy)
         args, further = parser.parse_known_args(arguments)
     args.without_effect = config.training_flags(parser.prog, further)
     check_ranges(parser, args)

@@ -16,9 +16,10 @@ def add_network_arguments(parser: argparse.ArgumentParser, class_counts: Iterabl
     add = partial(Flag, parser.add_argument_group("network"))
     rivals = ("backbone", "output_stride")
     add("--arch", str, toy="network.deepv3.DeepR18V3PlusD", everyday=True, replaces=rivals).means(
-        "Build this network, or else network.deepv3.DeepR50V3PlusD. A wrong name lists all."
+        "Build this network; the default is network.deepv3.DeepR50V3PlusD, or the checkpoint's own. A wrong "
+        "name lists all."
     )
-    add("--backbone", str, everyday=True, replaces=("arch",)).means(
+    add("--backbone", str, replaces=("arch",)).means(
         "Build on this backbone: resnet50, mobilenet_v2, timm:convnext_tiny."
     )
     add("--head", str, choices=sorted(HEADS)).means(
@@ -42,7 +43,8 @@ def add_network_arguments(parser: argparse.ArgumentParser, class_counts: Iterabl
     )
     add("--image_in", False).means("Normalise each picture by its own mean and deviation.")
     add("--num_classes", int, choices=tuple(class_counts)).means(
-        "Tell this many classes apart; else 19. 16 are those of SYNTHIA, 13 those of NTHU's cities."
+        "Tell this many classes apart, not 19. 16 are those of SYNTHIA, 13 those of NTHU's cities. A "
+        "checkpoint knows its own."
     )
     add("--partial_load", False, free=True).means("Take from --snapshot what fits.")
 

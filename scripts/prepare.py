@@ -8,7 +8,6 @@ the next start makes the copies that are missing. Copies of other pictures, made
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 import re
@@ -24,7 +23,8 @@ from datasets.files.pairing import Pair, as_found, check_sizes, left_out, list_p
 from datasets.files.parallel import in_processes
 from datasets.files.prepared import SETTINGS_FILE, Settings, copy_of, folder_of, read_settings, write_copy
 from datasets.files.roots import resolve_root
-from datasets.flags import add_division_arguments, add_skip_argument
+from datasets.flags import add_division_arguments, add_root_argument, add_skip_argument
+from utils.declare import Flag, check_ranges
 from utils.errors import Parser, UserError, run_program
 from utils.files import HALF_WRITTEN, check_writable, write_json
 from utils.lock import lock_folder
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m scripts.prepare", description=__doc__.partition(":")[0])
     parser.add_argument("--dataset", nargs="+", required=True, metavar="NAME", help=", ".join(CATALOG))
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder of the copies")
-    parser.add_argument("--data_root", metavar="DIR", help="folder of all data sets, each in DIR/<name>")
+    add_root_argument(parser)
     parser.add_argument(
         "--split",
         default="train",
@@ -47,26 +47,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add_division_arguments(parser)
     add_skip_argument(parser)
-    parser.add_argument(
-        "--quality",
-        type=int,
-        help="JPEG pictures of this quality, 1 to 100, with colours at full size: small files, but not "
-        "lossless (default: not compressed, lossless)",
+    Flag(parser, "--quality", int, at_least=1, at_most=100).means(
+        "Store JPEG pictures of this quality with colours at full size: small files, but not lossless. The "
+        "default is not compressed and lossless."
     )
-    parser.add_argument(
-        "--height",
-        type=int,
-        help="resize pictures and labels to this height; training takes it as scale 1 (default: no change)",
+    Flag(parser, "--height", int, at_least=1).means(
+        "Resize pictures and labels to this height, which training takes as scale 1. The default is none."
     )
     parser.add_argument(
         "--overwrite",
         action="store_true",
         help="remove the split's copies with another --quality or --height, and copies of other pictures",
     )
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one per core")
+    Flag(parser, "--processes", os.cpu_count(), at_least=1).means("Use this many, by default one per core.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
-    check_options(options)
+    check_ranges(parser, options)
     settings = Settings(options.quality, options.height)
     for name in options.dataset:
         spec = divided_spec(name, options.cv, options.gtav_split, options.skip_unlabelled)
@@ -78,15 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         done = f"{len(copies)} pictures and labels in {options.output}, {size / 1e9:.2f} GB"
         print(f"{spec.name} {options.split}: {done}, read from {root.absolute()}", flush=True)
     return 0
-
-
-def check_options(options: argparse.Namespace) -> None:
-    """Raise a UserError for numbers that are out of range."""
-    for name, least, greatest in (("quality", 1, 100), ("height", 1, None), ("processes", 1, None)):
-        value = getattr(options, name)
-        if value is not None and (value < least or (greatest is not None and value > greatest)):
-            limits = f"from {least} to {greatest}" if greatest else f"{least} or more"
-            raise UserError(f"--{name} {value}: must be {limits}")
 
 
 def prepare(

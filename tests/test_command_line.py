@@ -70,7 +70,7 @@ def test_help_starts_with_a_screen_of_what_people_use(
     text = printed_help(["--help"], capsys)
     assert text == printed_help(["--help", "all"], capsys)
     first, _, rest = text.partition("\ntraining data:\n")
-    assert len(first.splitlines()) <= 42
+    assert len(first.splitlines()) <= 44
     for name in "dataset val_dataset data_root method wt_layer exp max_iter bs_mult lr amp resume".split():
         assert f"\n  --{name} " in first and f"\n  --{name} " not in rest
     assert rest.index("that change nothing:") > max(rest.index(f"method {name}:") for name in ("isw", "sac"))

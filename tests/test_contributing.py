@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
+ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = re.compile(r"^`([\w/]+\.py)`:\n\n```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_COPIED = (".*", "__pycache__", "data", "logs", "tests", "docs", "demo_output")
 NEW = "--method confidence_penalty --backbone efficientnet_b0 --head linear --dataset mytown".split()

@@ -8,12 +8,12 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 import config
 import infer
 import valid
 
+ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {page: page.read_text() for page in PAGES}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

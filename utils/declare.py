@@ -18,10 +18,11 @@ class Facts:
     Attributes:
         at_least, above, at_most, below: the range of a number.
         free: the value may change when a run is resumed.
-        once: the value is for one start of a program. It is free, and a run's ``args.json`` does not set it.
-        toy: the default where the toy city is used because no data set is named; ``None`` for no other one.
+        once: the value belongs to one start of a program. It may change on resume, and is not read from a
+            run's ``args.json``.
+        toy: the default if no data set is named, so that the toy city is used; ``None`` for the usual one.
         everyday: ``--help`` shows the flag on its first screen.
-        replaces: flags of ``--config`` that do not count where this one is on the command line.
+        replaces: if this flag is on the command line, these flags of ``--config`` files are ignored.
     """
 
     at_least: float | None = None
@@ -97,8 +98,9 @@ def check_ranges(parser: argparse.ArgumentParser, args: argparse.Namespace) -> N
 
 def _wrong(value: float, known: Facts) -> str | None:
     """What is wrong with a number; ``None`` if nothing is."""
-    if known.at_most is not None and not known.at_least <= value <= known.at_most:
-        return f"must be between {known.at_least} and {known.at_most}"
+    least, most = known.at_least, known.at_most
+    if None not in (least, most) and not least <= value <= most:
+        return f"must be between {least} and {most}"
     if known.above is not None and not known.above < value < math.inf:
         return f"must be greater than {known.above}"
     if known.at_least is not None and not known.at_least <= value < math.inf:

@@ -28,7 +28,7 @@ def read_image(path: Path, rows: range | None = None) -> Image.Image:
     Raises :class:`UserError` with the file if it cannot be read completely.
     """
     try:
-        with Image.open(existing_file(path)) as image:
+        with Image.open(no_pipe(path)) as image:
             if is_plain(image):
                 pixels = plain_pixels(image, path, rows)
                 return image if pixels is None else Image.fromarray(pixels)
@@ -82,7 +82,7 @@ def read_size(path: Path, kind: str = "picture") -> tuple[int, int]:
     Raises :class:`UserError` with the file, called a ``kind``, if that cannot be read.
     """
     try:
-        with Image.open(existing_file(path)) as image:
+        with Image.open(no_pipe(path)) as image:
             width, height = image.size
             # EXIF orientations 5 to 8 include a quarter turn.
             return (height, width) if _orientation(image) >= 5 else (width, height)
@@ -90,7 +90,7 @@ def read_size(path: Path, kind: str = "picture") -> tuple[int, int]:
         raise unreadable(kind, path, error) from error
 
 
-def existing_file(path: Path) -> Path:
+def no_pipe(path: Path) -> Path:
     """``path``; ValueError if it is not a file but, for example, a pipe: opening that may never end."""
     if path.exists() and not path.is_file():
         raise ValueError("not a file")

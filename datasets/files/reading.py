@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from datasets.definitions.codings import Colour, LabelCoding, LabelValueError
-from utils.images import UNREADABLE, existing_file, is_plain, plain_pixels, unreadable
+from utils.images import UNREADABLE, is_plain, no_pipe, plain_pixels, unreadable
 from utils.png import decode_png
 from utils.scoring.classes import IGNORE_LABEL
 
@@ -28,7 +28,7 @@ def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np
     ``coding``.
     """
     try:
-        with Image.open(existing_file(path)) as image:
+        with Image.open(no_pipe(path)) as image:
             if image.format in LOSSY:
                 raise LabelValueError(f"a {image.format} file, which does not keep label values exactly")
             if image.mode == "P":

@@ -8,7 +8,7 @@ import torch
 
 from utils.errors import UserError
 from utils.run.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
-from utils.run.resume import agree_on_resume, first_whole, refuse_another
+from utils.run.resume import agree_on_resume, first_whole, refuse_other_settings
 
 pytestmark = pytest.mark.reliability
 
@@ -88,7 +88,7 @@ def test_another_run_is_refused() -> None:
     }
 
     def check(content: dict, lr: float = 0.1, sizes: dict = SIZES) -> None:
-        refuse_another(Path("last.pth"), content, sizes, {"lr": lr, "exp": "b", "later": 1}, {"exp"})
+        refuse_other_settings(Path("last.pth"), content, sizes, {"lr": lr, "exp": "b", "later": 1}, {"exp"})
 
     check(checkpoint)
     with pytest.raises(UserError, match=r"lr was 0.1, is 0.2"):

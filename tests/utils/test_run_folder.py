@@ -18,16 +18,16 @@ def test_a_run_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
     assert json.loads((folder.path / "args.json").read_text()) == {"lr": 0.1, "path": "x"}
     again = RunFolder(str(tmp_path), "0101", "mine")
     with pytest.raises(UserError, match="--resume auto.*--overwrite.*--exp"):
-        again.refuse_another_run([], overwrite=False)
+        again.protect_results([], overwrite=False)
     assert folder.last.exists()
-    again.refuse_another_run([folder.last], overwrite=False)
+    again.protect_results([folder.last], overwrite=False)
     with pytest.raises(UserError, match="another process is training here"):
         again.open({}, folder.last, saved)
     folder.close()
     again.open({}, folder.last, saved)
     assert folder.log_file.read_text() == "first\n"
     again.close()
-    again.refuse_another_run([], overwrite=True)
+    again.protect_results([], overwrite=True)
     again.open({})
     assert not folder.last.exists()
     assert not folder.log_file.exists()
@@ -41,7 +41,7 @@ def test_a_run_from_elsewhere_takes_nothing_of_the_one_it_replaces(tmp_path: Pat
         for path in (old.last, old.previous, old.weights("best")):
             path.write_text("old weights")
     new, elsewhere = RunFolder(str(tmp_path), "0101", "mine"), tmp_path / "other" / "last.pth"
-    new.refuse_another_run([elsewhere], overwrite=True)
+    new.protect_results([elsewhere], overwrite=True)
     with new:
         new.open({}, elsewhere, {"log_bytes": 3, "iteration": 3})
     assert not any(path.exists() for path in (new.last, new.previous, new.weights("best"), new.log_file))
@@ -53,7 +53,7 @@ def test_the_checkpoint_before_replaces_the_damaged_one_at_once(tmp_path: Path) 
         folder.open({})
     folder.last.write_text("damaged")
     folder.previous.write_text("whole")
-    folder.refuse_another_run([folder.last, folder.previous], overwrite=False)
+    folder.protect_results([folder.last, folder.previous], overwrite=False)
     with folder:
         folder.open({}, folder.previous, {"log_bytes": 0, "iteration": 3})
     assert (folder.last.read_text(), folder.previous.read_text()) == ("whole", "whole")
@@ -67,8 +67,8 @@ def test_what_is_left_of_a_run_is_not_removed_unless_asked(tmp_path: Path, left:
     (folder.path / left).write_text("of an older run")
     for resume in (None, "auto", str(tmp_path / "other" / "last.pth")):
         with pytest.raises(UserError, match=r"holds a run already; replace it with --overwrite, or name"):
-            folder.refuse_another_run(folder.resume_files(resume), overwrite=False)
-    folder.refuse_another_run([], overwrite=True)
+            folder.protect_results(folder.resume_files(resume), overwrite=False)
+    folder.protect_results([], overwrite=True)
     with folder:
         folder.open({})
     assert not (folder.path / left).exists()
@@ -84,8 +84,8 @@ def test_later_steps_are_not_replaced_by_earlier_ones_unless_asked(tmp_path: Pat
     with pytest.raises(
         UserError, match=r"--resume \S+previous\.pth: would replace \S+last\.pth, which is newer"
     ):
-        folder.refuse_another_run([folder.previous], overwrite=False)
-    folder.refuse_another_run([folder.previous], overwrite=True)
+        folder.protect_results([folder.previous], overwrite=False)
+    folder.protect_results([folder.previous], overwrite=True)
     with folder:
         folder.open({}, folder.previous, {"log_bytes": 0, "iteration": 3})
     assert folder.last.read_text() == "earlier"
@@ -95,7 +95,7 @@ def test_later_steps_are_not_replaced_by_earlier_ones_unless_asked(tmp_path: Pat
 def test_a_run_that_came_in_between_is_left_alone(tmp_path: Path) -> None:
     """Between the look into the folder and its lock lie minutes of set-up."""
     early, other = (RunFolder(str(tmp_path), "0101", "mine") for _ in range(2))
-    early.refuse_another_run([], overwrite=False)
+    early.protect_results([], overwrite=False)
     with other:
         other.open({})
         other.last.write_text("weights")

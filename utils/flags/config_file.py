@@ -18,17 +18,17 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-# These count among the words of the command line only.
-TYPED = {"config", "debug", "help"}
+# Only the command line may give these.
+COMMAND_LINE_ONLY = {"config", "debug", "help"}
 
 
 def with_files(
     parser: argparse.ArgumentParser, training: argparse.ArgumentParser | None, words: Sequence[str]
 ) -> list[str]:
-    """The words of a command line, behind those that the files of ``--config`` among them stand for.
+    """The words of a command line, with the flags of the ``--config`` files put before them.
 
-    A later word wins over an earlier one. A flag that only ``training`` knows stays among the words; from an
-    ``args.json`` it does if it is not at its default.
+    A later word wins over an earlier one. Flags that only ``training`` knows stay among the words; those of
+    an ``args.json`` only if they differ from their default.
 
     Raises:
         UserError: a file is broken, or it has a key or a value that no flag takes.
@@ -49,7 +49,7 @@ def _words_of(file: str, parsers: Sequence[argparse.ArgumentParser], replaced: s
     """The words that a file stands for, without the flags that are ``replaced``."""
     of_run, words, program = Path(file).suffix == ".json", [], parsers[0].prog
     for key, value in _read(file).items():
-        # What a run noted of its data is no setting.
+        # The digests that a run added to its settings are no flags.
         if of_run and (value is None or key.endswith("_content")):
             continue
         found = [(parser, action) for parser in parsers if (action := _named(parser, key, of_run))]
@@ -60,7 +60,7 @@ def _words_of(file: str, parsers: Sequence[argparse.ArgumentParser], replaced: s
         if action.dest in replaced or (of_run and unread):
             continue
         try:
-            new = _typed(parser, action, key, value, of_run)
+            new = _as_words(parser, action, key, value, of_run)
             alone = Parser(prog=program, add_help=False)
             alone._add_action(copy.copy(action))
             check_ranges(alone, alone.parse_known_args(new)[0])
@@ -97,10 +97,10 @@ def _named(parser: argparse.ArgumentParser, key: str, of_run: bool) -> argparse.
     """The flag that a key names; in an ``args.json`` keys are names of settings (``train_snr``)."""
     named = [action for action in parser._actions if f"--{key}" in action.option_strings]
     named += [action for action in parser._actions if of_run and action.dest == key]
-    return next((action for action in named if of_run or action.dest not in TYPED), None)
+    return next((action for action in named if of_run or action.dest not in COMMAND_LINE_ONLY), None)
 
 
-def _typed(
+def _as_words(
     parser: argparse.ArgumentParser, action: argparse.Action, key: str, value: Any, of_run: bool
 ) -> list[str]:
     """The words of a command line that give a flag this value."""
@@ -116,11 +116,11 @@ def _typed(
         if isinstance(value, list):
             raise UserError(f"{key}: takes one value, not a list")
         return [f"{name}={value}"]
-    # A list that nobody can type empty is empty by default.
+    # A flag with nargs="+" cannot be given an empty list, so [] was its default.
     if of_run and not values and action.nargs == "+":
         return []
     if of_run and isinstance(value, list):
-        values = getattr(action, "typed", list)(values)
+        values = getattr(action, "as_words", list)(values)
     return [name, *map(str, values)]
 
 

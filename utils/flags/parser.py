@@ -41,7 +41,9 @@ class FlagParser(Parser):
         self.topics, self.training = topics or {}, training
         names = {"nargs": "?", "metavar": "METHOD"} if topics else {"nargs": 0}
         Flag(self, "-h --help", None, action=_Help, everyday=True, **names).means(
-            "Show all flags, or only those of a method." if topics else "Show all flags."
+            f"Show all flags, or only those of a method ({', '.join(topics)})."
+            if topics
+            else "Show all flags."
         )
         Flag(self, "--config", str, metavar="FILE", once=True, everyday=True).means(
             "Read flags from FILE; the command line wins."
@@ -55,7 +57,7 @@ class FlagParser(Parser):
         return super().parse_known_args(words, namespace)
 
     def format_help(self) -> str:
-        """The flags that people use most, which fill one screen, then the groups of all others."""
+        """First the flags that people use most, then the groups of all others."""
         groups = {"most used": [action for action in self._actions if facts(action).everyday]}
         for group in self._action_groups:
             groups[str(group.title)] = [each for each in group._group_actions if not facts(each).everyday]

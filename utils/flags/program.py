@@ -39,8 +39,7 @@ def add_averaging_arguments(group: argparse._ActionsContainer) -> None:
 def add_device_choice(group: argparse._ActionsContainer) -> None:
     """Which device computes."""
     Flag(group, "--device", "auto", choices=DEVICES, free=True, everyday=True).means(
-        "Compute on this device. auto takes the first that is there of cuda (NVIDIA, AMD), xpu (Intel), mps "
-        "(Apple) and cpu."
+        "Compute on this device; auto takes the first that is there."
     )
 
 

@@ -1,4 +1,4 @@
-"""The flags of train.py alone, in the family's spelling; what several programs share is in ``config.py``."""
+"""The flags of train.py alone, in the family's spelling."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PictureSize(argparse.Action):
         setattr(namespace, self.dest, numbers[0] if len(numbers) == 1 else numbers[::-1])
 
     @staticmethod
-    def typed(value: list[int]) -> list[int]:
+    def as_words(value: list[int]) -> list[int]:
         """The words on the command line for a size as it is kept."""
         return value[::-1]
 
@@ -57,8 +57,8 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
     add("--val_dataset", dataset_name, nargs="*", default=[], free=True, toy=unseen, everyday=True).means(
         "Score these unseen data sets at the end."
     )
-    add("--image_uniform_sampling", False).means("Draw from all sources' pictures alike, not one of each.")
-    add("--step_per_domain", False).means("Make a step for each source in turn, as published, not one.")
+    add("--image_uniform_sampling", False).means("Draw every picture of all sources with the same chance.")
+    add("--step_per_domain", False).means("Make one step per source in turn, as published.")
     add("--covstat_val_dataset", str, nargs="+").means("Take ISW's statistics from these, not --dataset.")
     add("--covstat_images", 500, above=0).means("Use this many pictures in each round of ISW's statistics.")
     splits = ("train", "val", "trainval")
@@ -69,8 +69,8 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
         "Draw these train ids (14 15 16) by class from Cityscapes' coarsely labelled train_extra, too."
     )
     add("--maxSkip", 0, at_least=0).means(
-        "Train also on the N frames before and behind each picture of Cityscapes that have a label; they are "
-        "in $CITYSCAPES_AUG_DIR or the data set's folder."
+        "Train also on the two frames N before and N after each picture of Cityscapes, where they have a "
+        "label. They are in $CITYSCAPES_AUG_DIR or the data set's folder."
     )
     add("--max_cu_epoch", 10000, at_least=0).means("Use --coarse_boost_classes, --maxSkip up to this epoch.")
     add("--max_bad_samples", 10, at_least=0, free=True).means(
@@ -83,12 +83,12 @@ def _add_crop_arguments(parser: argparse.ArgumentParser) -> None:
     add = partial(Flag, parser.add_argument_group("training crops"))
     add("--augmentation", "robustnet", choices=("robustnet", "maxsquare")).means(
         "robustnet scales, crops, mirrors, colours and blurs at random. maxsquare resizes the whole picture "
-        "to --crop_size, mirrors and blurs, and does not heed the flags for the others."
+        "to --crop_size, mirrors and blurs, and ignores the flags for cropping, scaling and colours."
     )
     add("--crop_size", 768, action=PictureSize, nargs="+", metavar="N", toy=192, everyday=True).means(
         "Cut crops of this side, or of this width and height."
     )
-    add("--crop_nopad", False).means("Shrink the crop to a small picture, in place of padding the picture.")
+    add("--crop_nopad", False).means("If a picture is smaller than the crop, make the crop smaller.")
     add("--crop_padding", str, choices=("black", "mean")).means(
         "Fill labelled crops beyond their picture with black or with the mean colour, which the network sees "
         "as 0. The default is the method's."
@@ -101,7 +101,9 @@ def _add_crop_arguments(parser: argparse.ArgumentParser) -> None:
     add("--color_jitter", float, nargs=4, metavar=("BRIGHTNESS", "CONTRAST", "SATURATION", "HUE")).means(
         "Jitter the colours this much. The default is the method's, 0.4 0.4 0.4 0.1 for most."
     )
-    add("--gblur", None, action="store_true").means("Blur crops with a Gaussian; the method has the default.")
+    add("--gblur", None, action="store_true").means(
+        "Blur crops with a Gaussian. The default is the method's."
+    )
     add("--no_gblur", None, action="store_false", dest="gblur").means("Do not blur crops with a Gaussian.")
     add("--bblur", False).means("Blur every crop with a bilateral filter, in place of --gblur.")
     add("--dump_augmentation_images", False, free=True).means("Write the first batch to the run folder.")
@@ -122,7 +124,9 @@ def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
     add("--importance_weights", str, metavar="FILE", free=True).means(
         "Draw target pictures by class, with this file of python -m scripts.importance."
     )
-    add("--importance_uniform_prior", 0.25, at_least=0, at_most=1).means("Draw this share of them alike.")
+    add("--importance_uniform_prior", 0.25, at_least=0, at_most=1).means(
+        "Draw this share of them with the same chance."
+    )
     add("--renormalise", str, choices=("published", "measured", "off")).means(
         "Give source pictures the target's mean and deviation of each colour, as published or as measured on "
         "200 pictures. The default is the method's."
@@ -132,7 +136,9 @@ def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_optimisation_arguments(parser: argparse.ArgumentParser) -> None:
     """What a step is, and how many there are."""
     add = partial(Flag, parser.add_argument_group("optimisation"))
-    add("--method", str, everyday=True).means("Train with this method; the default follows from --wt_layer.")
+    add("--method", str, everyday=True).means(
+        "Train with this method, see --help METHOD. The default follows from --wt_layer."
+    )
     add("--max_iter", 40000, above=0, toy=500, everyday=True).means("Train for this many steps.")
     add("--iter_stop", int, above=0, free=True).means("End at this step; --lr still follows --max_iter.")
     add("--bs_mult", 4, above=0, free=True, everyday=True).means("Use N pictures per step and process.")
@@ -144,12 +150,14 @@ def _add_optimisation_arguments(parser: argparse.ArgumentParser) -> None:
     add("--poly_exp", 0.9, at_least=0).means("Use this exponent in the poly schedule.")
     add("--momentum", 0.9, at_least=0).means("Use this momentum in SGD.")
     add("--weight_decay", PUBLISHED_WEIGHT_DECAY, at_least=0).means("Decay all parameters by this.")
-    add("--bias_lr_mult", float, above=0).means("Multiply biases' learning rate; the method has the default.")
-    add("--bias_weight_decay", float, at_least=0).means("Decay biases by this; the method has the default.")
+    add("--bias_lr_mult", float, above=0).means(
+        "Multiply biases' learning rate. The default is the method's."
+    )
+    add("--bias_weight_decay", float, at_least=0).means("Decay biases by this. The default is the method's.")
     add("--max_bad_steps", 10, above=0, free=True).means(
         "Leave out steps whose loss or gradients are not finite; end the run after N of them in a row."
     )
-    add("--seed", 304, at_least=0, below=SEEDS, everyday=True).means("Use this seed for all random draws.")
+    add("--seed", 304, at_least=0, below=SEEDS).means("Use this seed for all random draws.")
     add("--deterministic", False, free=True).means("Use deterministic algorithms; some are slower.")
 
 
@@ -161,7 +169,7 @@ def _add_loss_arguments(parser: argparse.ArgumentParser) -> None:
         "0.4, or 0.1 with deeplabv2."
     )
     add("--cls_wt_loss", False).means("Use fixed class weights in the plain and the auxiliary cross entropy.")
-    add("--img_wt_loss", False).means("Use class weights that each picture has for itself in the main loss.")
+    add("--img_wt_loss", False).means("Use class weights computed per picture in the main loss.")
     add("--img_wt_reduction", "mean", choices=("mean", "sum")).means(
         "Reduce --img_wt_loss over the pictures of a batch like this; the published code sums."
     )
@@ -172,7 +180,7 @@ def _add_loss_arguments(parser: argparse.ArgumentParser) -> None:
         "Do not relax these train ids (5 6 7)."
     )
     add("--rlx_off_iter", -1).means(
-        "Stop to relax after this step; from then on pixels at a boundary count twice. -1 relaxes always."
+        "Stop relaxing after this step; from then on pixels at a boundary count twice. -1 relaxes always."
     )
     add("--rescale", 1.0, at_least=0).means("scl-poly: restart at this share of --lr.")
     add("--repoly", 1.5, at_least=0).means("scl-poly: use this exponent after the restart.")
@@ -194,7 +202,7 @@ def _add_start_arguments(parser: argparse.ArgumentParser) -> None:
         "Go on from this file, or with auto from the run's last.pth."
     )
     add("--overwrite", False, once=True).means(
-        "Replace the run in the run folder; with its previous.pth for --resume, only its last.pth."
+        "Delete the run that is in the run folder. With --resume previous.pth, replace only last.pth."
     )
 
 
@@ -202,7 +210,7 @@ def _add_result_arguments(parser: argparse.ArgumentParser) -> None:
     """What a run writes, when, and where to."""
     add = partial(Flag, parser.add_argument_group("results of a run"))
     add("--exp", str, free=True, everyday=True).means("Call the run this; the default is METHOD-BACKBONE.")
-    add("--date", "default", free=True).means("Call the folder around the run folder this.")
+    add("--date", "default", free=True).means("Keep the run in CKPT/DATE/EXP; DATE may be any word.")
     add("--ckpt", "./logs/", metavar="DIR", free=True, everyday=True).means("Keep all runs in this folder.")
     add("--tb_path", str, metavar="DIR", free=True).means("Write TensorBoard's logs here, not in --ckpt.")
     every = {"free": True, "metavar": "STEPS"}

@@ -13,7 +13,7 @@ iteration         optimiser steps done; the learning rate, the epoch and the pla
 sizes_of_step     number of pictures of one iteration; must be the same when the run is resumed
 training_pictures digest of the names of all training pictures; must be the same as well
 between_steps_due whether the evaluation and other work after that iteration is still to be done
-best              best source-val mIoU so far, and its iteration
+best              file name -> best mIoU so far and its iteration, of the source (and of each target)
 meter             the means for the next log line
 bad_samples       which training pictures could not be read
 log_bytes         length of the run's log
@@ -134,12 +134,12 @@ def read_file(path: Path | str) -> Any:
         ) from None
     except Exception as error:  # For damaged files torch may raise nearly any exception.
         reason = f"{type(error).__name__} {error}".split("\n")[0].partition(". ")[0]
-        if was_written_so(path):
+        if is_intact(path):
             raise UserError(f"{path}: whole, but could not be read ({reason}); start again") from None
         _refuse_what_else(path)
         raise DamagedCheckpoint(f"{path}: damaged or not a checkpoint ({reason}); use another file") from None
     own = is_own(content)
-    if not (own and was_written_so(path)):
+    if not (own and is_intact(path)):
         with _reading(path):
             damaged = (own and not is_unsealed(path)) or damaged_member(path) is not None
         if damaged:
@@ -158,7 +158,7 @@ def read_file(path: Path | str) -> Any:
     return content
 
 
-def was_written_so(path: Path) -> bool:
+def is_intact(path: Path) -> bool:
     """Whether the file is one of ours and still has exactly the bytes that were written.
 
     Raises:

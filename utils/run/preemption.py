@@ -23,7 +23,7 @@ does not have.
 
 
 STOPPED_FILE = "STOPPED_FILE"
-"""The environment variable with the path of the file that :func:`leave_word` creates."""
+"""The environment variable with the path of the file that :func:`mark_stopped` creates."""
 
 
 class Stopped(Exception):
@@ -44,7 +44,7 @@ def stopping_at_once(while_doing: str) -> Iterator[None]:
         yield
 
 
-def leave_word() -> None:
+def mark_stopped() -> None:
     """Create the file that the variable :data:`STOPPED_FILE` names, if it is set.
 
     The file tells a job's script that all processes agreed to stop and that the run is saved. The exit code

@@ -45,7 +45,7 @@ def agree_on_resume(path: Path | None, checkpoint: Mapping[str, Any] | None) -> 
         )
 
 
-def refuse_another(
+def refuse_other_settings(
     path: Path,
     checkpoint: Mapping[str, Any],
     sizes: Mapping[str, int],

@@ -60,7 +60,7 @@ class RunFolder:
         """Whether ``file`` is this run's second newest checkpoint."""
         return self.holds(file) and file.name == self.previous.name
 
-    def refuse_another_run(self, resume_files: Sequence[Path], overwrite: bool) -> None:
+    def protect_results(self, resume_files: Sequence[Path], overwrite: bool) -> None:
         """Raise a UserError if the folder cannot be written, or if results would be lost.
 
         Without ``overwrite`` results would be lost if the folder holds another run than the one to resume, or

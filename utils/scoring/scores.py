@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,15 +69,24 @@ def class_table(score: DomainScore, names: Sequence[str]) -> str:
     return text_table(rows)
 
 
+COLUMNS: dict[str, Callable[[DomainScore], str]] = {
+    "mIoU": lambda score: percent(score.miou),
+    "pixel accuracy": lambda score: percent(score.scores.pixel_accuracy),
+    "pictures": lambda score: str(score.pictures),
+}
+"""What :func:`domain_table` shows of a domain."""
+
+
 def domain_table(domains: Mapping[str, DomainScore], weights: Mapping[str, str] | None = None) -> str:
     """One row per domain: mIoU (and the means over smaller class sets), pixel accuracy, pictures.
 
     ``weights`` (domain -> the weights that were scored), if given, becomes the last column.
     """
-    rows = [["domain", "mIoU", "pixel accuracy", "pictures"]]
+    rows = [["domain", *COLUMNS]]
     for name, score in domains.items():
-        rows.append([name, percent(score.miou), percent(score.scores.pixel_accuracy), str(score.pictures)])
-        rows += [[f"{name} ({n} classes)", percent(m), "", ""] for n, m in score.subset_miou.items()]
+        rows.append([name, *(column(score) for column in COLUMNS.values())])
+        blank = [""] * (len(COLUMNS) - 1)
+        rows += [[f"{name} ({n} classes)", percent(m), *blank] for n, m in score.subset_miou.items()]
     if weights:
         rows = [[*row, weights.get(row[0], "")] for row in rows]
         rows[0][-1] = "weights"

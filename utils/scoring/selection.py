@@ -51,6 +51,7 @@ class Selection:
         self._scores[LAST] = scores
         mious = {BEST: sum(scores[name].miou for name in self.sources) / len(self.sources)}
         mious |= {weights: scores[name].miou for name, weights in self.of_domain.items()}
+        # Not "miou >": without a labelled class it is NaN, and such weights are saved, too.
         better = [weights for weights, miou in mious.items() if not miou <= self.best[weights].miou]
         for weights in better:
             self.best[weights] = Best(mious[weights], iteration)

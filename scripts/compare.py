@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import config
+from datasets.definitions.catalog import spec
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from network.restore import load_network
-from utils.declare import Flag, check_ranges, toy_defaults
+from utils.declare import Flag, check_ranges
 from utils.device import select_device
 from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
@@ -42,11 +43,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_data_arguments(parser)
     add_device_choice(parser)
-    parser.set_defaults(
-        data_root=str(config.TOYCITY_ROOT),
-        evaluation_height=toy_defaults(parser)["evaluation_height"],
-        num_workers=0,
-    )
+    parser.set_defaults(num_workers=0)
     args = parser.parse_args(arguments)
     check_ranges(parser, args)
     return args
@@ -63,6 +60,20 @@ def read_results(run: Path) -> dict[str, Any]:
         raise UserError(
             f"{run}: holds no results.json of train.py; name the folder of a finished run"
         ) from None
+
+
+def roots_of(args: argparse.Namespace, results: Mapping[str, Any]) -> Mapping[str, str]:
+    """The data sets' roots for :class:`Domains`, as they were when the run was scored.
+
+    Sets, in place, the flags for data and height that are not given.
+    """
+    if args.evaluation_height is None:
+        args.evaluation_height = results.get("evaluation_height")
+    folders = {} if args.data_root else results.get("folders", {})
+    parents = {str(Path(folder).parent) for folder in folders.values()}
+    if len(parents) == 1:
+        args.data_root = parents.pop()
+    return config.DATASET_ROOTS | {spec(name).root_name: folder for name, folder in folders.items()}
 
 
 def score_table(results: dict[str, dict[str, Any]]) -> str:
@@ -102,8 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         key: load_network(run / Path(results[key]["checkpoint"]).name)[0].to(device)
         for key, run in zip(keys, args.runs, strict=True)
     }
-    domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT)
-    for domain in next(iter(results.values()))["domains"]:
+    first = next(iter(results.values()))
+    domains = Domains(args, roots_of(args, first), config.TOYCITY_ROOT)
+    for domain in first["domains"]:
         rows = []
         dataset = domains.evaluation_loader(domain).dataset
         for index in range(min(args.pictures, len(dataset))):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,21 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 QUICK, THOROUGH = 40, 500
 TINY_TRAIN, TINY_VAL, TINY_SIZE = 6, 3, (64, 128)
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[str, Any]]:
+    """The checkpoints that train.py writes, in memory: half a gigabyte each takes its time on a disk."""
+    import train
+    from methods.engine import evaluations
+
+    checkpoints: dict[Path, dict[str, Any]] = {}
+    monkeypatch.setattr(
+        train, "save_checkpoint", lambda path, content, _: checkpoints.update({path: content})
+    )
+    for module in (train, evaluations):
+        monkeypatch.setattr(module, "load_checkpoint", checkpoints.__getitem__)
+    return checkpoints
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

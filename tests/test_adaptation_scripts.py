@@ -161,17 +161,6 @@ def test_all_steps_for_real_and_again(data: Path, tmp_path: Path) -> None:
     assert (abn / "results.json").stat().st_mtime_ns == before[abn / "results.json"]
 
 
-@pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[str, Any]]:
-    """The checkpoints that train.py writes, in memory: a gigabyte each takes its time on a disk."""
-    checkpoints: dict[Path, dict[str, Any]] = {}
-    monkeypatch.setattr(
-        train, "save_checkpoint", lambda path, content, _: checkpoints.update({path: content})
-    )
-    monkeypatch.setattr(train, "load_checkpoint", checkpoints.__getitem__)
-    return checkpoints
-
-
 @pytest.mark.parametrize(
     ("source", "network"),
     [

@@ -25,8 +25,8 @@ def test_runs_side_by_side(toycity: Path, tmp_path: Path, capsys: pytest.Capture
     capsys.readouterr()
     runs = [tmp_path / "default" / name for name in ("first", "second")]
     output = tmp_path / "pictures"
-    arguments = [*map(str, runs), "--output", str(output), "--data_root", str(toycity), "--pictures", "2"]
-    assert compare.main([*arguments, "--evaluation_height", "64"]) == 0
+    # Data and height are those that the runs were scored with.
+    assert compare.main([*map(str, runs), "--output", str(output), "--pictures", "2"]) == 0
     header, _, first, second, _ = capsys.readouterr().out.splitlines()
     assert header.split() == ["mIoU", "(%)", "gtav", "(source", "val)", "mapillary"]
     miou = json.loads((runs[0] / "results.json").read_text())["domains"]["mapillary"]["miou"]

@@ -227,17 +227,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[str, Any]]:
-    """The checkpoints that train.py writes, in memory: half a gigabyte each takes its time on a disk."""
-    checkpoints: dict[Path, dict[str, Any]] = {}
-    monkeypatch.setattr(
-        train, "save_checkpoint", lambda path, content, _: checkpoints.update({path: content})
-    )
-    monkeypatch.setattr(train, "load_checkpoint", checkpoints.__getitem__)
-    return checkpoints
-
-
 @pytest.mark.parametrize("name", [*SPECIFIED, *sorted(OWN)])
 def test_training_script(name: str, data: Path, tmp_path: Path, kept: dict[Path, dict[str, Any]]) -> None:
     program, words = command_line(SCRIPTS / name)

@@ -12,6 +12,7 @@ from interruption import before_step
 from programs import ISW, train_arguments
 
 import train
+from methods.engine.evaluations import Evaluation
 from utils.run.checkpoint import load_checkpoint
 from utils.run.preemption import SIGNALS, STOPPED_FILE
 
@@ -57,24 +58,24 @@ def test_asked_in_the_last_evaluation_it_leaves_the_scores_to_the_resume(
     """Asked there in a run that came to it step by step, or that has nothing else left to do."""
     arguments, folder = train_arguments(toycity, tmp_path), tmp_path / "default" / "tiny"
     scored: list[int] = []
-    select, report = train.Run.select, train.Run.report
+    select, report = Evaluation.select, Evaluation.report
 
-    def asked(run: train.Run) -> None:
-        select(run)
-        if run.iteration == 6:
+    def asked(evaluation: Evaluation, iteration: int) -> list[str]:
+        if iteration == 6:
             os.kill(os.getpid(), signal.SIGTERM)
+        return select(evaluation, iteration)
 
-    def counted(run: train.Run) -> None:
-        scored.append(run.iteration)
-        report(run)
+    def counted(evaluation: Evaluation, iteration: int, commit: str) -> None:
+        scored.append(iteration)
+        report(evaluation, iteration, commit)
 
     if resumed:
         with before_step(5, lambda: os.kill(os.getpid(), signal.SIGTERM)):
             assert train.main(arguments) == 0
         assert load_checkpoint(folder / "last.pth")["between_steps_due"]
-    monkeypatch.setattr(train.Run, "report", counted)
+    monkeypatch.setattr(Evaluation, "report", counted)
     with monkeypatch.context() as patch:
-        patch.setattr(train.Run, "select", asked)
+        patch.setattr(Evaluation, "select", asked)
         assert train.main([*arguments, "--resume", "auto"]) == 0
     assert scored == []
     assert (folder / "log.txt").read_text().endswith("at iteration 6; go on with --resume auto\n")

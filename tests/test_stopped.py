@@ -11,6 +11,7 @@ from programs import train_arguments
 
 import train
 from datasets.domains import Domains
+from methods.engine import evaluations
 from utils.run.checkpoint import load_checkpoint
 from utils.run.preemption import SIGNALS
 
@@ -38,7 +39,7 @@ def test_in_the_last_scores(
 ) -> None:
     arguments, folder = train_arguments(toycity, tmp_path), tmp_path / "default" / "tiny"
     with monkeypatch.context() as patch:
-        patch.setattr(train, "domain_table", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        patch.setattr(evaluations, "domain_table", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         assert train.main(arguments) == 0
     assert "stopped by SIGTERM while scoring the finished run" in capsys.readouterr().out
     assert load_checkpoint(folder / "last.pth")["iteration"] == 6

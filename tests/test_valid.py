@@ -96,7 +96,10 @@ def test_a_perfect_network_scores_one(toycity: Path) -> None:
     """The whole path from files to scores, against a prediction that is the label itself."""
     from datasets.domains import Domains
 
-    args = valid.parse_arguments(["--snapshot", "x", "--data_root", str(toycity), "--num_workers", "0"])
+    words = ["--snapshot", "x", "--data_root", str(toycity), "--num_workers", "0"]
+    with pytest.raises(UserError, match=f"--data_root {toycity}: say with --val_dataset what to score on"):
+        valid.parse_arguments(words)
+    args = valid.parse_arguments([*words, "--val_dataset", "bdd100k"])
     domains = Domains(args, {}, toycity.parent / "elsewhere")
     loader = domains.evaluation_loader("bdd100k")
     truths = iter([sample["label"] for sample in loader.dataset])

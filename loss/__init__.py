@@ -1,1 +1,1 @@
-"""Losses: pure functions of tensors. They know neither networks nor data sets."""
+"""Losses. They know no network and no data set; ``criterion`` chooses one from the flags."""

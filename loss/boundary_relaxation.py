@@ -32,8 +32,8 @@ def relaxed_planes(label: Tensor, classes: int, strict: Sequence[int] = ()) -> T
     planes = class_planes(F.pad(label, (1, 1, 1, 1), value=classes), classes + 1)
     rows = planes[..., :-2, :] | planes[..., 1:-1, :] | planes[..., 2:, :]
     relaxed = rows[..., :-2] | rows[..., 1:-1] | rows[..., 2:]
-    for name in strict:
-        relaxed = torch.where((label == name).unsqueeze(1), planes[..., 1:-1, 1:-1], relaxed)
+    for number in strict:
+        relaxed = torch.where((label == number).unsqueeze(1), planes[..., 1:-1, 1:-1], relaxed)
     return relaxed
 
 

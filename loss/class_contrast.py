@@ -108,7 +108,7 @@ def random_pixels(
     pictures, pixels = shape
     used = torch.zeros(pictures * pixels, dtype=torch.int64, device=chosen.device)
     if fill == "unused":
-        # The pixels chosen for blocks to fill are not used: they mark an extra place, which is cut off.
+        # In fill blocks `chosen` is meaningless, so its marks go to one extra entry, which is dropped.
         marked = torch.where(is_fill, pictures * pixels, chosen).flatten()
         used = torch.cat([used, used.new_zeros(1)]).index_fill(0, marked, 1)[:-1]
     grouped = group_pixels(used.view(shape), 2, generator)

@@ -44,7 +44,11 @@ class SegmentationCriterion(nn.Module):
         self.image_reduction: str = arguments.img_wt_reduction
 
     def forward(self, logits: Tensor, label: Tensor, iteration: int) -> Tensor:
-        """Main loss after ``iteration`` steps, of logits B x classes x H x W and label int64 B x H x W."""
+        """Main loss after ``iteration`` steps, of logits B x classes x H x W and label int64 B x H x W.
+
+        As published, labels are relaxed up to and including the iteration ``--rlx_off_iter``, but the rate of
+        ``scl-poly`` restarts in that iteration already (``methods.engine.schedule``).
+        """
         if self.relaxed:
             relax = iteration <= self.relax_until
             return relaxed_cross_entropy(logits, label, relax, self.strict, **self.balance)

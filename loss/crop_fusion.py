@@ -34,7 +34,7 @@ def refine(
             part of the picture.
         affine, affine_inverse: G x T x 2 x 3.
         fusion: as in :func:`fuse`, or "none": every crop keeps its own prediction.
-        crops: the t of the T crops whose predictions are returned.
+        crops: a slice: which crops are returned (t of them).
 
     Returns:
         G x t x C x H x W, 0 in every class where there is no prediction.
@@ -59,6 +59,7 @@ def fuse(probability: Tensor, affine: Tensor, fusion: Fusion) -> Tensor:
         placed = F.grid_sample(maps.flatten(0, 1), grid, align_corners=False).view_as(maps)
         if fusion == "min_entropy":
             placed = most_certain(placed).unsqueeze(1)
+        # Probabilities sum to 1, so their sum is the covered share.
         cover = placed.sum((1, 2)).unsqueeze(1)
         return torch.where(cover > SMALLEST_COVER, placed.sum(1) / cover.clamp(min=SMALLEST_TOTAL), 0)
 

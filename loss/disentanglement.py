@@ -48,7 +48,8 @@ def sample_confusions(
     1000 x B anchors of the batch are kept, chosen at random.
 
     Args:
-        label, prediction, jittered_prediction: int64 B x H x W, train ids; other labels are ignored.
+        label: int64 B x H x W, train ids; pixels with any other value are ignored.
+        prediction, jittered_prediction: int64 B x H x W, train ids only.
         generator: on the device of the maps.
     """
     label, prediction, wrong = (x.flatten(1) for x in (label, prediction, jittered_prediction))

@@ -45,7 +45,7 @@ def cross_entropy(
 def auxiliary_cross_entropy(
     logits: Tensor, label: Tensor, class_weights: Tensor | None = None, mean_over: MeanOver = "labelled"
 ) -> Tensor:
-    """:func:`cross_entropy` of logits B x classes x h x w at a lower resolution than their label B x H x W.
+    """:func:`cross_entropy` of logits B x classes x h x w, whose label B x H x W may have another resolution.
 
     The label is resized to h x w by :func:`nearest_label`.
     """

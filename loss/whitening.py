@@ -55,7 +55,7 @@ def irw_margin(channels: int, relax_denom: float) -> int:
 
 
 def whitening_loss(covariances: Tensor, mask: Tensor, margin: float = 0) -> Tensor:
-    """max(0, sum of \\|covariance\\| in the mask - margin) / entries in the mask, mean over the pictures.
+    """max(0, sum of abs(covariance) in the mask - margin) / entries in the mask, mean over the pictures.
 
     With the full upper triangle this is IW (margin 0) or IRW; with a mask of sensitive entries it is ISW. An
     empty mask costs 0.
@@ -93,12 +93,8 @@ def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
         Zeros and ones, like ``variance``.
 
     Raises:
-        UserError: there are fewer than 2 clusters, the variances are not finite, or all of them are 0.
+        UserError: the variances are not finite, or all of them are 0.
     """
-    if clusters < 2:
-        raise UserError(
-            f"--clusters {clusters}: ISW penalises the entries outside the lowest cluster; give 2 or more"
-        )
     if not torch.isfinite(variance).all():
         raise UserError(
             "the variances of the covariances are not finite: the training has diverged; lower --lr"

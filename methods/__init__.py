@@ -20,8 +20,8 @@ METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         Baseline,
-        # First, so that flags of another method win over --snr_stages: the last method that is meant is
-        # taken.
+        # Before all methods with flags: `method_named` takes the last method that fits, so any other method
+        # wins over --snr_stages.
         StyleNormalisationRestitution,
         InstanceSelectiveWhitening,
         BlindNet,

@@ -15,7 +15,7 @@ so; ``--cwcl_negatives all --cwcl_fill any`` does it here.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -157,32 +157,31 @@ class BlindNet(Method):
         """
         label, predicted, jittered = maps
         classes, terms = self.network.config["num_classes"], {}
-        query_pixels, key_pixels = [], []
+        query_pixels, key_pixels = {}, {}
         if "w3" in self.weights:
             sizes = (classes, self.classes, self.pixels)
             blocks = sample_class_pixels(label, predicted, *sizes, generator, self.fill)
-            query_pixels.append(blocks.pixels.flatten())
-            key_pixels.append(blocks.pixels.flatten())
+            query_pixels["blocks"] = key_pixels["blocks"] = blocks.pixels.flatten()
         if "w4" in self.weights:
             confusions = sample_confusions(label, predicted, jittered, classes, self.patch, generator)
-            query_pixels += [confusions.anchors, confusions.negatives.flatten()]
-            key_pixels.append(confusions.anchors)
+            query_pixels["anchors"] = key_pixels["anchors"] = confusions.anchors
+            query_pixels["negatives"] = confusions.negatives.flatten()
         queries = embed(projection, query, query_pixels)
         with torch.no_grad():
             keys = embed(projection, key, key_pixels)
         if "w3" in self.weights:
-            pair = [rows.pop(0).unflatten(0, blocks.pixels.shape) for rows in (queries, keys)]
+            pair = [rows["blocks"].unflatten(0, blocks.pixels.shape) for rows in (queries, keys)]
             terms["class_contrast", "w3"] = class_contrast(
                 *pair, blocks.is_active, self.temperature, self.negatives
             )
         if "w4" in self.weights:
             terms["disentanglement", "w4"] = disentanglement(
-                queries[0], keys[0], queries[1], confusions, self.temperature
+                queries["anchors"], keys["anchors"], queries["negatives"], confusions, self.temperature
             )
         return terms
 
 
-def embed(projection: ProjectionHead, features: Tensor, pixels: Sequence[Tensor]) -> list[Tensor]:
-    """Embeddings of several lists of pixels of a map (``loss.pixel_sampling``), projected all at once."""
-    rows = projection(take_pixels(features, torch.cat(list(pixels))))
-    return list(rows.split([len(numbers) for numbers in pixels]))
+def embed(projection: ProjectionHead, features: Tensor, pixels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Embeddings of named lists of pixels of a map (``loss.pixel_sampling``), projected all at once."""
+    rows = projection(take_pixels(features, torch.cat([*pixels.values()])))
+    return dict(zip(pixels, rows.split([len(numbers) for numbers in pixels.values()]), strict=True))

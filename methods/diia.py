@@ -1,9 +1,8 @@
 """DIIA: domain-invariant information aggregation (Liao et al., Neurocomputing 2023).
 
-DIIA is ISW with a larger head (``network.head.aggregation``). The head reconstructs edges from layer1, and
-the class layout of its coarse prediction from that layout. An attention with the layout as query and the
-edges as key aggregates the content of layer4 for a second decoder. The prediction is 0.5 x coarse + final
-logits.
+DIIA is ISW with a larger head (``network.head.aggregation``). It encodes the edges found in layer1, and the
+class layout that its own coarse prediction gives. An attention with the layout as query and the edges as key
+aggregates the content of layer4 for a second decoder. The prediction is 0.5 x coarse + final logits.
 
 As published, the layout loss counts only a hundredth while it is above 3 (``--diia_layout_switch``). Every
 process decides this by its own loss.
@@ -34,7 +33,7 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
 
     * ``main``, ``final``, ``edge_segmentation``: cross entropy of the coarse head, of the final head and of
       the edge branch;
-    * ``aux``: auxiliary loss, as in all methods;
+    * ``aux``: auxiliary loss, as in all methods; ``--aux_weight``, if given, replaces its weight;
     * ``layout``: cross entropy of the layout branch, with the layout of the coarse prediction as the label;
     * ``edge``: mean absolute difference between the predicted edges and those of the picture.
     """
@@ -54,6 +53,8 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
                 "use --head aggregation"
             )
         self.weights = {name: getattr(arguments, f"diia_{name}_weight") for name in WEIGHTS}
+        if arguments.aux_weight is not None:
+            self.weights["aux"] = self.auxiliary_weight
         self.layout_switch: float = arguments.diia_layout_switch or torch.inf
         self.edge_target: str = arguments.diia_edge_target
 
@@ -66,6 +67,7 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
         for name, weight in WEIGHTS.items():
             Flag(parser, f"--diia_{name}_weight", weight, at_least=0).means(
                 f"Weight the term {name} by this."
+                + (" It has no effect if --aux_weight is given." if name == "aux" else "")
             )
         Flag(parser, "--diia_layout_switch", 3.0, at_least=0).means(
             f"Count a layout loss above this {LAYOUT_SWITCH_FACTOR} times; 0 never does."
@@ -76,7 +78,7 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
         )
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
-        output = self.network(self.network_input(batch))
+        output = self.network(self.network_input(batch), auxiliary=self.auxiliary_weight > 0)
         label, parts = batch["label"], output.features
         layout = cross_entropy(parts["layout_logits"], parts["layout"])
         terms = {

@@ -46,8 +46,8 @@ class AugmentationConsistency(DaSacTraining):
 
     Attributes:
         teacher: the running average of the network, always in evaluation mode.
-        teacher_iteration: int64, the step of the teacher's last update, in this or an earlier run. It is -1
-            before the first update, which makes the teacher a copy of the network.
+        teacher_iteration: int64, the iteration of the teacher's last update, in this or an earlier run. It is
+            -1 until a step is taken; until then the teacher is a copy of the network.
         prior: float, one per class, the running class prior.
     """
 
@@ -59,7 +59,7 @@ class AugmentationConsistency(DaSacTraining):
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__(network, arguments)
-        check(arguments)
+        check_group_sizes(arguments)
         self.weight: float = arguments.target_weight
         self.momentum: float = arguments.teacher_momentum
         self.period: int = arguments.teacher_every
@@ -119,12 +119,18 @@ class AugmentationConsistency(DaSacTraining):
         )
 
     def before_training(self, epochs: float) -> None:
-        """Warn if the run starts from an untrained network: its running statistics will never be trained."""
-        begun = self.teacher_iteration >= 0 or self.arguments.snapshot or self.arguments.resume_from
-        if not begun and is_main():
+        """Make the teacher a copy of the network, unless it has been updated already.
+
+        This also warns if the network was not trained for segmentation before, because its running statistics
+        will never be trained.
+        """
+        begun = self.teacher_iteration >= 0
+        if not begun:
+            follow(self.teacher, self.network, torch.ones(()))
+        if not (begun or self.arguments.snapshot or self.arguments.resume_from) and is_main():
             print(
-                "warning: --method sac does not train the running statistics of BatchNorm, and this network "
-                "starts with untrained ones; start with --resume_from the last.pth of --method abn",
+                "warning: --method sac does not train the running statistics of BatchNorm, and those of this "
+                "network are not of street scenes; start with --resume_from the last.pth of --method abn",
                 flush=True,
             )
 
@@ -143,13 +149,13 @@ class AugmentationConsistency(DaSacTraining):
             self.begin_step(progress.iteration)
         own = {name: batch[name][:, self.own_crops] for name in ("image", "image_clean", "padding")}
         with torch.no_grad():
-            maps = self.teacher_probability(own["image_clean"], own["padding"])
+            maps = self.teacher_probability(own)
             self.prior.copy_(self.step_prior.after(maps, own["padding"]))
             maps = torch.cat(self.neighbours.gather(maps), dim=1)
             labels = self.labelled(
                 refine(maps, batch["affine"], batch["affine_inverse"], self.fusion, self.own_crops)
             )
-        logits = self.network(self.prepared(own["image"], own["padding"]), auxiliary=False).logits
+        logits = self.network(self.crop_input(own, "image"), auxiliary=False).logits
         loss = focal_confidence_loss(logits, labels, self.prior, self.power, self.confidence)
         return {"target": self.weight * loss}
 
@@ -159,16 +165,19 @@ class AugmentationConsistency(DaSacTraining):
         self.step_prior = StepPrior(self.prior, self.teacher_iteration < 0, self.prior_momentum)
         if iteration % self.period == 0:
             self.update_teacher(iteration)
+        else:
+            # All steps before this one were left out if the number is still -1. The teacher is a copy then.
+            self.teacher_iteration.masked_fill_(self.teacher_iteration < 0, iteration)
 
-    def prepared(self, images: Tensor, padding: Tensor) -> Tensor:
-        """Crops G x T x 3 x H x W as the network's input GT x 3 x H x W; padded pixels are 0, the mean."""
-        prepared = self.network.input_spec.prepare(images.flatten(0, 1))
-        return prepared.masked_fill(padding.flatten(0, 1).unsqueeze(1), 0)
+    def crop_input(self, batch: dict[str, Tensor], view: str) -> Tensor:
+        """A view of crops, G x T x 3 x H x W, as the network's input GT x 3 x H x W (``network_input``)."""
+        return self.network_input({name: batch[name].flatten(0, 1) for name in (view, "padding")}, view)
 
-    def teacher_probability(self, clean: Tensor, padding: Tensor) -> Tensor:
+    def teacher_probability(self, batch: dict[str, Tensor]) -> Tensor:
         """The teacher's probabilities of every crop, float32 G x T x C x H x W; 0 where it is padded."""
-        logits = self.teacher(self.prepared(clean, padding)).logits
-        probability = at_least_float32(logits).softmax(1).unflatten(0, clean.shape[:2])
+        padding = batch["padding"]
+        logits = self.teacher(self.crop_input(batch, "image_clean")).logits
+        probability = at_least_float32(logits).softmax(1).unflatten(0, padding.shape[:2])
         return probability.masked_fill(padding.unsqueeze(2), 0)
 
     def labelled(self, probability: Tensor) -> PseudoLabels:
@@ -178,7 +187,9 @@ class AugmentationConsistency(DaSacTraining):
     def update_teacher(self, iteration: int) -> None:
         """Copy the network the first time, then move the teacher towards it.
 
-        The device chooses between the two, because the step would wait if the host asked which it is.
+        The device chooses between the two, because the step would wait if the host asked which it is. If the
+        step is left out, the teacher's weights keep this update: the network's weights that they follow are
+        those from before the step.
         """
         share = torch.where(self.teacher_iteration < 0, 1.0, 1 - self.momentum)
         follow(self.teacher, self.network, share)
@@ -193,21 +204,19 @@ class AugmentationConsistency(DaSacTraining):
     def pictures(self, batch: dict[str, Tensor], palette: np.ndarray) -> dict[str, Image.Image]:
         """The steps from the first group of a target batch to its labels (``group_picture``).
 
-        This changes nothing and needs no other process. ``palette``: uint8 classes x 3.
+        This changes nothing and needs no other process. ``palette``: uint8 classes x 3. The caller sets
+        evaluation mode.
         """
         group = {name: value[:1] for name, value in batch.items() if isinstance(value, Tensor)}
-        was_training = self.training
-        self.eval()
-        single = self.teacher_probability(group["image_clean"], group["padding"])
+        single = self.teacher_probability(group)
         refined = refine(single, group["affine"], group["affine_inverse"], self.fusion)
-        prediction = self.network(self.prepared(group["image"], group["padding"])).logits
-        self.train(was_training)
+        prediction = self.network(self.crop_input(group, "image")).logits
         views = {"image": group["image_clean"][0], "noisy": group["image"][0]}
         maps = {"teacher": single[0], "fused": refined[0], "prediction": prediction}
         return {"self_supervision": group_picture(views, maps, self.labelled(refined), palette)}
 
 
-def check(arguments: argparse.Namespace) -> None:
+def check_group_sizes(arguments: argparse.Namespace) -> None:
     """Raise a UserError for a group that cannot be shared out."""
     processes, crops = arguments.processes_per_group, arguments.group_size
     if crops % processes:

@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from loss.criterion import SegmentationCriterion
+from loss.segmentation import MeanOver
 from network import SegmentationNet, SegmentationOutput
 from transforms.pipeline import WEAK_JITTER
 from utils.errors import UserError
@@ -37,9 +38,10 @@ class Loaders(Protocol):
     """The data that a method may ask for between epochs."""
 
     def covariance_pairs(self, trial: int) -> Iterable[Iterable[dict[str, Any]]]:
-        """For each data set of the statistics, batches of this process's share of its training pictures.
+        """One iterable per data set that the statistics use.
 
-        A batch has the views ``image`` and ``image_jittered``.
+        Its batches are this process's share of the training pictures. A batch has the views ``image`` and
+        ``image_jittered``.
         """
 
 
@@ -64,6 +66,7 @@ class Method(nn.Module, ABC):
             ``mean``, which is 0 in the network's input; ``--crop_padding`` replaces it.
         renormalise: which colour statistics source pictures get (``datasets.sampling.statistics``);
             ``--renormalise`` replaces it.
+        mean_over: the pixels that the cross entropy of labelled pictures is averaged over.
         restitutes: whether it adds the dual restitution loss on a network with SNR.
         bias_lr_mult: the learning rate of biases is this many times that of weights; ``--bias_lr_mult``
             replaces it.
@@ -81,6 +84,7 @@ class Method(nn.Module, ABC):
     target_transform: ClassVar[str | None] = None
     crop_padding: ClassVar[str] = "black"
     renormalise: ClassVar[str] = "off"
+    mean_over: ClassVar[MeanOver] = "labelled"
     restitutes: ClassVar[bool] = False
     bias_lr_mult: ClassVar[float] = 1.0
     bias_weight_decay: ClassVar[float | None] = None
@@ -88,7 +92,7 @@ class Method(nn.Module, ABC):
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__()
         self.network = network
-        self.criterion = SegmentationCriterion(arguments)
+        self.criterion = SegmentationCriterion(arguments, self.mean_over)
         self.arguments = arguments
         stated, has_auxiliary = arguments.aux_weight, network.auxiliary is not None
         if stated and not has_auxiliary:
@@ -153,7 +157,7 @@ class Method(nn.Module, ABC):
         """Called once on every process, before the first step of a run of ``epochs`` epochs."""
 
     def after_step(self, progress: Progress) -> None:
-        """Called after every optimiser step."""
+        """Called once per iteration, which has several optimiser steps with ``--step_per_domain``."""
 
     def after_epoch(self, progress: Progress, loaders: Loaders) -> None:
         """Called on every process after the last step of epoch ``progress.epoch``."""
@@ -165,7 +169,7 @@ class Method(nn.Module, ABC):
     def pictures(self, batch: dict[str, Tensor], palette: np.ndarray) -> dict[str, Image.Image]:
         """Name -> picture of what the method computes from a training batch of its last domain.
 
-        ``palette``: uint8 classes x 3.
+        ``palette``: uint8 classes x 3. The caller sets evaluation mode.
         """
         return {}
 
@@ -175,7 +179,7 @@ class Method(nn.Module, ABC):
         return self.network.predict(image)
 
     def network_input(self, batch: dict[str, Tensor], view: str = "image") -> Tensor:
-        """A view of a labelled batch as the network's input, float32 B x 3 x H x W.
+        """A view of a batch as the network's input, float32 B x 3 x H x W.
 
         ``batch`` may have ``renormalisation`` (``network.input_spec``) and ``padding``, bool B x H x W. Where
         ``padding`` is true, the crop shows no part of its picture and the input is 0.

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from abc import abstractmethod
 
 from torch import Tensor
 
-from loss.criterion import SegmentationCriterion
 from methods.common.base import Method, Progress
-from network import SegmentationNet
 
 
 class DaSacTraining(Method):
@@ -24,10 +21,7 @@ class DaSacTraining(Method):
     renormalise = "published"
     bias_lr_mult = 2.0
     bias_weight_decay = 0.0
-
-    def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
-        super().__init__(network, arguments)
-        self.criterion = SegmentationCriterion(arguments, mean_over="all")
+    mean_over = "all"
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
         if domain == "target":

@@ -1,1 +1,1 @@
-"""The code that trains a method: building it, its steps, leaving out bad steps, and pictures of its state."""
+"""The code that trains a method: building it, its steps, leaving out bad steps, and scoring it."""

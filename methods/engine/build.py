@@ -66,7 +66,8 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
     """Start from the last state of another run.
 
     This takes over the weights, those parts of its method's state that this method has too, and the
-    optimiser's state of the parameters that both train.
+    optimiser's state of the parameters that both train. The state of a parameter is left if it lacks a value
+    that this optimiser needs.
 
     Returns:
         A line for the log that says what was taken over.
@@ -75,29 +76,28 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
         UserError: the file is no checkpoint of a run, or of another network.
     """
     content = load_checkpoint(path)
-    if "names" not in next(iter(content.get("optimizer", {}).get("param_groups", [])), ()):
+    groups = content.get("optimizer", {}).get("param_groups", [])
+    if not groups or "names" not in groups[0]:
         raise UserError(
             f"{path}: has no optimiser state to start from (only weights, or written by an older version); "
             "use --snapshot"
         )
     check_parts(content, {"method": str, "iteration": int}, path)
     other_parts = load_start(method, path)
-    state, groups = content["optimizer"]["state"], content["optimizer"]["param_groups"]
-    known = {
-        name: state[number]
+    by_number = content["optimizer"]["state"]
+    by_name = {
+        name: by_number.get(number, {})
         for group in groups
         for name, number in zip(group["names"], group["params"], strict=True)
-        if number in state
     }
     taken = 0
-    own = dict(method.named_parameters())
-    kind = "momentum_buffer" if isinstance(optimizer, torch.optim.SGD) else "exp_avg"
+    parameters = dict(method.named_parameters())
     for group in optimizer.param_groups:
         for name in group["names"]:
-            parameter, state = own[name], known.get(name, {})
-            if torch.is_tensor(state.get(kind)) and state[kind].shape == parameter.shape:
-                optimizer.state[parameter] = {
-                    key: placed(value, parameter, group["fused"]) for key, value in state.items()
+            state = usable_state(optimizer, by_name.get(name, {}), parameters[name])
+            if state is not None:
+                optimizer.state[parameters[name]] = {
+                    key: placed(value, parameters[name], group["fused"]) for key, value in state.items()
                 }
                 taken += 1
     trained = sum(len(group["names"]) for group in optimizer.param_groups)
@@ -110,6 +110,21 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
     )
 
 
+def usable_state(
+    optimizer: torch.optim.Optimizer, state: dict[str, Any], parameter: nn.Parameter
+) -> dict[str, Any] | None:
+    """The part of a parameter's ``state`` in another run that ``optimizer`` needs; None if any is missing."""
+    if isinstance(optimizer, torch.optim.SGD):
+        averages, counts = ["momentum_buffer"], []
+    else:
+        averages, counts = ["exp_avg", "exp_avg_sq"], ["step"]
+        if optimizer.defaults["amsgrad"]:
+            averages.append("max_exp_avg_sq")
+    values = {name: state.get(name) for name in (*counts, *averages)}
+    fits = all(torch.is_tensor(values[name]) and values[name].shape == parameter.shape for name in averages)
+    return values if fits and all(values[name] is not None for name in counts) else None
+
+
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], path: Path | str) -> None:
     """Load the optimiser's ``state`` from the checkpoint ``path``, in the memory layout of the parameters.
 
@@ -118,21 +133,21 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], p
     """
     try:
         # What suits this device, not that of the run before.
-        fused = {"fused": optimizer.defaults["fused"]}
-        groups = [{**group, **fused} for group in state["param_groups"]]
+        fused = optimizer.defaults["fused"]
+        groups = [{**group, "fused": fused} for group in state["param_groups"]]
         optimizer.load_state_dict({**state, "param_groups": groups})
         fits = all(
             not torch.is_tensor(value) or value.dim() == 0 or value.shape == parameter.shape
-            for parameter, state in optimizer.state.items()
-            for value in state.values()
+            for parameter, values in optimizer.state.items()
+            for value in values.values()
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         fits = False
     if not fits:
         raise UserError(f"{path}: damaged, its optimiser belongs to other parameters; use another file")
     # The layout in the file may be another, because --channels_last may change between runs.
-    for parameter, state in optimizer.state.items():
-        state.update({name: placed(value, parameter, **fused) for name, value in state.items()})
+    for parameter, values in optimizer.state.items():
+        values.update({name: placed(value, parameter, fused) for name, value in values.items()})
 
 
 def placed(value: Any, parameter: nn.Parameter, fused: bool = False) -> Any:
@@ -146,13 +161,44 @@ def placed(value: Any, parameter: nn.Parameter, fused: bool = False) -> Any:
 
 
 def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.Module:
-    """Place the method on the device; with several processes, wrap it so that gradients are averaged.
+    """Make the method ready for its steps on ``device``.
+
+    This checks the size of its batches, places it on the device and, with ``--compile``, compiles its
+    networks. With several processes it is wrapped so that gradients are averaged; on GPUs BatchNorm then
+    normalises over all processes.
 
     Raises:
         UserError: a batch of a process is too small for BatchNorm.
     """
     many = distributed.world_size() > 1
     synchronised = many and device.type in NUMBERED
+    if synchronised:
+        nn.SyncBatchNorm.convert_sync_batchnorm(method)
+    else:
+        check_batch_size(method, args)
+    method.to(device, memory_format=memory_format(args.channels_last, device))
+    if args.compile:
+        # A method may have a second network, its teacher.
+        for part in method.children():
+            if isinstance(part, SegmentationNet):
+                part.compile()
+    if not many:
+        return method
+    # PyTorch has no synchronised BatchNorm on CPUs. There each process normalises its own batch, and DDP
+    # sends the running statistics of rank 0 to all. With several domains DDP does not, because every pass is
+    # in no_sync (methods.engine.step): only Run.share_buffers in train.py sends them, before a score or a
+    # checkpoint. With synchronised BatchNorm all buffers are equal already.
+    return DistributedDataParallel(
+        method,
+        device_ids=[device] if device.type in NUMBERED else None,
+        broadcast_buffers=not synchronised,
+        # Gradients are views of the communication buckets, which saves a second copy of them.
+        gradient_as_bucket_view=True,
+    )
+
+
+def check_batch_size(method: Method, args: argparse.Namespace) -> None:
+    """Raise a UserError if a batch of a process is too small for BatchNorm that is not synchronised."""
     separate = args.step_per_domain or args.image_uniform_sampling
     head = method.network.head
     # A BatchNorm in evaluation mode (--method sac) does not need a batch.
@@ -162,27 +208,8 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
     if "target" in method.domains and method.target_transform is None:
         pictures["target_bs_mult"] = args.target_bs_mult or args.bs_mult
     flag = min(pictures, key=pictures.__getitem__)
-    if pictures[flag] < smallest and not synchronised:
+    if pictures[flag] < smallest:
         raise UserError(
             f"--{flag} {getattr(args, flag) or args.bs_mult}: BatchNorm needs {smallest} pictures per "
             "process and batch; raise it, or use several GPUs"
         )
-    if synchronised:
-        nn.SyncBatchNorm.convert_sync_batchnorm(method)
-    method.to(device, memory_format=memory_format(args.channels_last, device))
-    if args.compile:
-        # A method may have a second network, its teacher.
-        for part in method.children():
-            if isinstance(part, SegmentationNet):
-                part.compile()
-    if not many:
-        return method
-    # PyTorch has no synchronised BatchNorm on CPUs. There each process normalises its own batch, and the
-    # running statistics of rank 0 are sent to all. With synchronised BatchNorm all buffers are equal already.
-    return DistributedDataParallel(
-        method,
-        device_ids=[device] if device.type in NUMBERED else None,
-        broadcast_buffers=not synchronised,
-        # Gradients are views of the communication buckets, which saves a second copy of them.
-        gradient_as_bucket_view=True,
-    )

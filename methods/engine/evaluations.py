@@ -6,10 +6,11 @@ import argparse
 from typing import Any
 
 import torch
+from PIL import Image
 
 from datasets.domains import Domains
+from loss.whitening import covariance
 from methods.common.base import Method
-from methods.engine.inspection import covariance_pictures
 from transforms.device_photometric import changed_views
 from utils import distributed
 from utils.errors import UserError
@@ -18,6 +19,7 @@ from utils.run.run_folder import RunFolder
 from utils.scoring.evaluation import autocast, to_device
 from utils.scoring.scores import DomainScore, domain_table
 from utils.scoring.selection import LAST, Selection
+from utils.scoring.visualize import covariance_picture
 
 
 class Evaluation:
@@ -77,14 +79,23 @@ class Evaluation:
     def select(self, iteration: int) -> list[str]:
         """Score the current weights; returns the names (of files) under which they are the best so far."""
         if self.args.visualize_feature:
-            image = self.validation[self.args.dataset[0]].dataset[0]["image"].to(self.device)
-            pictures = covariance_pictures(self.method.network.eval(), image)
-            self.folder.pictures(f"covariance/{iteration}_site", pictures)
+            self.folder.pictures(f"covariance/{iteration}_site", self.covariance_pictures())
         scores = {name: self.score(name) for name in self.selection.evaluated}
         for name, score in scores.items():
             self.folder.log(self.selection.line(name, score, iteration))
             self.folder.scalars({f"{name}/mean_iu": score.miou}, iteration)
         return self.selection.consider(scores, iteration)
+
+    @torch.no_grad()
+    def covariance_pictures(self) -> dict[int, Image.Image]:
+        """Whitened site -> its covariance for the first val picture of the first data set, as a picture."""
+        image = self.validation[self.args.dataset[0]].dataset[0]["image"].to(self.device)
+        network = self.method.network.eval()
+        features = network.whitening_features(network.input_spec.prepare(image[None]))
+        return {
+            site: covariance_picture(covariance(feature)[0].cpu().numpy())
+            for site, feature in features.items()
+        }
 
     def report(self, iteration: int, commit: str) -> None:
         """Score the selected weights on all domains: a table and ``results.json``.

@@ -15,6 +15,8 @@ class FiniteSteps:
     """Takes the optimiser's steps, but leaves out steps whose loss or gradients are not finite.
 
     A step that is left out changes neither the weights nor the optimiser's state nor the method's buffers.
+    Parameters that no optimiser trains are not restored: a method that changes them itself (the teacher of
+    ``methods.sac``) has to be right after a step that is left out, too.
     Under fp16 it also halves the scale of the loss (dynamic loss scaling: Micikevicius et al., ICLR 2018).
     With a fused optimiser nothing here waits for the device: the counts stay on the device until
     :meth:`check`.
@@ -31,8 +33,8 @@ class FiniteSteps:
         limit: int,
     ) -> None:
         self.optimizer, self.fp16, self.limit = optimizer, fp16, limit
-        # Without fp16 the scale stays 1. The scaler is needed then too: with it, a fused optimiser leaves out
-        # a bad step by itself, on the device. Older versions of PyTorch have no scaler for mps, where the
+        # Without fp16 the scale stays 1, but the scaler is still used: only with it does a fused optimiser
+        # leave out a bad step on the device. Older versions of PyTorch have no scaler for mps, where the
         # optimiser is not fused.
         settings: dict[str, Any] = {} if fp16 else {"init_scale": 1.0, "enabled": device.type != "mps"}
         self.scaler = torch.amp.GradScaler(device.type, **settings)

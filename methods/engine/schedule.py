@@ -16,7 +16,8 @@ def learning_rate_factor(
     Without ``restart`` (``poly``) it is (1 - iteration / max_iteration) ^ exponent. With ``restart``
     (``scl-poly``) it is, from that iteration on, ``rescale`` x
     (1 - (iteration - restart) / (max_iteration - restart)) ^ restart_exponent. Zhu et al. (CVPR 2019) restart
-    where boundary label relaxation ends.
+    where boundary label relaxation ends. As published, labels are still relaxed in the iteration ``restart``
+    itself (``loss.criterion``).
     """
     if restart is None or iteration < restart:
         return (1 - iteration / max_iteration) ** exponent

@@ -26,7 +26,7 @@ from utils.seeding import seed_step
 class TrainingStep:
     """Trains a method: each call does one iteration.
 
-    ``parts`` is the number of optimiser steps per iteration: one per source domain with
+    ``steps_per_iteration`` is the number of optimiser steps per iteration: one per source domain with
     ``--step_per_domain``, else 1. The method is placed on ``device`` and, with several processes, wrapped.
 
     Attributes:
@@ -36,9 +36,10 @@ class TrainingStep:
     """
 
     def __init__(
-        self, method: Method, args: argparse.Namespace, device: torch.device, parts: int = 1
+        self, method: Method, args: argparse.Namespace, device: torch.device, steps_per_iteration: int = 1
     ) -> None:
-        self.method, self.args, self.device, self.parts = method, args, device, parts
+        self.method, self.args, self.device = method, args, device
+        self.steps_per_iteration = steps_per_iteration
         self.model: nn.Module = wrap(method, args, device)
         self.optimizer = build_optimizer(method, args, device)
         self.finite = FiniteSteps(method, self.optimizer, device, args.amp == "fp16", args.max_bad_steps)
@@ -50,13 +51,14 @@ class TrainingStep:
         """Do iteration ``progress.iteration``; each of ``batches`` is a dict domain -> batch."""
         args = self.args
         restart = args.rlx_off_iter if args.lr_schedule == "scl-poly" else None
-        learning_rate = learning_rate_factor(
+        factor = learning_rate_factor(
             progress.iteration, args.max_iter, args.poly_exp, restart, args.rescale, args.repoly
         )
         for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * learning_rate
-        for part in range(self.parts):
-            self._optimise(batches, progress, meter, progress.iteration * self.parts + part)
+            group["lr"] = group["initial_lr"] * factor
+        first = progress.iteration * self.steps_per_iteration
+        for number in range(first, first + self.steps_per_iteration):
+            self._optimise(batches, progress, meter, number)
         self.method.after_step(progress)
         meter.steps += 1
 
@@ -70,16 +72,16 @@ class TrainingStep:
         args, domains = self.args, self.method.domains
         self.optimizer.zero_grad(set_to_none=True)
         self.finite.begin()
-        for part in range(args.accumulate):
+        for place in range(args.accumulate):
             waited = time.perf_counter()
             batch_per_domain = next(batches)
             meter.data_seconds += time.perf_counter() - waited
             # This comes after the loader, which draws from torch's generator when it starts an epoch.
-            seed_step(args.seed, distributed.rank(), number * args.accumulate + part)
+            seed_step(args.seed, distributed.rank(), number * args.accumulate + place)
             for domain in domains:
                 # DDP exchanges gradients during a backward pass that reaches every parameter. With several
                 # domains no pass does, so gradients are exchanged afterwards.
-                final = part == args.accumulate - 1 and len(domains) == 1
+                final = place == args.accumulate - 1 and len(domains) == 1
                 batch = self.last_batch = batch_per_domain[domain]
                 views = changed_views(to_device(batch, self.device))
                 with self.model.no_sync() if distributed.world_size() > 1 and not final else nullcontext():
@@ -87,7 +89,7 @@ class TrainingStep:
                         losses = self.model(views, domain, progress)
                     if losses:
                         self.finite.backward(sum(losses.values()) / args.accumulate, batch["name"])
-                meter.add(losses, share=1 / (args.accumulate * self.parts))
+                meter.add(losses, share=1 / (args.accumulate * self.steps_per_iteration))
         if len(domains) > 1:
             distributed.average_gradients(self.method.parameters())
         self.finite.step()

@@ -107,8 +107,6 @@ def test_more_clusters_than_values_never_choose_a_zero():
 @pytest.mark.parametrize(
     "variance, clusters, words",
     [
-        (torch.ones(2, 2).triu(1), 0, "--clusters 0"),
-        (torch.ones(2, 2).triu(1), 1, "--clusters 1"),
         (torch.zeros(2, 2), 3, "no covariance entry differs"),
         (torch.full((2, 2), float("nan")), 3, "not finite"),
     ],

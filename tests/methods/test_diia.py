@@ -43,6 +43,18 @@ def test_every_term_has_a_weight_of_its_own(name: str) -> None:
         assert changed[term] == pytest.approx(3 * loss if term == name else loss, rel=1e-5)
 
 
+def test_the_auxiliary_flag_of_all_methods_weighs_the_auxiliary_term() -> None:
+    published, changed = losses_of(diia()), losses_of(diia("--aux_weight", "5"))
+    assert changed.pop("aux") == pytest.approx(50 * published.pop("aux"), rel=1e-5)
+    assert changed == pytest.approx(published, rel=1e-5)
+
+
+def test_an_auxiliary_weight_of_0_leaves_the_term_out() -> None:
+    method = diia("--aux_weight", "0")
+    assert losses_of(method).keys() == losses_of(diia()).keys() - {"aux"}
+    assert not any(parameter.requires_grad for parameter in method.network.auxiliary.parameters())
+
+
 def test_every_branch_learns_what_it_is_for() -> None:
     """The layout branch the coarse prediction's own layout, the others the label."""
     method, pictures, outputs = diia("--diia_layout_switch", "0"), batch(64), []

@@ -12,7 +12,7 @@ from programs import TINY_METHODS, arguments, train_arguments
 
 import train
 from methods import METHODS, Method, Progress
-from methods.engine.build import build_method, build_optimizer, placed, take_over, wrap
+from methods.engine.build import build_method, build_optimizer, placed, take_over, usable_state, wrap
 from network import SegmentationNet, create_network, stated_architecture
 from utils.errors import UserError
 from utils.run.checkpoint import load_checkpoint
@@ -74,13 +74,29 @@ def test_a_run_takes_over_the_state_of_another_methods_run(toycity: Path, tmp_pa
     assert int(method.teacher_iteration) == 0
 
 
-def test_the_state_of_another_optimiser_is_left(toycity: Path, tmp_path: Path) -> None:
-    short = ["--max_iter", "1", "--eval_every", "0"]
-    abn = train_arguments(toycity, tmp_path, "--method", "abn", *TINY_METHODS["abn"], *short)
-    assert train.main([*abn, "--exp", "abn"]) == 0
-    path = tmp_path / "default" / "abn" / "last.pth"
-    assert train.main([*abn, "--exp", "adam", "--adam", "--resume_from", str(path)]) == 0
-    assert "state of 0 of " in (path.parents[1] / "adam" / "log.txt").read_text()
+@pytest.mark.parametrize(
+    ("before", "now"), [([], ["--adam"]), (["--adam"], []), (["--adam"], ["--adam", "--amsgrad"])]
+)
+def test_the_state_of_another_optimiser_is_left(
+    before: list[str], now: list[str], toycity: Path, tmp_path: Path
+) -> None:
+    short = train_arguments(toycity, tmp_path, "--max_iter", "1", "--eval_every", "0")
+    assert train.main([*short, "--exp", "before", *before]) == 0
+    path = tmp_path / "default" / "before" / "last.pth"
+    assert train.main([*short, "--exp", "now", *now, "--resume_from", str(path)]) == 0
+    assert "state of 0 of " in (path.parents[1] / "now" / "log.txt").read_text()
+
+
+def test_adam_takes_what_it_needs_of_the_state_of_amsgrad() -> None:
+    parameter = torch.nn.Parameter(torch.rand(2))
+    states = []
+    for amsgrad in (True, False):
+        optimizer = torch.optim.Adam([parameter], amsgrad=amsgrad)
+        parameter.sum().backward()
+        optimizer.step()
+        states.append(optimizer.state[parameter])
+    assert usable_state(optimizer, states[0], parameter).keys() == states[1].keys()
+    assert usable_state(optimizer, {**states[0], "exp_avg_sq": torch.rand(3)}, parameter) is None
 
 
 def test_state_is_laid_out_as_its_parameter() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from loss.crop_fusion import FUSIONS, refine
 from loss.self_supervision import CONFIDENCES, focal_confidence_loss, pseudo_labels
 from methods import Progress
+from methods.engine.guard import FiniteSteps
 from methods.sac import AugmentationConsistency
 from network import create_network
 from utils.errors import UserError
@@ -158,6 +159,42 @@ def test_the_prior_moves_once_in_a_step_however_many_batches_it_has() -> None:
         assert not torch.allclose(whole.prior, before, atol=1e-4)
 
 
+@pytest.mark.reliability
+def test_a_first_step_that_is_left_out_spoils_neither_teacher_nor_prior() -> None:
+    method = sac("--prior_momentum", "0.5")
+    with torch.no_grad():  # As if other weights had been loaded after the method was built.
+        for value in (*method.network.parameters(), *method.network.buffers()):
+            value.add_(1 if value.dtype == torch.int64 else 0.01)
+    start = {name: value.clone() for name, value in method.network.state_dict().items()}
+    method.before_training(1)
+    optimizer = torch.optim.SGD(method.parameter_groups(0.1), lr=0.1)
+    finite = FiniteSteps(method, optimizer, torch.device("cpu"), False, 3)
+
+    def take_step(iteration: int, factor: float) -> tuple[Tensor, Tensor]:
+        """The prior after a step, and the teacher's share of every class in its pictures."""
+        pictures = crop_batch()
+        pictures["image_clean"] //= 1 + iteration
+        optimizer.zero_grad()
+        finite.begin()
+        finite.backward(method(pictures, "target", at(iteration))["target"] * factor, [])
+        finite.step()
+        assert all(torch.equal(value, start[name]) for name, value in method.teacher.state_dict().items())
+        share = method.teacher.predict(pictures["image_clean"].flatten(0, 1)).softmax(1).mean((0, 2, 3))
+        return method.prior.clone(), share
+
+    untouched = method.prior.clone()
+    assert torch.equal(take_step(0, torch.nan)[0], untouched)
+    assert int(method.teacher_iteration) == -1
+    first, share = take_step(1, 1.0)
+    # Classes that the pictures hardly have keep half of their first prior, 0.001.
+    torch.testing.assert_close(first, share, rtol=0, atol=0.001)
+    assert int(method.teacher_iteration) == 1
+    second, share = take_step(2, 1.0)
+    torch.testing.assert_close(second, 0.5 * first + 0.5 * share)
+    assert not torch.allclose(second, share, atol=1e-4)
+    assert int(method.teacher_iteration) == 1 and finite.check() == 1
+
+
 def test_a_run_started_from_the_first_steps_of_another_moves_their_teacher() -> None:
     first, other = sac(), sac()
     step(first)
@@ -191,13 +228,13 @@ def test_a_run_is_remembered() -> None:
 def test_what_it_shows() -> None:
     method, palette = sac(), np.arange(57, dtype=np.uint8).reshape(19, 3)
     step(method)
+    method.eval()
     before = {name: value.clone() for name, value in method.state_dict().items()}
     (picture,) = method.pictures(crop_batch(), palette).values()
     assert (picture.width, picture.height) == (7 * 32, 4 * 32)
     pixels, clean = np.asarray(picture), crop_batch()["image_clean"][0, 2]
     assert np.array_equal(pixels[64:96, :32], clean.permute(1, 2, 0).numpy())
     assert set(np.unique(pixels[:, 64:128])) <= set(range(57))
-    assert method.training and not method.teacher.training
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
     scalars = method.scalars()
     assert float(scalars["class_prior/03"]) == float(method.prior[3])
@@ -207,6 +244,7 @@ def test_what_it_shows() -> None:
 def test_it_shows_itself_in_mixed_precision() -> None:
     method, palette = sac(), np.arange(57, dtype=np.uint8).reshape(19, 3)
     step(method)
+    method.eval()
     with torch.autocast("cpu", torch.bfloat16):
         (picture,) = method.pictures(crop_batch(), palette).values()
     (full,) = method.pictures(crop_batch(), palette).values()

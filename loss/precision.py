@@ -1,4 +1,4 @@
-"""The precision in which losses are computed."""
+"""``at_least_float32``, for losses and for resized scores."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "DeepMNASNet10V3PlusD": {"backbone": "mnasnet1_0", "output_stride": 16},
 }
 
-# Names of AdaptSegNet, MaxSquare and SNR, which users type after --backbone there.
+# Names of AdaptSegNet, MaxSquare and SNR, which users type after --backbone in those projects.
 DEEPLABV2: dict[str, Any] = {"backbone": "resnet101_caffe", "head": "deeplabv2", "output_stride": 8}
 DEEPLABV2_ARCHITECTURES: dict[str, dict[str, Any]] = {
     "deeplabv2_multi": DEEPLABV2,
@@ -122,6 +122,24 @@ def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
     if "snr_stages" in given:
         given["snr_stages"] = sorted(given["snr_stages"])
     return {**(architecture_from_arch(arch) if arch else {}), **given}
+
+
+def flag_of(name: str, value: Any) -> str:
+    """The flag that gives :func:`create_network` the argument ``name`` with ``value``, for messages.
+
+    An argument that only ``--arch`` can give comes with its own name.
+    """
+    if name == "per_image_input":
+        return "--image_in" if value else "no --image_in"
+    if name == "auxiliary":
+        return "an auxiliary head" if value else "--no_auxiliary"
+    if name == "partial_dilation":
+        return f"{name} {value} (see --arch)"
+    if name == "atrous_branches":
+        names = {number: name for name, number in BRANCHES.items()}
+        return f"--deeplabv2_head {names.get(value, value)}"
+    words = " ".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else value
+    return f"--{name} {words}"
 
 
 def create_network(

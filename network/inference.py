@@ -142,9 +142,16 @@ def _rgb(picture: Picture) -> Image.Image:
             return upright_rgb(picture)
         except UNREADABLE as error:
             raise unreadable("picture", getattr(picture, "filename", "") or "a PIL picture", error) from error
-    what = f"{picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
-    if what.partition(" ")[0] != "uint8" or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
-        raise UserError(
-            f"a picture is a path, a PIL picture or an array of RGB pixels, uint8 H x W x 3; this is {what}"
-        )
-    return Image.fromarray(picture)
+    is_array = isinstance(picture, np.ndarray)
+    if (
+        is_array
+        and picture.dtype == np.uint8
+        and picture.ndim == 3
+        and picture.shape[2] == 3
+        and picture.size
+    ):
+        return Image.fromarray(picture)
+    what = f"{picture.dtype} {picture.shape}" if is_array else type(picture).__name__
+    raise UserError(
+        f"a picture is a path, a PIL picture or an array of RGB pixels, uint8 H x W x 3; this is {what}"
+    )

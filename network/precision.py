@@ -1,4 +1,4 @@
-"""Parts of a network that compute without autocast."""
+"""``without_autocast``, for parts of a network that need float32."""
 
 from __future__ import annotations
 

@@ -36,11 +36,12 @@ CLASSIFIERS = ("fc.", "classifier.", "layer5.")
 def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) -> None:
     """Fill the backbone of ``network`` with ImageNet weights, in place.
 
-    Without ``file`` they are torchvision's ``IMAGENET1K_V1``, from which the RobustNet family trained; they
-    are downloaded once. If a site of the stem has a layer with affine parameters, these start from those of
-    the BatchNorm that the layer replaces, as in the family. Other layers of sites keep their initial values.
-    All other entries of the backbone must be in the file. The file may have a classifier, but no other
-    entries, because a file of a deeper network has all names of a shallower one.
+    Without ``file`` they are torchvision's ``IMAGENET1K_V1``, from which the RobustNet family trained, or
+    timm's for a backbone of timm. They are downloaded once. If a site of the stem has a layer with affine
+    parameters, these start from those of the BatchNorm that the layer replaces, as in the family. Other
+    layers of sites keep their initial values. All other entries of the backbone must be in the file. The file
+    may have a classifier, but no other entries, because a file of a deeper network has all names of a
+    shallower one.
 
     Args:
         network: a new network.
@@ -82,7 +83,7 @@ def _weights(backbone: Backbone, file: Path | None) -> dict[str, Tensor]:
         raise UserError(f"--backbone_weights {file}: no such file")
     if isinstance(backbone, TimmBackbone):
         with main_process_first():
-            return backbone.download(file)
+            return backbone.pretrained_weights(file)
     content = _download(backbone) if file is None else _read(file)
     made_for = CAFFE if any(str(key).startswith(CAFFE_PREFIX) for key in content) else IMAGENET
     weights = {str(key).removeprefix(CAFFE_PREFIX): value for key, value in content.items()}

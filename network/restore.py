@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from network.factory import create_network
+from network.factory import create_network, flag_of
 from network.legacy import foreign_file
 from network.segmentor import SegmentationNet
 from utils import distributed
 from utils.errors import UserError
+from utils.optional import MissingLibrary
 from utils.run.checkpoint import NETWORK_PREFIX, TEACHER_PREFIX, is_own, load_state, network_state, read_file
 
 
@@ -42,7 +43,8 @@ def load_network(
     for name, value in stated.items():
         if own[name] != value:
             raise UserError(
-                f"{path}: was trained with {name} {own[name]}, the flags say {value}; drop or correct them"
+                f"{path}: was trained with {flag_of(name, own[name])}, the flags say {flag_of(name, value)}; "
+                "drop or correct them"
             )
     state = network_state(checkpoint, TEACHER_PREFIX if teacher else NETWORK_PREFIX)
     if teacher and not state:
@@ -52,12 +54,20 @@ def load_network(
 
 
 def _network_of(checkpoint: Mapping[str, Any], path: Path | str) -> SegmentationNet:
-    """The network that a checkpoint describes, with random weights; a UserError if there is none such."""
+    """The network that a checkpoint describes, with random weights.
+
+    Raises:
+        UserError: there is no such network, or a library that it needs is missing.
+    """
     try:
         return create_network(**checkpoint["network"])
+    except MissingLibrary:  # The file may be good.
+        raise
     except Exception as error:  # Whoever wrote the file may have written anything.
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: no network is as it says ({reason}); use another file") from error
+        raise UserError(
+            f"{path}: cannot build the network that it describes ({reason}); use another file"
+        ) from error
 
 
 def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> list[str]:
@@ -124,6 +134,6 @@ def refuse_another_network(made_with: Mapping[str, Any], config: Mapping[str, An
     for name, value in made_with.items():
         if name in config and config[name] != value:
             raise UserError(
-                f"{path}: was trained with {name} {value}, this network has {config[name]}; "
-                "state the same, or take what fits with --partial_load"
+                f"{path}: was trained with {flag_of(name, value)}, this network has "
+                f"{flag_of(name, config[name])}; state the same, or take what fits with --partial_load"
             )

@@ -65,7 +65,7 @@ class SegmentationNet(nn.Module):
 
     @property
     def site_channels(self) -> dict[int, int]:
-        return {site: self.backbone.site_channels[site] for site in self.backbone.sites}
+        return {site: self.backbone.all_site_channels[site] for site in self.backbone.sites}
 
     def forward(self, x: Tensor, auxiliary: bool = True) -> SegmentationOutput:
         """Segment normalised float pictures, B x 3 x H x W.

@@ -171,7 +171,7 @@ def test_flags_of_training_have_no_effect(
         (("--split", "test"), "leftImg8bit/test: no such folder"),
         (("--split", "val"), "leftImg8bit/val: no such folder"),
         (("--snapshot", "missing.pth"), "missing.pth: no such checkpoint"),
-        (("--num_classes", "16"), "num_classes 19, the flags say 16"),
+        (("--num_classes", "16"), "--num_classes 19, the flags say --num_classes 16"),
         (("--output", "."), "--output .*: a file cannot be written there"),
         (("--num_workers", "-1"), "--num_workers -1"),
     ],

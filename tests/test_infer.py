@@ -253,7 +253,7 @@ def test_results_of_fewer_classes_are_in_train_ids(run: Run, tmp_path: Path, num
     np.testing.assert_array_equal(found["trainids"], expected)
     np.testing.assert_array_equal(found["labelids"], LABEL_ID_OF_TRAIN_ID[expected])
     np.testing.assert_array_equal(found["color"], PALETTE[expected])
-    with pytest.raises(UserError, match=f"num_classes {num_classes}, the flags say 19"):
+    with pytest.raises(UserError, match=f"--num_classes {num_classes}, the flags say --num_classes 19"):
         run("--snapshot", snapshot, "--num_classes", 19)
 
 

@@ -303,7 +303,10 @@ def test_fp16_can_be_switched_on_when_resuming(toycity: Path, tmp_path: Path) ->
 def test_a_snapshot_of_another_network_is_refused(isw_run: Path, toycity: Path, tmp_path: Path) -> None:
     """Instance normalisation without parameters leaves no entry: only the record in the file tells."""
     snapshot = ["--snapshot", str(isw_run / "last.pth"), "--max_iter", "1"]
-    with pytest.raises(UserError, match=r"was trained with wt_layer \[0, 0, 2, 2, 2, 0, 0\]"):
+    with pytest.raises(
+        UserError,
+        match="was trained with --wt_layer 0 0 2 2 2 0 0, this network has --wt_layer 0 0 0 0 0 0 0;",
+    ):
         train.main(train_arguments(toycity, tmp_path, *snapshot))
     assert train.main(train_arguments(toycity, tmp_path, *snapshot, "--partial_load")) == 0
 

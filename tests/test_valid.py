@@ -115,9 +115,9 @@ def test_a_perfect_network_scores_one(toycity: Path) -> None:
 
 
 def test_flags_that_contradict_the_checkpoint_are_refused(toycity: Path, snapshot: Path) -> None:
-    with pytest.raises(UserError, match="was trained with wt_layer"):
+    with pytest.raises(UserError, match="was trained with --wt_layer"):
         run(toycity, snapshot, "--val_dataset", "gtav", "--wt_layer", *"0 0 2 2 2 0 0".split())
-    with pytest.raises(UserError, match="was trained with backbone mobilenet_v2"):
+    with pytest.raises(UserError, match="was trained with --backbone mobilenet_v2"):
         run(toycity, snapshot, "--val_dataset", "gtav", "--arch", "network.deepv3.DeepR50V3PlusD")
 
 

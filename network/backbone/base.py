@@ -25,7 +25,7 @@ class Backbone(nn.Module):
         channels: stage -> channels of its output.
         strides: stage -> input pixels per output pixel.
         sites: site -> code of the active sites, in order of execution.
-        site_channels: site -> channels, for all sites of this backbone.
+        all_site_channels: site -> channels, for all sites of this backbone, active or not.
         restitutions: stage number as a string -> the SNR module after that stage.
         input_spec: the pictures that its pretrained weights expect.
         native_strides: stage -> stride of the network without dilation.
@@ -41,7 +41,7 @@ class Backbone(nn.Module):
         self.name = self.torchvision_name = name
         self.channels: dict[str, int] = {}
         self.strides: dict[str, int] = {}
-        self.site_channels: dict[int, int] = {}
+        self.all_site_channels: dict[int, int] = {}
         self.sites: dict[int, int] = {}
         self.site_norms = nn.ModuleDict()
         self.restitutions = nn.ModuleDict()
@@ -77,7 +77,7 @@ class Backbone(nn.Module):
 
     def add_sites(self, wt_layer: Sequence[int], site_channels: Mapping[int, int]) -> None:
         """Build the layers of the active sites; :meth:`place_site` puts each where the backbone uses it."""
-        self.site_channels = dict(site_channels)
+        self.all_site_channels = dict(site_channels)
         self.sites = active_sites(wt_layer, site_channels, self.name)
         for site, code in self.sites.items():
             self.place_site(site, SITE_LAYERS[code](site_channels[site]))

@@ -11,7 +11,7 @@ from network.backbone.resnet import ResNetBackbone
 from network.input_spec import CAFFE, InputSpec
 from network.sites import STAGES
 
-# In a name, this stands between torchvision's name and the suffix of a variant.
+# Example: resnet101_caffe_rgb = torchvision's name + this + a variant's suffix.
 INFIX = "_caffe"
 # Before every name in files that descend from the weights converted from Caffe.
 ENTRY_PREFIX = "Scale."

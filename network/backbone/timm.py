@@ -104,7 +104,7 @@ class TimmBackbone(Backbone):
         if shapes != expected:
             raise UserError(f"{unfit}: its feature maps are {shapes}, expected {expected}")
 
-    def download(self, file: Path | None = None) -> dict[str, Tensor]:
+    def pretrained_weights(self, file: Path | None = None) -> dict[str, Tensor]:
         """State dict of the model with pretrained weights, from ``file`` or downloaded by timm.
 
         Raises:

@@ -7,14 +7,8 @@ from torch import Tensor, nn
 from network.backbone.base import Backbone
 from network.head.attention import LayoutEdgeAttention
 from network.head.coarse_layout import coarse_layout
-from network.head.deeplabv3plus import (
-    AtrousPyramid,
-    DeepLabV3Plus,
-    conv_norm_relu,
-    double_convolution,
-    resize,
-    resize_scores,
-)
+from network.head.deeplabv3plus import AtrousPyramid, DeepLabV3Plus
+from network.head.layers import conv_norm_relu, double_convolution, resize, resize_scores
 from network.head.reconstruction import EdgeReconstruction, LayoutReconstruction
 from network.initialisation import initialise_head
 

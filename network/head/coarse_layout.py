@@ -7,7 +7,8 @@ from torch import Tensor
 
 from loss.segmentation import IGNORE_LABEL
 
-# The published rule means a probability, but bounds medians of logits by it, which nearly always exceed it.
+# 0.99 was meant for probabilities. The published code applies it to logits, whose medians are nearly always
+# larger.
 HIGHEST_THRESHOLD = 0.99
 
 
@@ -38,7 +39,8 @@ def coarse_layout(logits: Tensor, per_image: bool = False) -> Tensor:
 def group_medians(values: Tensor, groups: Tensor, number: int) -> Tensor:
     """Median of each group, by one sort and without waiting for the device.
 
-    The median of n sorted members is the member at n / 2, counted from 0 and rounded half to even.
+    The median of n sorted members is the member at n / 2, counted from 0 and rounded half to even, as
+    published. The median of three members is therefore the largest.
 
     Args:
         values: float32, N.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from network.backbone.base import Backbone
-from network.head.deeplabv3plus import resize_scores
+from network.head.layers import resize_scores
 from utils.errors import UserError
 
 DILATIONS = (6, 12, 18, 24)

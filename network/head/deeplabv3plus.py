@@ -6,35 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from loss.precision import at_least_float32
 from network.backbone.base import Backbone
+from network.head.layers import conv_norm_relu, double_convolution, resize, resize_scores
 from network.initialisation import initialise_head
 from utils.errors import UserError
-
-
-def conv_norm_relu(before: int, after: int, size: int = 1, dilation: int = 1) -> nn.Sequential:
-    """A convolution without bias that keeps the resolution, BatchNorm, ReLU."""
-    padding = dilation * (size // 2)
-    return nn.Sequential(
-        nn.Conv2d(before, after, size, padding=padding, dilation=dilation, bias=False),
-        nn.BatchNorm2d(after),
-        nn.ReLU(inplace=True),
-    )
-
-
-def double_convolution(before: int) -> nn.Sequential:
-    """Two 3x3 convolutions to 256 channels, each with BatchNorm and ReLU."""
-    return nn.Sequential(*conv_norm_relu(before, 256, 3), *conv_norm_relu(256, 256, 3))
-
-
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """``x`` resized bilinearly with aligned corners, the only interpolation of maps in the family."""
-    return F.interpolate(x, size, mode="bilinear", align_corners=True)
-
-
-def resize_scores(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Logits resized in float32 at least: 16 bits are too coarse for the best class between two pixels."""
-    return resize(at_least_float32(logits), size)
 
 
 class AtrousPyramid(nn.Module):

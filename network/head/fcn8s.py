@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from network.backbone.base import Backbone
-from network.head.deeplabv3plus import resize, resize_scores
+from network.head.layers import resize, resize_scores
 from utils.errors import UserError
 
 HIDDEN_CHANNELS = 4096

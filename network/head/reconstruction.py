@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from network.head.deeplabv3plus import double_convolution, resize
+from network.head.layers import double_convolution, resize
 
 CODE_CHANNELS = 256
 
@@ -39,6 +39,7 @@ class ReconstructionBranch(nn.Module):
 
     def segment(self, code: Tensor, size: tuple[int, int]) -> Tensor:
         """Logits of the code, B x 256 x h x w -> B x classes x ``size``."""
+        # Only a loss reads these logits, and nothing takes the best class of them, so 16 bits are enough.
         return resize(self.classifier(self.refinement(code)), size)
 
 

@@ -16,7 +16,7 @@ from network.legacy.foreign import ForeignFile
 from network.legacy.robustnet import RobustNetFile
 from utils.errors import UserError
 
-# RobustNet's family comes last: it refuses a network that nobody has, where the others leave it to the next.
+# RobustNet's family is last, because its ``content_of`` never returns ``None``: it raises an error instead.
 FAMILIES: tuple[type[ForeignFile], ...] = (DasacFile, DeepLabV2File, RobustNetFile)
 
 
@@ -36,7 +36,7 @@ def foreign_file(content: object, path: Path | str) -> ForeignFile:
 
 
 def foreign_content(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-    """What the family that has the network of ``checkpoint``, ours and from ``path``, would have written.
+    """``checkpoint`` (ours, read from ``path``) in the file format of the family that has this network.
 
     Raises:
         UserError: no family has such a network.

@@ -1,4 +1,4 @@
-"""Files of RobustNet's family, of AdaptSegNet, MaxSquare and SNR, and of DA-SAC, to ours, and back.
+"""Convert checkpoints of RobustNet, AdaptSegNet, MaxSquare, SNR and DA-SAC to ours, and back.
 
 python -m network.legacy import theirs.pth ours.pth [--arch NAME] [--wt_layer 0 0 2 2 2 0 0]
 python -m network.legacy export ours.pth theirs.pth
@@ -18,7 +18,7 @@ from network.legacy.foreign import prefixed
 from network.restore import load_network
 from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write
-from utils.run.checkpoint import NETWORK_PREFIX, load_checkpoint, save_checkpoint
+from utils.run.checkpoint import NETWORK_PREFIX, is_own, load_checkpoint, save_checkpoint
 
 
 def export(ours: Path, theirs: Path) -> None:
@@ -44,13 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m network.legacy", description=__doc__.splitlines()[0])
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     directions = parser.add_subparsers(dest="direction", required=True)
-    exporting = directions.add_parser("export", help="a checkpoint of ours to one of the family")
-    importing = directions.add_parser("import", help="a checkpoint of the family to one of ours")
-    importing.add_argument("--arch", help="the family's name of its network, if its file does not tell")
-    importing.add_argument("--backbone", help="or its backbone, with --output_stride")
-    importing.add_argument("--output_stride", type=int, help="input pixels per pixel of its last stage")
-    importing.add_argument("--deeplabv2_head", choices=BRANCHES, help="if it was not trained as released")
-    importing.add_argument("--wt_layer", type=int, nargs=7, help="its codes, if its file does not tell")
+    exporting = directions.add_parser("export", help="write a checkpoint of ours in the published format")
+    importing = directions.add_parser("import", help="write a published checkpoint in our format")
+    importing.add_argument("--arch", help="published name of its network, if the file does not tell it")
+    importing.add_argument("--backbone", help="its backbone, instead of --arch")
+    importing.add_argument(
+        "--output_stride", type=int, help="its input pixels per pixel of the last stage, with --backbone"
+    )
+    importing.add_argument(
+        "--deeplabv2_head", choices=BRANCHES, help="its head, if it was not trained as released"
+    )
+    importing.add_argument("--wt_layer", type=int, nargs=7, help="its codes, if the file does not tell them")
     for direction, (source, target) in ((exporting, ("ours", "theirs")), (importing, ("theirs", "ours"))):
         direction.add_argument("source", type=Path, metavar=source)
         direction.add_argument("target", type=Path, metavar=target)
@@ -60,9 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     stated = stated_architecture(vars(args))
     network, checkpoint = load_network(args.source, stated)
-    if "format" in checkpoint:
+    if is_own(checkpoint):
         raise UserError(f"{args.source}: is an UrbanDG checkpoint already")
-    # What is not the network's, BlindNet's projection heads, goes along: a run may start from it.
+    # What is not of the network goes along (BlindNet's projection heads, the teacher of DA-SAC), because a
+    # run may start from it. The network's entries are written as float32.
     model = checkpoint["model"] | prefixed(NETWORK_PREFIX, network.state_dict())
     save_checkpoint(args.target, {**checkpoint, "network": network.config, "model": model})
     print(f"{args.target}: {len(model)} entries")

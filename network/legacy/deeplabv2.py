@@ -13,14 +13,20 @@ from torch import Tensor
 from network.backbone import BACKBONES
 from network.backbone.caffe_resnet import ENTRY_PREFIX, INFIX
 from network.factory import DEEPLABV2, DEEPLABV2_ARCHITECTURES, published_name
-from network.legacy import foreign
-from network.legacy.foreign import ForeignFile, prefixed, to_ours, to_theirs
+from network.legacy.foreign import (
+    ForeignFile,
+    convolutions,
+    convolutions_of,
+    prefixed,
+    to_ours,
+    to_theirs,
+)
 from utils.errors import UserError
 from utils.run.checkpoint import NETWORK_PREFIX, network_state
 from utils.run.tensor_file import DISTRIBUTED_PREFIX, state_of
 
 CLASSIFIER_KEY = "layer6.conv2d_list.0.weight"
-# Their prefix, our prefix; the first that fits counts.
+# Their prefix, our prefix; the first that fits counts. "laye" without its r is their spelling.
 PREFIXES = (
     ("layer5.conv2d_list.", "auxiliary.branches."),
     ("layer6.conv2d_list.", "head.classifier.branches."),
@@ -53,14 +59,12 @@ class DeepLabV2File(ForeignFile):
 
     def network(self, stated: Mapping[str, Any]) -> dict[str, Any]:
         """As the base class says. Unless stated, output stride and branches are as in the released code."""
-        told = {name: stated[name] for name in ("output_stride", "per_image_input") if name in stated}
+        completed = {name: stated[name] for name in ("output_stride", "per_image_input") if name in stated}
         config = {
             **DEEPLABV2,
-            "backbone": self._backbone(),
-            "num_classes": self.state["head.classifier.branches.0.weight"].shape[0],
-            "snr_stages": sorted({int(key.split(".")[2]) for key in self.state if "restitutions." in key}),
+            **self.told(),
             "atrous_branches": stated.get("atrous_branches", RELEASED_BRANCHES),
-            **told,
+            **completed,
         }
         stages = " ".join(map(str, config["snr_stages"])) or "none"
         origin = "as stated" if "atrous_branches" in stated else "as released, or state --deeplabv2_head"
@@ -70,15 +74,24 @@ class DeepLabV2File(ForeignFile):
         )
         return config
 
+    def told(self) -> dict[str, Any]:
+        """As the base class says. Output stride and number of summed branches do not change the entries."""
+        return {
+            "backbone": self._backbone(),
+            "head": DEEPLABV2["head"],
+            "num_classes": self.state["head.classifier.branches.0.weight"].shape[0],
+            "snr_stages": sorted({int(key.split(".")[2]) for key in self.state if "restitutions." in key}),
+        }
+
     def model(self, wt_layer: Sequence[int]) -> dict[str, Tensor]:
         return prefixed(NETWORK_PREFIX, self.state)
 
     def _backbone(self) -> str:
         """The Caffe ResNet that has all these convolutions and no other."""
-        found = foreign.convolutions(self.state)
+        found = convolutions(self.state)
         names = [name for name in BACKBONES if name.endswith(INFIX)]
         for name in names:
-            if found == foreign.convolutions_of(name):
+            if found == convolutions_of(name):
                 return name
         raise UserError(
             f"{self.path}: its entries are of no backbone known here; they are {', '.join(names)}"

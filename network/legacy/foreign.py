@@ -76,7 +76,13 @@ class ForeignFile(ABC):
         """
 
     def told(self) -> dict[str, Any]:
-        """The arguments of ``create_network`` that the file alone tells."""
+        """The arguments of ``create_network`` that the file alone tells.
+
+        A run that starts from the file must have them. Entries that a network lacks are found without this.
+
+        Raises:
+            UserError: the entries fit no network known here, or contradict the rest of the file.
+        """
         return self.network({})
 
     @property

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from network.backbone import BACKBONES
-from network.backbone.caffe_resnet import INFIX as CAFFE
+from network.backbone.caffe_resnet import INFIX as CAFFE_INFIX
 from network.factory import ARCHITECTURES, FAMILY_PREFIX, architecture_from_arch
 from network.legacy.foreign import ForeignFile, convolutions, convolutions_of, prefixed
 from network.legacy.robustnet_names import from_family, projections, to_family
@@ -24,15 +24,17 @@ from utils.run.checkpoint import NETWORK_PREFIX, network_state
 from utils.run.tensor_file import DISTRIBUTED_PREFIX, state_of
 
 CLASSIFIER_KEY = "final2.0.weight"
-# Those of the other families' files are left out, because some of them have the entries of others.
-FAMILY_BACKBONES = [name for name in BACKBONES if CAFFE not in name and not name.startswith("vgg")]
+# Without Caffe ResNets and VGG: their entries look like those of torchvision's ResNets, and their files
+# belong to other families.
+FAMILY_BACKBONES = [name for name in BACKBONES if CAFFE_INFIX not in name and not name.startswith("vgg")]
 # Entries that only the aggregation head (DIIA) has.
 AGGREGATION_PREFIX = "head.attention."
-# Of the recognised entries of a backbone, at least this share must be there to call a file one of it.
+# A file is of a backbone if their convolutions (name and shape) overlap by at least this: common / all.
 LEAST_OVERLAP = 0.5
 # BlindNet's name of a data set that is read in two views ends so.
 TWO_VIEWS_SUFFIX = "_jitter"
-# Head -> the family's names of the networks that have it: RobustNet's, and those that DIIA trains rightly.
+# Head -> the family's names of the networks that have it. DIIA's code cannot build its other networks, except
+# DeepR101V3PlusD_OS8. There layer4 is larger than edges and layout, so the attention mixes up positions.
 FAMILY_HEADS = {
     "deeplabv3plus": tuple(ARCHITECTURES),
     "aggregation": ("DeepR50V3PlusD", "DeepR101V3PlusD"),
@@ -61,17 +63,16 @@ class _CommandParser(argparse.ArgumentParser):
 
 
 def family_command(content: Mapping[str, object]) -> FamilyCommand:
-    """The command line in the ``content`` of a family file; nothing said if there is none to be understood.
+    """The command line in the ``content`` of a family file.
 
-    The family's command lines that leave ``--wt_layer`` out train with no site.
+    All fields are ``None`` if there is no command line, or if it cannot be parsed. The family's command lines
+    that leave ``--wt_layer`` out train with no site.
     """
     command = content.get("command")
     if not isinstance(command, str):
         return FamilyCommand()
-    # The other flags that begin alike, because argparse takes abbreviations.
     parser = _CommandParser(add_help=False)
-    for name in ("arch", "wt_reg_weight", "wt_bound"):
-        parser.add_argument(f"--{name}")
+    parser.add_argument("--arch")
     parser.add_argument("--wt_layer", type=int, nargs="*", default=list(NO_SITES))
     parser.add_argument("--dataset", nargs="*")
     parser.add_argument("--image_in", action="store_true")
@@ -87,6 +88,9 @@ def family_command(content: Mapping[str, object]) -> FamilyCommand:
 @dataclass(frozen=True)
 class RobustNetFile(ForeignFile):
     """A checkpoint of RobustNet, BlindNet or DIIA.
+
+    First its entries tell the backbone. Then the entries, the training command line and the user tell the
+    codes of the sites. With these codes :meth:`model` leaves out the entries that the network does not use.
 
     Attributes:
         entries: those of the network by their bare names.
@@ -105,17 +109,13 @@ class RobustNetFile(ForeignFile):
         """As the base class says.
 
         The entries tell the architecture by their names and shapes. What they do not tell comes from
-        ``stated``, then from the training command line in the file, and the output stride at last from the
-        first architecture that the family has with this backbone.
+        ``stated``, then from the training command line in the file. If nothing tells the output stride, it is
+        that of the family's first architecture with this backbone.
         """
         state = from_family(self.entries)
         name = self._backbone(state, stated)
         output_stride, stride_origin = self._output_stride(name, stated)
-        with torch.device("meta"):
-            trunk = BACKBONES[name](name, output_stride, NO_SITES, False)
-        wt_layer, code_origin = resolve_codes(
-            trunk, state, self.path, stated.get("wt_layer"), self.command.wt_layer
-        )
+        wt_layer, code_origin = self._codes(name, output_stride, state, stated.get("wt_layer"))
         aggregates = any(key.startswith(AGGREGATION_PREFIX) for key in state)
         kind = "BlindNet" if projections(self.entries) else "DIIA" if aggregates else "RobustNet"
         self.announce(
@@ -128,7 +128,11 @@ class RobustNetFile(ForeignFile):
             "num_classes": self.entries[CLASSIFIER_KEY].shape[0],
             "output_stride": output_stride,
             "wt_layer": wt_layer,
-            "partial_dilation": any(a.get("partial_dilation", False) for a in _architectures_with(name)),
+            "partial_dilation": any(
+                architecture.get("partial_dilation", False)
+                for architecture in _architectures_with(name)
+                if architecture["output_stride"] == output_stride
+            ),
             "per_image_input": stated.get("per_image_input", bool(self.command.image_in)),
         }
 
@@ -137,16 +141,39 @@ class RobustNetFile(ForeignFile):
         return prefixed(NETWORK_PREFIX, from_family(self.entries, wt_layer)) | projections(self.entries)
 
     def told(self) -> dict[str, Any]:
-        """The codes in the training command line, if there is one: the entries alone do not tell enough."""
-        return {} if self.command.wt_layer is None else {"wt_layer": list(self.command.wt_layer)}
+        """What the training command line tells beside the entries, with the codes that the family built."""
+        told: dict[str, Any] = {}
+        if self.command.image_in is not None:
+            told["per_image_input"] = self.command.image_in
+        if self.command.arch is None:
+            return told
+        state = from_family(self.entries)
+        backbone = self._nearest_backbone(state)
+        if self.command.wt_layer is not None:
+            told["wt_layer"], _ = self._codes(backbone, self._output_stride(backbone, {})[0], state, None)
+        trained = self._trained_with(backbone)
+        return told | {
+            name: trained[name] for name in ("output_stride", "partial_dilation") if name in trained
+        }
 
     @property
     def training_sets(self) -> list[str]:
         return self.command.dataset or []
 
     def _backbone(self, state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> str:
-        """The backbone with these convolutions; if some are missing or in excess, the nearest one."""
+        """The backbone of the entries; a UserError if ``stated`` or the training command line has another."""
         trained = self._trained_architecture() if "backbone" not in stated and self.command.arch else {}
+        nearest = self._nearest_backbone(state)
+        for source, origin in ((stated, "the flags say"), (trained, "the training command line in it says")):
+            if source.get("backbone", nearest) != nearest:
+                raise UserError(
+                    f"{self.path}: its entries are of {nearest}, {origin} {source['backbone']}; "
+                    "state its own --arch"
+                )
+        return nearest
+
+    def _nearest_backbone(self, state: Mapping[str, Tensor]) -> str:
+        """The backbone with these convolutions; if some are missing or in excess, the nearest one."""
         found = convolutions(state)
         own = {name: convolutions_of(name) for name in FAMILY_BACKBONES}
         overlap = {name: len(found & theirs) / len(found | theirs) for name, theirs in own.items()}
@@ -155,13 +182,15 @@ class RobustNetFile(ForeignFile):
             raise UserError(
                 f"{self.path}: its entries are of no backbone known here; they are {', '.join(overlap)}"
             )
-        for source, origin in ((stated, "the flags say"), (trained, "the training command line in it says")):
-            if source.get("backbone", nearest) != nearest:
-                raise UserError(
-                    f"{self.path}: its entries are of {nearest}, {origin} {source['backbone']}; "
-                    "state its own --arch"
-                )
         return nearest
+
+    def _codes(
+        self, backbone: str, output_stride: int, state: Mapping[str, Tensor], stated: Sequence[int] | None
+    ) -> tuple[list[int], str]:
+        """The codes of the sites and where they come from."""
+        with torch.device("meta"):
+            trunk = BACKBONES[backbone](backbone, output_stride, NO_SITES, False)
+        return resolve_codes(trunk, state, self.path, stated, self.command.wt_layer)
 
     def _trained_architecture(self) -> dict[str, Any]:
         try:
@@ -176,11 +205,15 @@ class RobustNetFile(ForeignFile):
         """The output stride and where it comes from."""
         if "output_stride" in stated:
             return stated["output_stride"], "as stated"
-        known = ARCHITECTURES.get((self.command.arch or "").removeprefix(FAMILY_PREFIX), {})
-        if known.get("backbone") == backbone:
-            return known["output_stride"], "trained so"
+        if trained := self._trained_with(backbone):
+            return trained["output_stride"], "trained so"
         usual = [a["output_stride"] for a in _architectures_with(backbone)]
         return (usual or [16])[0], "the usual one; --output_stride or --arch say otherwise"
+
+    def _trained_with(self, backbone: str) -> dict[str, Any]:
+        """The architecture in the training command line; empty if it is unknown or has another backbone."""
+        known = ARCHITECTURES.get((self.command.arch or "").removeprefix(FAMILY_PREFIX), {})
+        return known if known.get("backbone") == backbone else {}
 
     @classmethod
     def content_of(cls, checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:

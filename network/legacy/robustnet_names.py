@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from network.legacy.foreign import renamed
 from network.sites import NO_SITES
-from utils.run.tensor_file import DISTRIBUTED_PREFIX
 
 Value = TypeVar("Value")
 
@@ -43,11 +42,12 @@ HEAD_PREFIXES = (
 # BlindNet's projection heads, which only its training uses: entries of the method, not of the network.
 PROJECTION_KEY = re.compile(r"ProjectionHead_cls_(\d)\.proj\.(\d\.\w+)")
 PROJECTIONS_PREFIX = "projections."
-# An entry that only ShuffleNetV2 and MNASNet have: the convolution of layer4 directly under it. The family
-# wraps its ShuffleNet's stem and layer4 once more (its MNASNet never ran, so nobody has a checkpoint of it).
-SHUFFLENET_KEY = "backbone.layer4.0.weight"
-# An entry that only the family's ShuffleNet has: the convolution of its stem.
-SHUFFLENET_STEM_KEY = "layer0.layer.0.0.weight"
+# Our name of an entry that only ShuffleNetV2, MNASNet and vgg16_bn have: the convolution of layer4 directly
+# under it. The family wraps its ShuffleNet's stem and layer4 once more. Its MNASNet never ran, so nobody has
+# a checkpoint of it, and it has no vgg16_bn.
+OUR_SHUFFLENET_KEY = "backbone.layer4.0.weight"
+# The family's name of an entry that only its ShuffleNet has: the convolution of its stem.
+THEIR_SHUFFLENET_KEY = "layer0.layer.0.0.weight"
 # A site of the family's ShuffleNet, its layer, and the layer's BatchNorm that the site takes the place of.
 SHUFFLENET_REPLACED = ((2, "layer0", "layer0.layer.0.1."), (6, "layer4", "layer4.layer.1."))
 # Class weights of the family's losses, which it keeps among the network's entries.
@@ -57,8 +57,7 @@ OUR_HEAD_PREFIXES = tuple((ours, theirs) for theirs, ours in HEAD_PREFIXES)
 
 
 def our_key(key: str) -> str:
-    """Our name of a family ``key``, with or without ``module.``; a key of no rule comes back without it."""
-    key = key.removeprefix(DISTRIBUTED_PREFIX)
+    """Our name of a family ``key`` without ``module.``; a key of no rule comes back as it is."""
     if (ours := renamed(key, HEAD_PREFIXES)) != key:
         return ours
     # A residual network's stem is one list: convolution, norm, ReLU, convolution, norm, ReLU ...
@@ -76,30 +75,33 @@ def our_key(key: str) -> str:
 def from_family(state: Mapping[str, Value], wt_layer: Sequence[int] = NO_SITES) -> dict[str, Value]:
     """The network's entries of a family state dict under our names, without what the network never uses.
 
-    That is the class weights of its losses, the projection heads of its training (:func:`projections`), and
-    the BatchNorms that its ShuffleNet keeps beside a normalisation layer in their place: one that has entries
-    of its own, or one that ``wt_layer`` tells of.
+    The names in ``state`` have no ``module.``. The network never uses the class weights of the losses, the
+    projection heads of the training (:func:`projections`) and some BatchNorms. When a site replaces a
+    BatchNorm, the family's ShuffleNet keeps the unused BatchNorm. It is left out if the site has entries, or
+    if ``wt_layer`` has a code there.
     """
-    bare = {key.removeprefix(DISTRIBUTED_PREFIX): value for key, value in state.items()}
     unused = LOSS_PREFIXES
-    if SHUFFLENET_STEM_KEY in bare:
+    if THEIR_SHUFFLENET_KEY in state:
         unused += tuple(
             norm
             for site, layer, norm in SHUFFLENET_REPLACED
-            if wt_layer[site] or f"{layer}.instance_norm_layer.weight" in bare
+            if wt_layer[site] or f"{layer}.instance_norm_layer.weight" in state
         )
     return {
         our_key(key): value
-        for key, value in bare.items()
+        for key, value in state.items()
         if not key.startswith(unused) and not PROJECTION_KEY.fullmatch(key)
     }
 
 
 def projections(state: Mapping[str, Value]) -> dict[str, Value]:
-    """The projection heads in a family state dict, under our BlindNet's names; empty for any other system."""
+    """The projection heads in a family state dict, under our BlindNet's names; empty for any other system.
+
+    The names in ``state`` have no ``module.``.
+    """
     found = {}
     for key, value in state.items():
-        if match := PROJECTION_KEY.fullmatch(key.removeprefix(DISTRIBUTED_PREFIX)):
+        if match := PROJECTION_KEY.fullmatch(key):
             found[f"{PROJECTIONS_PREFIX}{match[1]}.{match[2]}"] = value
     return found
 
@@ -117,10 +119,10 @@ def _family_key(key: str, keys: Iterable[str]) -> str:
     if match := re.fullmatch(r"backbone\.site_norms\.(\d)\.(\w+)", key):
         stage = int(match[1]) - 2
         ours = "backbone.stem." if stage == 0 else f"backbone.layer{stage}."
-        if stage in (0, 4) and SHUFFLENET_KEY in keys:
+        if stage in (0, 4) and OUR_SHUFFLENET_KEY in keys:
             return f"layer{stage}.instance_norm_layer.{match[2]}"
         last = max(int(other.split(".")[2]) for other in keys if other.startswith(ours))
         return f"layer{stage}.{last}.instance_norm_layer.{match[2]}"
-    wrapper = "layer." if SHUFFLENET_KEY in keys else ""
+    wrapper = "layer." if OUR_SHUFFLENET_KEY in keys else ""
     key = key.replace("backbone.stem.", f"layer0.{wrapper}").replace("backbone.layer4.", f"layer4.{wrapper}")
     return key.removeprefix("backbone.")

@@ -38,12 +38,13 @@ def resolve_codes(
     if command is not None:
         built = _built_codes(trunk, possible, command, path)
         return _checked(built, possible, path, "the training command line in it says"), "trained so"
-    # Every published recipe has one code at all of its sites, and with a residual network one in the stem:
-    # where that one shows, the entries tell the others.
+    # A published recipe uses the same code at all its sites. With a ResNet one site is in the stem, where
+    # entries always show whether BatchNorm was replaced. So if no stem site is ambiguous and some code is
+    # visible, the hidden sites hold 0.
     seen = {code for codes in possible.values() if len(codes) == 1 for code in codes}
     hidden = [site for site, codes in possible.items() if len(codes) > 1]
-    in_stem = any(possible[site] == PLAIN_CODES for site in hidden)
-    if hidden and (in_stem or not seen):
+    stem_is_ambiguous = any(possible[site] == PLAIN_CODES for site in hidden)
+    if hidden and (stem_is_ambiguous or not seen):
         tell = ", ".join(f"{site}: {_words(codes)}" for site, codes in possible.items())
         raise UserError(
             f"{path}: a RobustNet checkpoint of {trunk.name} whose entries do not tell what all sites hold "
@@ -58,7 +59,7 @@ def resolve_codes(
 def _possible_codes(trunk: Backbone, state: Mapping[str, Tensor]) -> dict[int, frozenset[int]]:
     """Site -> codes that its entries allow."""
     possible = {}
-    for site in trunk.site_channels:
+    for site in trunk.all_site_channels:
         in_stem = isinstance(trunk, ResNetBackbone) and site < 3
         layer = BACKBONE_PREFIX + (trunk.stem_norm(site) if in_stem else f"site_norms.{site}")
         if f"{layer}.sw_mean_weight" in state:

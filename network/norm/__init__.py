@@ -1,1 +1,1 @@
-"""Normalisation layers that a site can hold, one family per file."""
+"""Normalisation layers, one family per file: those that a site can hold, and SNR."""

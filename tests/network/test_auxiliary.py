@@ -40,7 +40,7 @@ def test_saves_and_reloads(tmp_path: Path) -> None:
     reloaded, _ = load_network(tmp_path / "last.pth", {"auxiliary": False})
     with torch.no_grad():
         assert torch.equal(reloaded(picture_batch()).logits, network(picture_batch()).logits)
-    with pytest.raises(UserError, match="trained with auxiliary False, the flags say True"):
+    with pytest.raises(UserError, match="trained with --no_auxiliary, the flags say an auxiliary head"):
         load_network(tmp_path / "last.pth", {"auxiliary": True})
     with pytest.raises(UserError, match="has no auxiliary head"):
         convert(["export", str(tmp_path / "last.pth"), str(tmp_path / "theirs.pth")])

@@ -161,7 +161,7 @@ SITED_BACKBONES = [
 
 def network_with_all_sites(name: str, code: int) -> SegmentationNet:
     with torch.device("meta"):
-        available = BACKBONES[name](name, 16, NO_SITES, False).site_channels
+        available = BACKBONES[name](name, 16, NO_SITES, False).all_site_channels
     network = create_network(name, wt_layer=[code if site in available else 0 for site in range(NUM_SITES)])
     assert network.sites == dict.fromkeys(available, code)
     assert network.site_channels == available

@@ -29,7 +29,7 @@ ALIKE = (1, 3)
 )
 def test_trains_and_evaluates(backbone: str, head: str, code: int, stages: tuple[int, ...]) -> None:
     with torch.device("meta"):
-        sites = BACKBONES[backbone](backbone, 32, NO_SITES, False).site_channels
+        sites = BACKBONES[backbone](backbone, 32, NO_SITES, False).all_site_channels
         codes = [code if site in sites else 0 for site in range(NUM_SITES)]
         network = create_network(backbone, head, output_stride=32, wt_layer=codes, snr_stages=stages).train()
         pictures = torch.empty(2, 3, 96, 160)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from network import SegmentationNet, architecture_from_arch, create_network
 from network.factory import DASAC_ARCHITECTURES
 from network.head import fcn8s
-from network.head.deeplabv3plus import resize
+from network.head.layers import resize
 from network.input_spec import IMAGENET
 from utils.errors import UserError
 

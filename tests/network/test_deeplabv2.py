@@ -11,7 +11,7 @@ from programs import train_arguments
 
 import train
 from network import SegmentationNet, architecture_from_arch, create_network
-from network.head.deeplabv3plus import resize
+from network.head.layers import resize
 from network.input_spec import CAFFE
 from utils.run.checkpoint import load_checkpoint
 

@@ -122,21 +122,38 @@ def test_a_run_starts_from_their_file_and_takes_what_fits_if_asked(tmp_path: Pat
     )
     # SNR starts from a network without it, as published, only in part.
     method.network = small_network(snr_stages=(1, 2, 3))
-    with pytest.raises(UserError, match="trained with snr_stages .*--partial_load"):
+    with pytest.raises(
+        UserError,
+        match="trained with --snr_stages none, this network has --snr_stages 1 2 3;.*--partial_load",
+    ):
         load_start(method, path)
     load_start(method, path, partial=True)
     assert torch.equal(method.network.backbone.conv1.weight, theirs.backbone.conv1.weight)
 
 
-@pytest.mark.parametrize("other", [{"atrous_branches": 4}, {"output_stride": 16}, {"backbone": "resnet50"}])
+@pytest.mark.parametrize("other", [{"snr_stages": (1,)}, {"num_classes": 13}, {"backbone": "resnet50"}])
 def test_a_run_of_another_network_does_not_start_from_their_file(
     other: dict[str, object], tmp_path: Path
 ) -> None:
     path = write_released_file(tmp_path / "theirs.pth", to_deeplabv2(small_network().state_dict()))
     method = nn.Module()
     method.network = small_network(**other)
-    with pytest.raises(UserError, match=f"was trained with {next(iter(other))} .*--partial_load"):
+    with pytest.raises(UserError, match=f"was trained with --{next(iter(other))} .*--partial_load"):
         load_start(method, path)
+
+
+@pytest.mark.parametrize("other", [{"atrous_branches": 4}, {"output_stride": 16}])
+def test_a_run_starts_from_their_file_with_what_the_file_does_not_tell(
+    other: dict[str, object], tmp_path: Path
+) -> None:
+    theirs = small_network()
+    path = write_released_file(tmp_path / "theirs.pth", to_deeplabv2(theirs.state_dict()))
+    method = nn.Module()
+    method.network = load_network(path, other)[0]
+    assert other.items() <= method.network.config.items()
+    method.network.backbone.conv1.weight.data.zero_()
+    load_start(method, path)
+    assert torch.equal(method.network.backbone.conv1.weight, theirs.backbone.conv1.weight)
 
 
 def test_files_that_do_not_count_batches_load(tmp_path: Path) -> None:
@@ -199,7 +216,7 @@ def test_valid_scores_their_file(toycity: Path, tmp_path: Path, capsys: pytest.C
     arguments += ["--evaluation_height", "64", "--val_dataset", "gtav"]
     assert valid.main(arguments) == 0
     assert "DeepLabV2 checkpoint, resnet50_caffe, output stride 8" in capsys.readouterr().out
-    with pytest.raises(UserError, match="was trained with snr_stages"):
+    with pytest.raises(UserError, match="was trained with --snr_stages"):
         valid.main([*arguments, "--snr_stages", "1", "2", "3"])
-    with pytest.raises(UserError, match="was trained with backbone resnet50_caffe"):
+    with pytest.raises(UserError, match="was trained with --backbone resnet50_caffe"):
         valid.main([*arguments, "--backbone", "deeplabv2_multi"])

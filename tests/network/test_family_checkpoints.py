@@ -16,7 +16,7 @@ from torch import nn
 
 import train
 import valid
-from network import create_network
+from network import architecture_from_arch, create_network
 from network.legacy import foreign_file
 from network.legacy.__main__ import main as convert
 from network.legacy.robustnet import FAMILY_BACKBONES
@@ -137,6 +137,68 @@ def test_contradictions_are_named(command: str, stated: dict[str, object], messa
 def test_codes_that_the_family_ignored(backbone: str, arch: str, typed: str, built: Sequence[int]) -> None:
     content = family_content(backbone, built, f"train.py --arch {arch} --wt_layer {typed}")
     assert recognised(content)["wt_layer"] == list(built)
+
+
+@pytest.mark.parametrize(
+    "backbone, arch, typed, built",
+    [
+        ("mobilenet_v2", "DeepMobileNetV3PlusD", (0, 0, 2, 2, 0, 0, 2), (0, 0, 2, 2, 0, 0, 0)),
+        ("mobilenet_v2", "DeepMobileNetV3PlusD", (2, 0, 2, 2, 2, 0, 0), PUBLISHED),
+    ],
+)
+def test_a_run_starts_from_the_codes_that_the_family_built(
+    tmp_path: Path, backbone: str, arch: str, typed: Sequence[int], built: Sequence[int]
+) -> None:
+    method = nn.Module()
+    method.network = create_network(backbone, wt_layer=built, partial_dilation=True)
+    path = write_family_file_of(tmp_path / "theirs.pth", method.network, arch=arch, wt_layer=typed)
+    assert load_network(path)[0].config == method.network.config
+    load_start(method, path)
+    method.network = create_network(backbone, wt_layer=BASE, partial_dilation=True)
+    words = " ".join(map(str, built))
+    with pytest.raises(UserError, match=f"was trained with --wt_layer {words}, .* --wt_layer 0 0 0 0 0 0 0;"):
+        load_start(method, path)
+
+
+@pytest.mark.parametrize(
+    "other, words",
+    [
+        ({"output_stride": 8}, "--output_stride 16, this network has --output_stride 8;"),
+        ({"per_image_input": False}, "--image_in, this network has no --image_in;"),
+        ({"partial_dilation": False}, r"partial_dilation True \(see --arch\), "),
+    ],
+)
+def test_a_run_of_another_network_than_the_command_line_tells_is_refused(
+    tmp_path: Path, other: dict[str, object], words: str
+) -> None:
+    trained = {"output_stride": 16, "per_image_input": True, "partial_dilation": True}
+    method = nn.Module()
+    method.network = create_network("mobilenet_v2", **trained)
+    path = write_family_file_of(
+        tmp_path / "theirs.pth", method.network, arch="DeepMobileNetV3PlusD --image_in"
+    )
+    load_start(method, path)
+    method.network = create_network("mobilenet_v2", **(trained | other))
+    with pytest.raises(UserError, match=f"was trained with {words}"):
+        load_start(method, path)
+    load_start(method, path, partial=True)
+
+
+def test_an_unknown_architecture_in_the_command_line_tells_no_output_stride(tmp_path: Path) -> None:
+    method = nn.Module()
+    method.network = create_network("mobilenet_v2", output_stride=8)
+    load_start(method, write_family_file_of(tmp_path / "theirs.pth", method.network, arch="DeepR999"))
+
+
+def test_a_run_starts_from_an_imported_shufflenet_at_output_stride_32(tmp_path: Path) -> None:
+    architecture = architecture_from_arch("network.deepv3.DeepShuffleNetV3PlusD_OS32")
+    method = nn.Module()
+    method.network = create_network(**architecture)
+    theirs, ours = tmp_path / "theirs.pth", tmp_path / "ours.pth"
+    write_family_file_of(theirs, method.network, arch="DeepShuffleNetV3PlusD_OS32")
+    assert convert(["import", str(theirs), str(ours)]) == 0
+    assert load_checkpoint(ours)["network"] == method.network.config
+    load_start(method, ours)
 
 
 def test_a_stem_without_any_normalisation_is_refused() -> None:

@@ -11,7 +11,7 @@ from backbones import picture_batch, strides_of_all
 from loss.segmentation import cross_entropy
 from network import SegmentationNet, create_network
 from network.head import HEADS
-from network.head.deeplabv3plus import resize
+from network.head.layers import resize
 from network.restore import load_network
 from utils.run.checkpoint import save_checkpoint
 

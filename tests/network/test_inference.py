@@ -92,7 +92,7 @@ def test_what_is_no_picture_is_named(checkpoint: Path, picture: object, message:
     [
         ({"device": "toaster"}, "device toaster: cannot be used"),
         ({"wt_layer": [0, 0]}, "give 7 codes"),
-        ({"backbone": "resnet50"}, "was trained with backbone mobilenet_v2"),
+        ({"backbone": "resnet50"}, "was trained with --backbone mobilenet_v2"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(

@@ -10,6 +10,7 @@ from families import write_family_file
 from torch import Tensor, nn
 
 from network import create_network
+from network.factory import flag_of
 from network.legacy.__main__ import main as convert
 from network.legacy.robustnet_names import to_family
 from network.restore import load_network, load_start
@@ -114,6 +115,28 @@ def test_diia_takes_from_robustnet_what_fits(tmp_path: Path) -> None:
     taken = {key for key in ours.keys() & weights.keys() if torch.equal(ours[key], weights[key])}
     left = {key for key in weights if key not in taken}
     assert left == {"head.decoder.0.weight"} | {key for key in weights if "low_level_projection" in key}
+
+
+def test_a_file_that_describes_no_network_is_named(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "odd.pth", {"network": {"backbone": "nothing"}, "model": {}})
+    with pytest.raises(UserError, match=r"odd\.pth: cannot build the network that it describes \(--backbone"):
+        load_network(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("backbone", "resnet50", "--backbone resnet50"),
+        ("wt_layer", (0, 0, 2, 2, 2, 0, 0), "--wt_layer 0 0 2 2 2 0 0"),
+        ("snr_stages", [], "--snr_stages none"),
+        ("atrous_branches", 2, "--deeplabv2_head two_branch"),
+        ("per_image_input", False, "no --image_in"),
+        ("auxiliary", False, "--no_auxiliary"),
+        ("partial_dilation", True, "partial_dilation True (see --arch)"),
+    ],
+)
+def test_messages_name_the_flag_of_an_argument(name: str, value: object, words: str) -> None:
+    assert flag_of(name, value) == words
 
 
 def test_a_smaller_copy_of_a_checkpoint_predicts_the_same(theirs: Contrasting, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ IBN = (0, 0, 4, 4, 4, 0, 0)
 @pytest.mark.parametrize(
     "theirs, ours",
     [
-        ("module.layer0.0.weight", "backbone.conv1.weight"),
+        ("layer0.0.weight", "backbone.conv1.weight"),
         ("layer0.7.running_var", "backbone.bn3.running_var"),
         ("layer1.2.conv3.weight", "backbone.layer1.2.conv3.weight"),
         ("layer2.3.instance_norm_layer.bias", "backbone.site_norms.4.bias"),
@@ -58,7 +58,7 @@ def test_there_and_back(backbone: str, wt_layer: tuple[int, ...]):
     theirs = to_family(state)
     assert len(theirs) == len(state)
     assert not any(key.startswith(("backbone.", "head.", "auxiliary.")) for key in theirs)
-    back = from_family({f"module.{key}": value for key, value in theirs.items()})
+    back = from_family(theirs)
     assert back.keys() == state.keys()
     assert all(back[key] is state[key] for key in state)
 
@@ -73,7 +73,7 @@ def test_there_and_back_with_the_aggregation_head():
 
 
 def test_projection_heads_are_the_methods():
-    state = {"module.ProjectionHead_cls_1.proj.2.bias": 1, "module.gamma": 2}
+    state = {"ProjectionHead_cls_1.proj.2.bias": 1, "gamma": 2}
     assert projections(state) == {"projections.1.2.bias": 1}
     assert from_family(state) == {"head.attention.gamma": 2}
 
@@ -88,9 +88,9 @@ def test_bypassed_norms_of_the_family_are_left_out():
 
 
 def test_class_weights_of_the_losses_are_left_out():
-    assert from_family(
-        {"module.criterion.weight": 1, "module.criterion_aux.weight": 2, "module.dsn.0.bias": 3}
-    ) == {"auxiliary.0.bias": 3}
+    assert from_family({"criterion.weight": 1, "criterion_aux.weight": 2, "dsn.0.bias": 3}) == {
+        "auxiliary.0.bias": 3
+    }
 
 
 def test_bypassed_norms_that_only_the_codes_tell_of_are_left_out():

@@ -102,7 +102,7 @@ def test_saves_and_reloads(tmp_path: Path) -> None:
     with torch.no_grad():
         reloaded, _ = load_network(tmp_path / "last.pth", {"snr_stages": [1, 3]})
         assert torch.equal(reloaded.predict(pictures), network.predict(pictures))
-    with pytest.raises(UserError, match=r"trained with snr_stages \[1, 3\], the flags say \[1, 2\]"):
+    with pytest.raises(UserError, match="trained with --snr_stages 1 3, the flags say --snr_stages 1 2"):
         load_network(tmp_path / "last.pth", {"snr_stages": [1, 2]})
 
 

@@ -11,7 +11,9 @@ import torch
 
 from network import create_network, load_imagenet_weights
 from network.cost import network_cost
+from network.restore import load_network
 from utils.errors import UserError
+from utils.run.checkpoint import save_checkpoint
 
 needs_timm = pytest.mark.skipif(
     importlib.util.find_spec("timm") is None, reason="needs the optional library timm: pip install timm"
@@ -22,6 +24,15 @@ def test_without_timm_the_message_says_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match="pip install timm"):
         create_network("timm:convnext_tiny")
+
+
+def test_a_checkpoint_of_timm_is_not_blamed_for_a_missing_library(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    save_checkpoint(tmp_path / "good.pth", {"network": {"backbone": "timm:convnext_tiny"}, "model": {}})
+    with pytest.raises(UserError, match="^--backbone timm:.*pip install timm$"):
+        load_network(tmp_path / "good.pth")
 
 
 @needs_timm

@@ -138,7 +138,7 @@ def check_loss_arguments(args: argparse.Namespace) -> None:
 
 
 def apply_method_defaults(args: argparse.Namespace, method: type[Method]) -> None:
-    """Put in place what ``method`` was published with and the command line leaves open."""
+    """Set, in place, the flags that were not given to the defaults of ``method``."""
     if args.gblur is None:
         args.gblur = method.gaussian_blur
     if args.crop_padding is None:
@@ -156,9 +156,9 @@ def is_toycity(args: argparse.Namespace) -> bool:
 
 
 def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> None:
-    """Check, in place, that there is a target data set just if ``domains`` of the method have a target.
+    """Check that there is a target data set if, and only if, ``domains`` of the method have a target.
 
-    What ``--importance_weights`` says of its pictures becomes a setting, ``importance_weights_content``.
+    A digest of the file of ``--importance_weights`` joins the settings as ``importance_weights_content``.
 
     Raises:
         UserError: it is missing, nobody would use it, or it is named twice; the weights cannot be read.

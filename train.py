@@ -62,8 +62,10 @@ class Run:
         self, args: argparse.Namespace, device: torch.device, folder: RunFolder, network: SegmentationNet
     ) -> None:
         self.args, self.device, self.folder, self.architecture = args, device, folder, network.config
-        # Now: the work tree may move on while this runs.
+        # It is read now, because the work tree may change while this runs.
         self.commit = commit()
+        # A run goes on if nothing of another run would be lost, a checkpoint is whole, all processes found
+        # the same one, its settings are these, and (in restore) its training pictures are these.
         resume_files = folder.resume_files(args.resume)
         folder.protect_results(resume_files, args.overwrite)
         self.sizes = sizes_of_step(args, METHODS[args.method].target_transform)
@@ -145,7 +147,7 @@ class Run:
     def save(self, weights: str, between_steps_due: bool = False) -> None:
         """Write everything a resume or ``infer.py`` needs, called ``weights``; one process does.
 
-        ``between_steps_due``: what is due after this iteration has not been done.
+        ``between_steps_due``: the evaluation and the epoch's end after this iteration still have to run.
         """
         self.step.finite.check()
         self.name_bad_samples()
@@ -172,9 +174,7 @@ class Run:
         distributed.barrier()
 
     def train(self, stop: StopRequest) -> bool:
-        """Epoch after epoch to the last iteration, from wherever the run stands; False if it stopped before,
-        as it was asked to.
-        """
+        """Train from wherever the run stands to the last iteration; False if it was asked to stop earlier."""
         args, steps_per_epoch, end = self.args, self.loaders.steps_per_epoch, self.last_iteration
         if args.dump_augmentation_images:
             for domain, batch in next(iter(self.loaders.batches(0))).items():
@@ -197,7 +197,7 @@ class Run:
                 if self.iteration % args.log_every == 0:
                     self.log(bar)
                     self.meter = Meter()
-                # An evaluation may take longer than is left: it comes after the resume.
+                # Stop before an evaluation, which may take longer than is left. It runs after the resume.
                 if stop.agreed():
                     bar.close()
                     self.share_buffers()
@@ -206,7 +206,7 @@ class Run:
                 with self.meter.paused():
                     self.between_steps()
         bar.close()
-        # What the scores need is saved: they come after the resume.
+        # All is saved that the scores need, so they may be made after the resume.
         return not stop.agreed_at_once()
 
     def between_steps(self) -> None:
@@ -261,7 +261,7 @@ class Run:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # Asked for by --deterministic on GPUs.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # --deterministic needs it on GPUs.
     device = distributed.setup(args.device, args.local_rank)
     torch.use_deterministic_algorithms(args.deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not args.deterministic

@@ -19,7 +19,7 @@ def select_device(word: str = "auto", number: int = 0, processes: int = 1) -> to
     A cuda or xpu device becomes PyTorch's current one.
 
     Raises:
-        UserError: there is no such device, or one too few of them.
+        UserError: there is no such device, or fewer of them than processes.
     """
     kind = kind_of(word, processes)
     if kind == "cpu":

@@ -52,9 +52,9 @@ def setup(device_word: str = "auto", local_rank: int | None = None) -> torch.dev
     used where the variable is absent.
 
     Raises:
-        UserError: there is no such device; the launcher's variables are not whole, it started more processes
-            on this machine than it has GPUs, or would start them again after a failure in a way that lets
-            them wait for each other for ever.
+        UserError: there is no such device; the launcher's variables are incomplete; it started more processes
+            on this machine than it has GPUs; or its way of restarting processes would let them wait for each
+            other for ever.
     """
     processes, local = launched(local_rank or 0)
     device = select_device(device_word, local, processes)
@@ -70,7 +70,7 @@ def setup(device_word: str = "auto", local_rank: int | None = None) -> torch.dev
 
 
 def process_backend(device: torch.device) -> str:
-    """PyTorch's name for what carries tensors of such devices, and of CPUs on xpu, between processes.
+    """PyTorch's backend for tensors of this kind of device, on xpu also one for tensors of the CPU.
 
     That is NCCL, and gloo on CPUs and on Windows, which has no NCCL.
 

@@ -20,7 +20,7 @@ _FORBIDDEN = re.compile(r'[<>:"|?*]|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)|[ .]$',
 def check_writable(path: Path, flag: str) -> None:
     """Raise a UserError that names ``flag`` unless a file can be written at ``path``. Creates nothing."""
     path = Path(path).absolute()
-    # Of a drive that is not there nothing exists.
+    # If a drive is not there, no parent exists.
     existing = next((parent for parent in path.parents if parent.exists()), path)
     if path.is_dir() or not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(f"{flag} {path}: a file cannot be written there; choose another place")

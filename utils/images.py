@@ -38,7 +38,7 @@ def read_image(path: Path, rows: range | None = None) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """An opened picture as :func:`read_image` gives it; other exceptions than UserError if it is damaged."""
+    """An opened picture as :func:`read_image` gives it. A damaged file raises any exception."""
     if _orientation(image) != 1:
         return ImageOps.exif_transpose(image).convert("RGB")
     if image.mode.startswith("I"):

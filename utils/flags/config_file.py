@@ -132,7 +132,8 @@ def _switched(parser: argparse.ArgumentParser, action: argparse.Action, key: str
     if value and named:
         return [f"--{key}"]
     if isinstance(action, argparse.BooleanOptionalAction):
-        return [action.option_strings[f"--{key}" == action.option_strings[0]]]
+        on, off = action.option_strings[:2]
+        return [off if f"--{key}" == on else on]
     # A switch that is off, or a setting of another name than its switch (--no_train_snr).
     wanted = not action.const if named else value
     switches = [each for each in parser._actions if each.dest == action.dest and each.const is wanted]

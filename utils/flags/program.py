@@ -11,7 +11,7 @@ from utils.device import DEVICES
 
 
 class Scales(argparse.Action):
-    """Numbers in words of one or several with commas between, as one list."""
+    """``0.5 1.0`` and ``0.5,1.0`` as one list of numbers."""
 
     def __call__(
         self,

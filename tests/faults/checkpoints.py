@@ -233,8 +233,12 @@ def _other_runs() -> Iterator[Row]:
             "--snapshot {checkpoints}/run/last.pth",
             ("wt_layer", "--partial_load"),
         ),
-        ("fewer classes", "--snapshot {checkpoints}/sixteen.pth", ("num_classes 16", "has 19")),
-        ("more classes", "--num_classes 16 --snapshot {checkpoints}/tiny.pth", ("num_classes 19", "has 16")),
+        ("fewer classes", "--snapshot {checkpoints}/sixteen.pth", ("num_classes 16", "has --num_classes 19")),
+        (
+            "more classes",
+            "--num_classes 16 --snapshot {checkpoints}/tiny.pth",
+            ("num_classes 19", "has --num_classes 16"),
+        ),
     ):
         yield Row(OTHER, f"{what} ({flags.split()[-2]})", "train.py", flags, words)
     words = ("num_classes 16", "drop or correct")

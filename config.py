@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from datasets.definitions.catalog import TOYCITY_ROOT, spec
+from datasets.domains import print_notices
 from datasets.files.prepared import differences
 from datasets.files.split_lists import divided_by, division_digest
 from datasets.flags import (
@@ -107,18 +108,27 @@ def method_notices(args: argparse.Namespace, snr_stages: Sequence[int] = ()) -> 
     return lines
 
 
-def training_flags(program: str, words: Sequence[str]) -> list[str]:
-    """The flags among ``words``, which have to be arguments of train.py.
+def parse_program(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line of another program than train.py, which may have flags of train.py, too.
 
-    The family's scripts give the other programs some of them.
+    The family's scripts give such flags to all programs. Their names are in ``without_effect``.
 
     Raises:
-        UserError: one that is not, named as an error of ``program``.
+        UserError: a value out of range, or a flag that train.py does not have either.
     """
-    parser = training_parser()
-    parser.prog = program
-    parser.parse_args(words)
-    return [word.partition("=")[0] for word in words if word.startswith("--")]
+    args, words = parser.parse_known_args(arguments)
+    training = training_parser()
+    training.prog = parser.prog
+    training.parse_args(words)
+    args.without_effect = [word.partition("=")[0] for word in words if word.startswith("--")]
+    check_ranges(parser, args)
+    return args
+
+
+def name_flags_without_effect(args: argparse.Namespace) -> None:
+    """Print the flags of train.py that :func:`parse_program` found; one process does."""
+    if args.without_effect:
+        print_notices([f"{' '.join(args.without_effect)}: for training, no effect here"])
 
 
 def check_loss_arguments(args: argparse.Namespace) -> None:
@@ -183,10 +193,10 @@ def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> 
 
 
 def add_digests(args: argparse.Namespace) -> None:
-    """What ``--gtav_split`` says and in what the copies in ``--prepared`` are not as the originals become
-    settings, ``gtav_split_content`` and ``prepared_content``.
+    """Add two digests to the settings: ``gtav_split_content`` of the lists of ``--gtav_split``, and
+    ``prepared_content`` of the differences between the copies in ``--prepared`` and their originals.
 
-    Raises a UserError for lists that cannot be read, and where there are no copies.
+    Raises a UserError if the lists cannot be read, or if there are no copies.
     """
     lists = args.gtav_split
     args.gtav_split_content = division_digest(divided_by(spec("gtav"), Path(lists))) if lists else None

@@ -33,8 +33,9 @@ from network import stated_architecture
 from network.flags import add_network_arguments
 from network.restore import load_network
 from network.segmentor import SegmentationNet
-from utils.declare import Flag, check_ranges
+from utils.declare import Flag
 from utils.device import memory_format, select_device
+from utils.distributed import launched
 from utils.errors import UserError, printable, run_program, say_error
 from utils.files import check_inside
 from utils.flags.family import dataset_name
@@ -95,9 +96,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_network_arguments(parser, NETWORK_CLASS_SETS)
     add_device_arguments(parser)
     add_process_arguments(parser)
-    args, further = parser.parse_known_args(arguments)
-    args.without_effect = config.training_flags(parser.prog, further)
-    check_ranges(parser, args)
+    args = config.parse_program(parser, arguments)
     check_inside(args.mod, "--mod")
     return args
 
@@ -257,8 +256,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.flip,
         args.tile_batch,
     )
-    if args.without_effect:
-        print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
+    config.name_flags_without_effect(args)
+    if launched()[0] > 1:
+        raise UserError("infer.py: works in one process; start it without torchrun")
     device = select_device(args.device)
     work = find_work(args)
     stated = stated_architecture(vars(args))

@@ -22,7 +22,7 @@ from network import stated_architecture
 from network.flags import add_network_arguments
 from network.restore import load_network
 from utils import distributed
-from utils.declare import Flag, check_ranges, toy_defaults
+from utils.declare import Flag, toy_defaults
 from utils.device import memory_format
 from utils.errors import run_program
 from utils.files import check_writable, write_json
@@ -57,14 +57,12 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_network_arguments(parser, NETWORK_CLASS_SETS)
     add_device_arguments(parser)
     add_process_arguments(parser)
-    args, further = parser.parse_known_args(arguments)
+    args = config.parse_program(parser, arguments)
     if args.val_dataset is None:
         config.refuse_root_alone(args, "say with --val_dataset what to score on")
         toy = {name: toy_defaults(parser)[name] for name in ("val_dataset", "evaluation_height")}
         parser.set_defaults(data_root=str(config.TOYCITY_ROOT), **toy)
-        args, further = parser.parse_known_args(arguments)
-    args.without_effect = config.training_flags(parser.prog, further)
-    check_ranges(parser, args)
+        args = config.parse_program(parser, arguments)
     if args.output:
         check_writable(Path(args.output), "--output")
     return args
@@ -83,8 +81,7 @@ def open_data(args: argparse.Namespace, num_classes: int) -> tuple[Domains, dict
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     device = distributed.setup(args.device, args.local_rank)
-    if args.without_effect and distributed.is_main():
-        print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
+    config.name_flags_without_effect(args)
     stated = stated_architecture(vars(args))
     data: dict[int, tuple[Domains, dict[str, Loader]]] = {}
     written = []

@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from loss.precision import at_least_float32
-
-IGNORE_LABEL = 255
+from utils.ignore_label import IGNORE_LABEL
 
 MeanOver = Literal["labelled", "all"]
 """The pixels that a mean is over. With "all", pixels without a label are counted too, and cost 0."""

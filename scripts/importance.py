@@ -33,7 +33,7 @@ from network.flags import add_network_arguments
 from network.restore import load_network
 from transforms.pipeline import EvaluationTransform
 from utils import distributed
-from utils.declare import Flag, check_ranges
+from utils.declare import Flag
 from utils.device import memory_format, pins_memory
 from utils.errors import Parser, UserError, run_program
 from utils.files import check_writable
@@ -72,9 +72,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_network_arguments(parser, NETWORK_CLASS_SETS)
     add_device_arguments(parser)
     add_process_arguments(parser)
-    args, further = parser.parse_known_args(arguments)
-    args.without_effect = config.training_flags(parser.prog, further)
-    check_ranges(parser, args)
+    args = config.parse_program(parser, arguments)
     check_writable(args.output, "--output")
     if args.output.exists() and not args.overwrite:
         raise UserError(f"--output {args.output}: is there already; replace it with --overwrite")
@@ -150,8 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program."""
     args = parse_arguments(arguments)
     device = distributed.setup(args.device, args.local_rank)
-    if args.without_effect and distributed.is_main():
-        print(f"{' '.join(args.without_effect)}: for training, no effect here", flush=True)
+    config.name_flags_without_effect(args)
     pictures = open_pictures(args)
     if distributed.is_main():
         print(f"{args.dataset}: read from {pictures.root.absolute()}", flush=True)

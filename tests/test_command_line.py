@@ -69,6 +69,7 @@ def test_help_starts_with_a_screen_of_what_people_use(
     monkeypatch.setenv("COLUMNS", "100")
     text = printed_help(["--help"], capsys)
     assert text == printed_help(["--help", "all"], capsys)
+    assert argparse.SUPPRESS not in text and "help" not in vars(train.parse_arguments([]))
     first, _, rest = text.partition("\ntraining data:\n")
     assert len(first.splitlines()) <= 44
     for name in "dataset val_dataset data_root method wt_layer exp max_iter bs_mult lr amp resume".split():

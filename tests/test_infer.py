@@ -264,3 +264,13 @@ def test_mixed_precision_and_memory_layout(run: Run, tmp_path: Path) -> None:
     assert run("--save", "confidence", "--amp", "bf16", "--channels_last") == 0
     mixed = np.asarray(Image.open(tmp_path / "out/confidence/a.png"), dtype=float)
     assert abs(mixed - exact).mean() < 10
+
+
+def test_several_processes_are_refused(
+    toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "x", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="works in one process; start it without torchrun"):
+        infer.main(["--snapshot", "x", "--input", str(toycity), "--output", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image
 
-IGNORE_LABEL = 255
+from utils.ignore_label import IGNORE_LABEL
 
 Size = tuple[int, int]
 """(height, width) in pixels."""

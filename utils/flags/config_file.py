@@ -19,7 +19,7 @@ else:
     import tomli as tomllib
 
 # Only the command line may give these.
-COMMAND_LINE_ONLY = {"config", "debug", "help"}
+COMMAND_LINE_ONLY = {"config", "debug", argparse.SUPPRESS}
 
 
 def with_files(

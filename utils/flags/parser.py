@@ -39,8 +39,10 @@ class FlagParser(Parser):
         formatter = partial(_Formatter, toy=training is None)
         super().__init__(description=description, formatter_class=formatter, add_help=False, **keywords)
         self.topics, self.training = topics or {}, training
-        names = {"nargs": "?", "metavar": "METHOD"} if topics else {"nargs": 0}
-        Flag(self, "-h --help", None, action=_Help, everyday=True, **names).means(
+        words = {"nargs": "?", "metavar": "METHOD"} if topics else {"nargs": 0}
+        # Help is no setting: nothing of it is kept among the arguments.
+        words |= {"dest": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+        Flag(self, "-h --help", argparse.SUPPRESS, action=_Help, everyday=True, **words).means(
             f"Show all flags, or only those of a method ({', '.join(topics)})."
             if topics
             else "Show all flags."
@@ -111,7 +113,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         defaults = {} if action.nargs == 0 else {"default": action.default}
         if self._toy:
             defaults["toy city"] = facts(action).toy
-        unsaid = (None, [], "")
+        unsaid = (None, [], "", argparse.SUPPRESS)
         shown = [f"{name} {in_words(value)}" for name, value in defaults.items() if value not in unsaid]
         words = ", ".join(["required"] * action.required + shown)
         return f"{action.help} ({words})" if words else str(action.help)

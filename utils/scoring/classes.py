@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 
 from utils.errors import UserError
+from utils.ignore_label import IGNORE_LABEL
 
-IGNORE_LABEL = 255
 NUM_CLASSES = 19
 
 TRAIN_ID_NAMES: tuple[str, ...] = tuple(

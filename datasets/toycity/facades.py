@@ -7,18 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from datasets.toycity.codes import Code
-from datasets.toycity.looks import Colour, Place
+from datasets.toycity.colours import Colour, mixed
+from datasets.toycity.looks import Place
 from datasets.toycity.painter import Painter, box
 
 _GLASS = ((58, 72, 92), (84, 102, 122), (40, 50, 64))
 _LIT = (255, 214, 140)
 _DIM = (150, 116, 64)
 _AWNINGS = ((176, 40, 40), (34, 92, 64), (40, 70, 140), (214, 160, 50))
-
-
-def mixed(a: Sequence[float], b: Sequence[float], share: float) -> Colour:
-    """The colour between ``a`` (share 0) and ``b`` (share 1)."""
-    return tuple(x * (1 - share) + y * share for x, y in zip(a, b, strict=True))
 
 
 class Facade:

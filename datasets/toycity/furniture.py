@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from datasets.toycity.codes import Code
-from datasets.toycity.facades import mixed
+from datasets.toycity.colours import mixed
 from datasets.toycity.painter import Painter, box
 from datasets.toycity.people import limb
 

@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from datasets.toycity.domains import ALL_DOMAINS, DOMAINS, draw_look
+from datasets.toycity.domains import ALL_DOMAINS, DOMAINS, LOOKS
 from datasets.toycity.layouts import LAYOUTS, SPLITS, write_extras, write_pair
 from datasets.toycity.scene import render
 from utils.errors import UserError
@@ -187,7 +187,7 @@ def picture(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Picture ``index`` of split 0 (train) or 1 (val) and its raster of codes (see :func:`scene.render`)."""
     rng = generator(seed, ALL_DOMAINS.index(domain), split, index)
-    return render(draw_look(domain, rng, index, size), index, rng)
+    return render(LOOKS[domain](rng, index, size), index, rng)
 
 
 def _available_cores() -> int:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.toycity.codes import Code
-from datasets.toycity.looks import Colour, Place
+from datasets.toycity.colours import Colour
+from datasets.toycity.looks import Place
 from datasets.toycity.painter import Painter
 
 FAR = 160.0  # metres; the depth at which the street ends

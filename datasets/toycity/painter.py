@@ -9,7 +9,8 @@ import numpy as np
 
 from datasets.toycity.camera import Camera
 from datasets.toycity.codes import INSTANCE_STEP, IS_GROUND, Code
-from datasets.toycity.looks import Colour, Light
+from datasets.toycity.colours import Colour
+from datasets.toycity.looks import Light
 
 _SHIFT = 4  # sub-pixel bits of OpenCV's fills
 _FAR_OUT = 1e5  # pixels; coordinates are limited to this so that they fit into fixed-point numbers

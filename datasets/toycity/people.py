@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.toycity.codes import Code
-from datasets.toycity.facades import mixed
-from datasets.toycity.looks import Colour
+from datasets.toycity.colours import Colour, mixed
 from datasets.toycity.painter import Painter
 
 _SKINS = ((232, 190, 160), (198, 150, 116), (140, 96, 70), (96, 66, 50))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from datasets.toycity.codes import Code
-from datasets.toycity.facades import Facade, mixed
+from datasets.toycity.colours import mixed
+from datasets.toycity.facades import Facade
 from datasets.toycity.looks import Place
 from datasets.toycity.painter import Painter
 from datasets.toycity.textures import CROWNS, crown

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datasets.toycity.facades import mixed
-from datasets.toycity.looks import Colour
+from datasets.toycity.colours import Colour, mixed
 from datasets.toycity.painter import Painter, box
 
 _GLASS = (46, 58, 70)

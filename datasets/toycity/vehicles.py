@@ -7,16 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from datasets.toycity.colours import Colour, mixed
-from datasets.toycity.painter import Painter, box
+from datasets.toycity.painter import Painter
+from datasets.toycity.shapes import Outline, box, ellipse
 
 _GLASS = (46, 58, 70)
 _TYRE = (24, 24, 26)
 _DARK = (40, 42, 46)
 _RED = (226, 24, 20)
 _LAMP = (255, 246, 220)
-_CIRCLE = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-
-Outline = Sequence[tuple[float, float]]
 
 
 class Vehicle:
@@ -109,7 +107,7 @@ class Vehicle:
                 self.painter.face(self.points(at * 0.9, block[:, 0], block[:, 1]), _TYRE, self.code)
         for a in places:
             for r, colour in ((radius, _TYRE), (radius * 0.55, (150, 152, 156))):
-                self.side([np.column_stack([a + r * np.cos(_CIRCLE), radius + r * np.sin(_CIRCLE)])], colour)
+                self.side([ellipse(a, radius, r, r)], colour)
 
     def lamps(self, y: float, b: float, size: float) -> None:
         """Paint the two lamps of the visible end, and let them glow at night."""
@@ -126,7 +124,7 @@ class Vehicle:
                 self.painter.glow(self.points(a, sign * b, y)[0], 0.55 if self.sees_front else 0.3, colour)
 
 
-def paint_car(vehicle: Vehicle, colour: Colour, estate: bool) -> None:
+def paint_car(vehicle: Vehicle, colour: Colour, estate: bool = False) -> None:
     """A saloon, or an estate / sport utility car with a longer and higher roof."""
     half, wide = vehicle.length / 2, vehicle.width
     roof = 1.66 if estate else 1.46

@@ -13,6 +13,9 @@ from datasets.toycity.colours import Colour
 from datasets.toycity.looks import Look
 from datasets.toycity.shapes import Outline
 
+OVERSAMPLING = 2
+"""Pictures are painted this many times larger, then averaged. A label pixel takes one of the larger ones."""
+
 _SHIFT = 4  # sub-pixel bits of OpenCV's fills
 _FAR_OUT = 1e5  # pixels; coordinates are limited to this so that they fit into fixed-point numbers
 
@@ -21,7 +24,8 @@ class Painter:
     """A picture, uint8 (H, W, 3) RGB, and its raster of codes, uint16 (H, W). Paint from far to near.
 
     Shapes are in camera space (metres). Colours are RGB, 0 to 255, under full light; distance adds haze.
-    ``glows`` lists the lamps that glow at night, as (column, row, radius in pixels, colour).
+    ``light`` and ``place`` are those of the ``look``. ``glows`` lists the lamps that glow at night, as (column,
+    row, radius in pixels, colour).
     """
 
     def __init__(self, camera: Camera, look: Look) -> None:

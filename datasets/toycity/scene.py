@@ -23,7 +23,7 @@ from datasets.toycity.furniture import (
 )
 from datasets.toycity.ground import Street, paint_ground
 from datasets.toycity.looks import Lens, Look, Place
-from datasets.toycity.painter import Painter
+from datasets.toycity.painter import OVERSAMPLING, Painter
 from datasets.toycity.roadside import (
     paint_bush,
     paint_fence,
@@ -34,9 +34,6 @@ from datasets.toycity.roadside import (
 )
 from datasets.toycity.textures import TILE, noise_tile, sample
 from datasets.toycity.traffic import Traffic, painting_order
-
-# Pictures are painted this many times larger and then averaged. A label pixel takes one of the larger ones.
-OVERSAMPLING = 2
 
 _RARE = ("train", "bus", "truck")
 _OPEN_KINDS = ("wall", "fence", "park")
@@ -75,7 +72,7 @@ def render(look: Look, index: int, rng: np.random.Generator) -> tuple[np.ndarray
     if look.lens.hood:
         painter.next_instance()
         paint_hood(painter, look.lens.hood)
-    return finish(painter, look, OVERSAMPLING, rng)
+    return finish(painter, look.lens, rng)
 
 
 def _draw_street(place: Place, special: list[str], rng: np.random.Generator) -> Street:

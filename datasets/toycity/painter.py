@@ -24,8 +24,8 @@ class Painter:
     """A picture, uint8 (H, W, 3) RGB, and its raster of codes, uint16 (H, W). Paint from far to near.
 
     Shapes are in camera space (metres). Colours are RGB, 0 to 255, under full light; distance adds haze.
-    ``light`` and ``place`` are those of the ``look``. ``glows`` lists the lamps that glow at night, as (column,
-    row, radius in pixels, colour).
+    ``light`` and ``place`` are those of the ``look``. ``glows`` lists the lamps that glow at night, as
+    (column, row, radius in pixels, colour).
     """
 
     def __init__(self, camera: Camera, look: Look) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from datasets.toycity.painter import Figure, Painter
 from datasets.toycity.shapes import box, ellipse, limb
 
 
-class Dress(NamedTuple):
-    """The colours of a person and their two-wheeler."""
+@dataclass(frozen=True)
+class Dress:
+    """The colours of a person and their bicycle (``frame``) or motorcycle (``bike``)."""
 
     skin: Colour
     hair: Colour
@@ -24,20 +25,20 @@ class Dress(NamedTuple):
     bike: Colour
 
 
-_DRESSES = Dress(
-    skin=palette("e8bea0 c69674 8c6046 604232"),
-    hair=palette("281c16 5c3e24 b49660 787878"),
-    shirt=palette("c8282c ece8e2 263c82 f0c43c 3c8250 1e1e24 e27896 785096"),
-    trousers=palette("242c48 1e1e20 786854 54585e"),
-    helmet=palette("f0f0f0 dc2828 fac828 28282c"),
-    frame=palette("c4282c 285aaa ececec 28965a 242428"),
-    bike=palette("143cbe c81e1e 1e2024 ec8214 3c9646"),
-)
+_PALETTES = {
+    "skin": palette("e8bea0 c69674 8c6046 604232"),
+    "hair": palette("281c16 5c3e24 b49660 787878"),
+    "shirt": palette("c8282c ece8e2 263c82 f0c43c 3c8250 1e1e24 e27896 785096"),
+    "trousers": palette("242c48 1e1e20 786854 54585e"),
+    "helmet": palette("f0f0f0 dc2828 fac828 28282c"),
+    "frame": palette("c4282c 285aaa ececec 28965a 242428"),
+    "bike": palette("143cbe c81e1e 1e2024 ec8214 3c9646"),
+}
 
 
 def draw_dress(rng: np.random.Generator) -> Dress:
     """Random colours."""
-    return Dress(*(pick(rng, colours) for colours in _DRESSES))
+    return Dress(**{part: pick(rng, colours) for part, colours in _PALETTES.items()})
 
 
 def paint_person(

@@ -82,7 +82,10 @@ def paint_bush(
 
 
 def paint_tree(painter: Painter, at: tuple[float, float], height: float, kind: int, style: str) -> None:
-    """A tree at camera-space (x, z). ``style`` is leafy, conifer, palm or bare. Trunks are vegetation."""
+    """A tree at camera-space (x, z); ``style`` is leafy, conifer, palm or bare. Trunks are vegetation.
+
+    ``kind``, any number from 0 on, chooses its leaves and the pattern of its crown or branches.
+    """
     tree = Figure(painter, at, Code.VEGETATION)
     bark = (96, 76, 58) if style != "palm" else (150, 124, 92)
     trunk = height * {"leafy": 0.5, "conifer": 0.25, "palm": 0.86, "bare": 0.5}[style]

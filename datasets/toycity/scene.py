@@ -86,9 +86,9 @@ def _draw_street(place: Place, special: list[str], rng: np.random.Generator) -> 
     if "train" in special:
         side = -1 if rng.uniform() < 0.65 else 1
         rails = (side * place.lane_width / 2, -side * place.lane_width / 2)
-    walk = (rng.uniform(3.0, 5.4), rng.uniform(3.0, 5.4))
+    paved = rng.uniform(3.0, 5.4), rng.uniform(3.0, 5.4)
     verge = tuple(rng.uniform(1.4, 2.2) if rng.uniform() < 0.4 else 0.0 for _ in range(2))
-    walk = (walk[0] + verge[0], walk[1] + verge[1])
+    walk = (paved[0] + verge[0], paved[1] + verge[1])
     return Street(half, walk, verge, lanes, place.lane_width, parking, crossing, side_street, rails)
 
 
@@ -147,9 +147,9 @@ def _paint_segment(plot: Plot, kind: str, share: float, rng: np.random.Generator
         return
     for z in sorted(rng.uniform(near, far, int(rng.integers(2, 5))), reverse=True):
         x, _ = painter.camera.locate(plot.line + plot.side * rng.uniform(2.5, 8), z)
-        leaves, height = int(rng.integers(64)), rng.uniform(4.5, 9.5)
+        kind_of_tree, height = int(rng.integers(64)), rng.uniform(4.5, 9.5)
         style = _tree_style(painter.place, rng)
-        paint_tree(painter, (x, z), height * (1.25 if style == "palm" else 1), leaves, style)
+        paint_tree(painter, (x, z), height * (1.25 if style == "palm" else 1), kind_of_tree, style)
     if kind == "wall":
         paint_wall(plot, rng)
     elif kind == "fence":

@@ -82,6 +82,7 @@ class Traffic:
         length, width, height, code = _VEHICLES[kind]
         crosswise = heading is not None
         span = (near, near + (width if crosswise else length))
+        # Vehicles across the street do not overlap one another, but may overlap those in lanes.
         lane = self._taken.setdefault(99.0 if crosswise else s, [])
         if near < 3.0 or any(span[0] < far + 2.0 and start - 2.0 < span[1] for start, far in lane):
             return False
@@ -100,7 +101,7 @@ class Traffic:
             "bus": (paint_bus, _BUSES, _BUS_STRIPES),
             "train": (paint_train, _TRAMS, _TRAM_STRIPES),
         }[kind]
-        colours = [pick(self.rng, colours) for colours in palettes]
+        colours = [pick(self.rng, options) for options in palettes]
         self.items.append(Item(z, partial(paint, body, *colours), body.footprint(), height))
         return True
 

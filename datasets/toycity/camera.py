@@ -55,7 +55,7 @@ class Camera:
         """
         rows, columns = np.mgrid[0 : self.height // scale, 0 : self.width // scale].astype(np.float32)
         pixels = np.stack([columns, rows], axis=-1) * scale + (scale - 1) / 2
-        level = self._turn(pixels, -self.roll) if self.roll else pixels
+        level = self._turn(pixels, -self.roll)
         z = self.focal * self.eye / np.maximum(level[..., 1] - self.horizon, self.height / 400)
         s = (level[..., 0] - self.centre) * z / self.focal + self.offset - self.curve * z * z
         return s.astype(np.float32), z.astype(np.float32)

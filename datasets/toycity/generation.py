@@ -17,8 +17,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from datasets.toycity.domains import ALL_DOMAINS, DOMAINS, draw_look
-from datasets.toycity.layouts import LAYOUTS, SPLITS, write_extras, write_pair
+from datasets.toycity.domains import ALL_DOMAINS, DOMAINS, LOOKS
+from datasets.toycity.layouts import LAYOUTS, write_extras, write_pair
 from datasets.toycity.scene import render
 from utils.errors import UserError
 from utils.seeding import generator
@@ -36,7 +36,7 @@ _ABANDONED_AFTER = 24 * 3600.0  # seconds
 # Starting processes takes seconds; with fewer pixels in all, one process is faster.
 _PIXELS_WORTH_A_POOL = 60 * 256 * 512
 
-Job = tuple[str, str, int, int, tuple[int, int], int]  # folder, domain, split, index, size, seed
+Job = tuple[Path, str, int, int, tuple[int, int], int]  # folder, domain, split, index, size, seed
 
 
 def generate(
@@ -62,7 +62,8 @@ def generate(
     check_request(domains, size)
     if train < 1 or val < 1 or seed < 0:
         raise UserError("--train and --val must be at least 1, and --seed at least 0")
-    wanted = {domain: _manifest(domain, train, val, size, seed) for domain in domains}
+    request = {"train": train, "val": val, "size": list(size), "seed": seed}
+    wanted = {domain: {"version": VERSION, "domain": domain, **request} for domain in domains}
     targets = {domain: root / LAYOUTS[domain].folder for domain in domains}
     missing = [domain for domain in wanted if not _is_complete(targets[domain], wanted[domain])]
     if not missing:
@@ -72,19 +73,17 @@ def generate(
         _remove_abandoned(root)
         with contextlib.ExitStack() as parts:
             folders = {domain: parts.enter_context(_part_folder(root, domain)) for domain in missing}
-            counts = dict(enumerate((train, val)))
             jobs = [
-                (str(folders[domain]), domain, split, index, tuple(size), seed)
+                (folders[domain], domain, split, index, tuple(size), seed)
                 for domain in missing
-                for split in range(len(SPLITS))
-                for index in range(counts[split])
+                for split, count in enumerate((train, val))
+                for index in range(count)
             ]
             _work(jobs, processes)
             for domain in missing:
                 write_extras(domain, folders[domain])
-                (folders[domain] / MANIFEST).write_text(
-                    json.dumps(wanted[domain], indent=1) + "\n", encoding="utf-8"
-                )
+                manifest = json.dumps(wanted[domain], indent=1) + "\n"
+                (folders[domain] / MANIFEST).write_text(manifest, encoding="utf-8")
                 _publish(folders[domain], targets[domain], wanted[domain])
     except OSError as error:
         raise UserError(
@@ -100,21 +99,8 @@ def check_request(domains: Iterable[str], size: tuple[int, int]) -> None:
             f"--domains: no toy domain is called {unknown[0]!r}; choose from {', '.join(ALL_DOMAINS)}"
         )
     if size[0] < SMALLEST[0] or size[1] < SMALLEST[1]:
-        smallest = "x".join(map(str, SMALLEST))
-        raise UserError(
-            f"--size {size[0]}x{size[1]}: the smallest toy picture is {smallest} (height x width)"
-        )
-
-
-def _manifest(domain: str, train: int, val: int, size: tuple[int, int], seed: int) -> dict[str, Any]:
-    return {
-        "version": VERSION,
-        "domain": domain,
-        "train": train,
-        "val": val,
-        "size": list(size),
-        "seed": seed,
-    }
+        smallest = f"{SMALLEST[0]}x{SMALLEST[1]} (height x width)"
+        raise UserError(f"--size {size[0]}x{size[1]}: the smallest toy picture is {smallest}")
 
 
 def _is_complete(folder: Path, manifest: dict[str, Any]) -> bool:
@@ -167,8 +153,10 @@ def _publish(folder: Path, target: Path, manifest: dict[str, Any]) -> None:
 
 def _work(jobs: list[Job], processes: int | None) -> None:
     if processes is None:
-        pixels = sum(job[4][0] * job[4][1] for job in jobs)
-        processes = _available_cores() if pixels >= _PIXELS_WORTH_A_POOL else 1
+        height, width = jobs[0][4]
+        # sched_getaffinity respects limits of this process, but not every system has it.
+        available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        processes = available if len(jobs) * height * width >= _PIXELS_WORTH_A_POOL else 1
     if processes <= 1:
         for job in jobs:
             _make(job)
@@ -187,16 +175,9 @@ def picture(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Picture ``index`` of split 0 (train) or 1 (val) and its raster of codes (see :func:`scene.render`)."""
     rng = generator(seed, ALL_DOMAINS.index(domain), split, index)
-    return render(draw_look(domain, rng, index, size), index, rng)
-
-
-def _available_cores() -> int:
-    # sched_getaffinity respects limits of this process, but not every system has it.
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return render(LOOKS[domain](rng, index, size), index, rng)
 
 
 def _make(job: Job) -> None:
     folder, domain, split, index, size, seed = job
-    write_pair(domain, Path(folder), split, index, *picture(domain, split, index, size, seed))
+    write_pair(domain, folder, split, index, *picture(domain, split, index, size, seed))

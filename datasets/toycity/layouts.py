@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.definitions.codings import (
-    CITYSCAPES_IDS,
-    GTAV,
-    MAPILLARY,
-    SYNTHIA,
-    TRAIN_IDS,
-    Colour,
-    LabelCoding,
-)
+from datasets.definitions.codings import CITYSCAPES_IDS, GTAV, MAPILLARY, SYNTHIA, TRAIN_IDS, LabelCoding
 from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP, Code
-from datasets.toycity.mapillary_config import mapillary_config
-
-SPLITS = ("train", "val")
+from utils.scoring.classes import IGNORE_LABEL
 
 _PNG_EFFORT = 1  # low: the files are small anyway, so the time to write them matters more
-_JPEG_QUALITY = 92
+_ENCODING = {
+    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 92],
+    ".png": [cv2.IMWRITE_PNG_COMPRESSION, _PNG_EFFORT],
+}
 
 
 @dataclass(frozen=True)
@@ -53,20 +46,9 @@ class Layout:
 
     def paths(self, split: int, index: int) -> tuple[str, str]:
         """The relative paths of picture ``index`` and of its label, even if the split has no labels."""
-        cities = self.cities[split]
-        fields = {
-            "split": self.splits[split],
-            "city": cities[index % len(cities)],
-            "number": index + self.first,
-        }
+        city = self.cities[split][index % len(self.cities[split])]
+        fields = {"split": self.splits[split], "city": city, "number": index + self.first}
         return self.image.format(**fields), self.label.format(**fields)
-
-    def table(self) -> np.ndarray:
-        """Paint code -> native id, uint8 (INSTANCE_STEP,)."""
-        table = self.coding.native_ids[CLASS_OF_CODE]
-        for code, native in self.finer.items():
-            table[code] = native
-        return table
 
 
 _CITYSCAPES_VOID = {Code.EGO_VEHICLE: 1, Code.STATIC: 4}
@@ -144,7 +126,11 @@ LAYOUTS: dict[str, Layout] = {
 
 def native_label(domain: str, raster: np.ndarray) -> np.ndarray:
     """Native ids, uint8 (H, W), of a raster of paint codes."""
-    label = LAYOUTS[domain].table()[raster & (INSTANCE_STEP - 1)]
+    layout = LAYOUTS[domain]
+    native_ids = layout.coding.native_ids[CLASS_OF_CODE]
+    for code, native in layout.finer.items():
+        native_ids[code] = native
+    label = native_ids[raster & (INSTANCE_STEP - 1)]
     if domain == "cityscapes":
         # In Cityscapes the outermost rows and columns are labelled "out of roi".
         edge = max(1, label.shape[0] // 200)
@@ -169,35 +155,57 @@ def write_pair(
     label_path.parent.mkdir(parents=True, exist_ok=True)
     label = native_label(domain, raster)
     if domain in ("gtav", "mapillary"):
-        label_path.write_bytes(_palette_png(label, LAYOUTS[domain].coding.palette))
-    elif domain == "synthia":
+        picture = Image.fromarray(label)
+        picture.putpalette(np.array(layout.coding.palette, dtype=np.uint8).tobytes())
+        picture.save(label_path, compress_level=_PNG_EFFORT)
+        return
+    if domain == "synthia":
         # Red holds the class and green the instance. OpenCV's order is blue, green, red.
-        channels = [np.zeros_like(raster), raster // INSTANCE_STEP, label.astype(np.uint16)]
-        label_path.write_bytes(_encoded(".png", cv2.merge(channels)))
-    else:
-        label_path.write_bytes(_encoded(".png", label))
+        label = cv2.merge([np.zeros_like(raster), raster // INSTANCE_STEP, label.astype(np.uint16)])
+    label_path.write_bytes(_encoded(".png", label))
 
 
 def write_extras(domain: str, root: Path) -> None:
     """Write the files that the data set ships beside its pictures."""
     if domain == "mapillary":
-        (root / "config.json").write_text(json.dumps(mapillary_config(), indent=1) + "\n", encoding="utf-8")
+        (root / "config.json").write_text(json.dumps(_mapillary_config(), indent=1) + "\n", encoding="utf-8")
 
 
 def _encoded(suffix: str, image: np.ndarray) -> bytes:
-    jpeg = suffix == ".jpg"
-    options = (
-        [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if jpeg else [cv2.IMWRITE_PNG_COMPRESSION, _PNG_EFFORT]
-    )
-    done, data = cv2.imencode(suffix, image, options)
+    done, data = cv2.imencode(suffix, image, _ENCODING[suffix])
     if not done:
         raise RuntimeError(f"could not encode a {suffix} picture of shape {image.shape}")
     return data.tobytes()
 
 
-def _palette_png(label: np.ndarray, palette: Sequence[Colour]) -> bytes:
-    picture = Image.fromarray(label)
-    picture.putpalette([level for colour in palette for level in colour])
-    stream = io.BytesIO()
-    picture.save(stream, format="PNG", compress_level=_PNG_EFFORT)
-    return stream.getvalue()
+# Mapillary's names, in the order of its native ids
+_MAPILLARY_NAMES = (
+    "Bird, Ground Animal, Curb, Fence, Guard Rail, Barrier, Wall, Bike Lane, Crosswalk - Plain, "
+    "Curb Cut, Parking, Pedestrian Area, Rail Track, Road, Service Lane, Sidewalk, Bridge, Building, "
+    "Tunnel, Person, Bicyclist, Motorcyclist, Other Rider, Lane Marking - Crosswalk, "
+    "Lane Marking - General, Mountain, Sand, Sky, Snow, Terrain, Vegetation, Water, Banner, Bench, "
+    "Bike Rack, Billboard, Catch Basin, CCTV Camera, Fire Hydrant, Junction Box, Mailbox, Manhole, "
+    "Phone Booth, Pothole, Street Light, Pole, Traffic Sign Frame, Utility Pole, Traffic Light, "
+    "Traffic Sign (Back), Traffic Sign (Front), Trash Can, Bicycle, Boat, Bus, Car, Caravan, Motorcycle, "
+    "On Rails, Other Vehicle, Trailer, Truck, Wheeled Slow, Car Mount, Ego Vehicle, Unlabeled"
+).split(", ")
+
+
+def _mapillary_config() -> dict[str, Any]:
+    """What Mapillary Vistas 1.2 ships as ``config.json``; ``evaluate`` is true for ids with a train id."""
+    labels = [
+        {
+            "color": list(colour),
+            "evaluate": int(MAPILLARY.table[native]) != IGNORE_LABEL,
+            "instances": False,
+            "name": name.lower().replace(" - ", "--").replace(" ", "-"),
+            "readable": name,
+        }
+        for native, (name, colour) in enumerate(zip(_MAPILLARY_NAMES, MAPILLARY.palette, strict=True))
+    ]
+    return {
+        "version": 1.1,
+        "mapping": "public",
+        "folder_structure": "{split}/{content}/{image:s}.{format}",
+        "labels": labels,
+    }

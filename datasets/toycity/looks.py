@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-Colour = tuple[float, float, float]
+from datasets.toycity.colours import Colour
 
 
 @dataclass(frozen=True)
@@ -115,73 +115,38 @@ def _direction(azimuth: float, elevation: float) -> tuple[float, float, float]:
 def sunny(rng: np.random.Generator) -> Light:
     azimuth = rng.choice([-1, 1]) * rng.uniform(1.9, 2.6)  # behind the camera, so that the scene is lit
     return Light(
-        sky_top=(44, 116, 214),
-        sky_low=(176, 214, 244),
-        clouds=float(rng.uniform(0.1, 0.55)),
-        cloud=(252, 252, 255),
-        haze=(190, 214, 236),
-        haze_density=0.0035,
-        sun=_direction(azimuth, rng.uniform(0.5, 0.85)),
-        sun_strength=0.62,
-        ambient=0.58,
-        shadow=0.52,
-        shadow_softness=0.0,
-    )
+        sky_top=(44, 116, 214), sky_low=(176, 214, 244), clouds=rng.uniform(0.1, 0.55), cloud=(252, 252, 255),
+        haze=(190, 214, 236), haze_density=0.0035, sun=_direction(azimuth, rng.uniform(0.5, 0.85)),
+        sun_strength=0.62, ambient=0.58, shadow=0.52, shadow_softness=0.0,
+    )  # fmt: skip
 
 
 def overcast(rng: np.random.Generator) -> Light:
     level = rng.uniform(0.92, 1.05)
     return Light(
-        sky_top=(212 * level, 218 * level, 220 * level),
-        sky_low=(236 * level, 240 * level, 238 * level),
-        clouds=0.4,
-        cloud=(236, 240, 240),
-        haze=(204, 212, 210),
-        haze_density=float(rng.uniform(0.005, 0.009)),
-        sun=_direction(rng.uniform(-np.pi, np.pi), 1.2),
-        sun_strength=0.18,
-        ambient=0.82,
-        shadow=0.42,
-        shadow_softness=0.008,
-    )
+        sky_top=(212 * level, 218 * level, 220 * level), sky_low=(236 * level, 240 * level, 238 * level),
+        clouds=0.4, cloud=(236, 240, 240), haze=(204, 212, 210), haze_density=rng.uniform(0.005, 0.009),
+        sun=_direction(rng.uniform(-np.pi, np.pi), 1.2), sun_strength=0.18, ambient=0.82,
+        shadow=0.42, shadow_softness=0.008,
+    )  # fmt: skip
 
 
 def dull(rng: np.random.Generator) -> Light:
     return replace(
-        overcast(rng),
-        sky_top=(150, 158, 170),
-        sky_low=(186, 192, 200),
-        haze=(170, 178, 186),
-        ambient=0.7,
-        clouds=0.8,
-    )
+        overcast(rng), sky_top=(150, 158, 170), sky_low=(186, 192, 200), clouds=0.8,
+        haze=(170, 178, 186), ambient=0.7,
+    )  # fmt: skip
 
 
 def rainy(rng: np.random.Generator) -> Light:
     return replace(
-        dull(rng),
-        sky_top=(112, 120, 132),
-        sky_low=(150, 158, 168),
-        haze=(142, 150, 160),
-        haze_density=0.013,
-        ambient=0.6,
-        darkness=0.2,
-        shadow=0.5,
-        wetness=0.55,
-        rain=1.0,
-    )
+        dull(rng), sky_top=(112, 120, 132), sky_low=(150, 158, 168), haze=(142, 150, 160), haze_density=0.013,
+        ambient=0.6, darkness=0.2, shadow=0.5, wetness=0.55, rain=1.0,
+    )  # fmt: skip
 
 
 def night(rng: np.random.Generator) -> Light:
     return replace(
-        dull(rng),
-        sky_top=(30, 34, 54),
-        sky_low=(74, 66, 74),
-        cloud=(60, 58, 66),
-        haze=(70, 66, 74),
-        haze_density=0.006,
-        ambient=0.78,
-        darkness=0.74,
-        wetness=float(rng.choice([0.0, 0.35])),
-        shadow=0.55,
-    )
+        dull(rng), sky_top=(30, 34, 54), sky_low=(74, 66, 74), cloud=(60, 58, 66), haze=(70, 66, 74),
+        haze_density=0.006, ambient=0.78, darkness=0.74, wetness=float(rng.choice([0.0, 0.35])), shadow=0.55,
+    )  # fmt: skip

@@ -9,27 +9,27 @@ import numpy as np
 
 from datasets.toycity.camera import Camera
 from datasets.toycity.codes import INSTANCE_STEP, IS_GROUND, Code
-from datasets.toycity.looks import Colour, Light
+from datasets.toycity.colours import Colour
+from datasets.toycity.looks import Look
+from datasets.toycity.shapes import Outline
+
+OVERSAMPLING = 2
+"""Pictures are painted this many times larger, then averaged. A label pixel takes one of the larger ones."""
 
 _SHIFT = 4  # sub-pixel bits of OpenCV's fills
 _FAR_OUT = 1e5  # pixels; coordinates are limited to this so that they fit into fixed-point numbers
-
-
-def box(x0: float, y0: float, x1: float, y1: float) -> list[tuple[float, float]]:
-    """The corners of a rectangle, counter-clockwise from (x0, y0)."""
-    return [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
 
 
 class Painter:
     """A picture, uint8 (H, W, 3) RGB, and its raster of codes, uint16 (H, W). Paint from far to near.
 
     Shapes are in camera space (metres). Colours are RGB, 0 to 255, under full light; distance adds haze.
-    ``glows`` lists the lamps that glow at night, as (column, row, radius in pixels, colour).
+    ``light`` and ``place`` are those of the ``look``. ``glows`` lists the lamps that glow at night, as
+    (column, row, radius in pixels, colour).
     """
 
-    def __init__(self, camera: Camera, light: Light) -> None:
-        self.camera = camera
-        self.light = light
+    def __init__(self, camera: Camera, look: Look) -> None:
+        self.camera, self.light, self.place = camera, look.light, look.place
         self.image = np.zeros((camera.height, camera.width, 3), dtype=np.uint8)
         self.codes = np.full((camera.height, camera.width), Code.SKY, dtype=np.uint16)
         self.glows: list[tuple[float, float, float, Colour]] = []
@@ -64,37 +64,14 @@ class Painter:
         """Fill one polygon (N, 3)."""
         self.faces(np.asarray(points, dtype=np.float64)[None], colour, code, light)
 
-    def flat(
-        self,
-        outline: Sequence[tuple[float, float]] | np.ndarray,
-        at: tuple[float, float],
-        colour: Sequence[float],
-        code: int,
-        light: float = 1.0,
-        stretch: float = 1.0,
-    ) -> None:
-        """Fill an upright outline [(x, y), ...] that faces the camera and stands at ``at`` = (x, z)."""
-        xy = np.asarray(outline, dtype=np.float64)
-        points = np.empty((len(xy), 3))
-        points[:, 0] = at[0] + xy[:, 0] * stretch
-        points[:, 1] = xy[:, 1]
-        points[:, 2] = at[1]
-        self.face(points, colour, code, light)
-
     def strip(
-        self,
-        s: tuple[float, float],
-        z: tuple[float, float],
-        colour: Sequence[float],
-        code: int,
-        y: float = 0.0,
+        self, s: tuple[float, float], z: tuple[float, float], colour: Sequence[float], code: int
     ) -> None:
         """Fill the ground between two lines parallel to the street (s in street coordinates)."""
         steps = max(2, min(16, int(abs(self.camera.curve) * 4000 + 2)))
         # The part below the picture's lower edge is left out: it would only make coordinates huge.
         depth = np.geomspace(max(z[0], min(self._nearest, z[1])), max(z[1], self._nearest), steps)
-        left = np.column_stack([np.full(steps, s[0]), np.full(steps, y), depth])
-        right = np.column_stack([np.full(steps, s[1]), np.full(steps, y), depth])
+        left, right = (np.column_stack([np.full(steps, edge), np.zeros(steps), depth]) for edge in s)
         outline = self.camera.street(np.concatenate([left, right[::-1]]))
         # The colour has no haze here, because haze on the ground is added per pixel at the end.
         self._fill([self.pixels(outline)], tuple(colour), code)
@@ -117,17 +94,17 @@ class Painter:
     def veil(self, points: np.ndarray, colour: Sequence[float], code: int, opacity: float) -> None:
         """Paint a see-through polygon (N, 3); its whole area is labelled ``code``."""
         pixels = self.pixels(points)
-        box = self._box(pixels)
-        if box is None:
+        low = np.maximum((pixels.min(axis=0) >> _SHIFT) - 1, 0)
+        high = np.minimum((pixels.max(axis=0) >> _SHIFT) + 2, [self.camera.width, self.camera.height])
+        if (high <= low).any():
             return
-        rows, columns = box
-        mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), dtype=np.uint8)
-        corner = np.array([columns.start, rows.start], dtype=np.int32) << _SHIFT
-        cv2.fillPoly(mask, [pixels - corner], 255, lineType=cv2.LINE_8, shift=_SHIFT)
+        window = slice(low[1], high[1]), slice(low[0], high[0])
+        part, codes = self.image[window], self.codes[window]
+        mask = np.zeros(codes.shape, dtype=np.uint8)
+        cv2.fillPoly(mask, [pixels - (low << _SHIFT)], 255, lineType=cv2.LINE_8, shift=_SHIFT)
         tone = np.array(self.tone(colour, float(points[:, 2].mean())), dtype=np.float32)
-        part = self.image[rows, columns]
         cv2.copyTo((part * (1 - opacity) + tone * opacity).astype(np.uint8), mask, part)
-        self.codes[rows, columns][mask > 0] = self._value(code)
+        codes[mask > 0] = self._value(code)
 
     def stamp(
         self, table: np.ndarray, shade: np.ndarray, box: tuple[float, float, float, float], code: int
@@ -137,12 +114,8 @@ class Painter:
         ``shade`` is uint8 (H, W); 0 is outside the sprite. ``table``, uint8 (256, 3), maps shade to colour.
         """
         left, top, right, bottom = (round(v) for v in box)
-        x0, y0, x1, y1 = (
-            max(left, 0),
-            max(top, 0),
-            min(right, self.camera.width),
-            min(bottom, self.camera.height),
-        )
+        x0, y0 = max(left, 0), max(top, 0)
+        x1, y1 = min(right, self.camera.width), min(bottom, self.camera.height)
         if x1 <= x0 or y1 <= y0 or right - left > _FAR_OUT:
             return
         columns = ((np.arange(x0, x1) - left) * shade.shape[1]) // (right - left)
@@ -184,9 +157,31 @@ class Painter:
         cv2.fillPoly(self.image, pixels, colour, lineType=cv2.LINE_8, shift=_SHIFT)
         cv2.fillPoly(self.codes, pixels, self._value(code), lineType=cv2.LINE_8, shift=_SHIFT)
 
-    def _box(self, pixels: np.ndarray) -> tuple[slice, slice] | None:
-        low = np.maximum((pixels.min(axis=0) >> _SHIFT) - 1, 0)
-        high = np.minimum((pixels.max(axis=0) >> _SHIFT) + 2, [self.camera.width, self.camera.height])
-        if (high <= low).any():
-            return None
-        return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+
+class Figure:
+    """A flat drawing that faces the camera, of something that stands at camera-space ``at`` = (x, z).
+
+    ``scale`` enlarges the drawing. ``turn`` squeezes it along x: 1 and -1 are views from the side. ``light``
+    is its brightness, by default that of anything upright.
+    """
+
+    def __init__(
+        self,
+        painter: Painter,
+        at: tuple[float, float],
+        code: int,
+        turn: float = 1.0,
+        scale: float = 1.0,
+        light: float | None = None,
+    ) -> None:
+        self.painter, self.at, self.code, self.turn, self.scale = painter, at, code, turn, scale
+        self.light = painter.light.upright if light is None else light
+
+    def fill(self, outline: Outline, colour: Sequence[float], light: float = 1.0) -> None:
+        """Fill an outline [(x, y)] in metres; ``light`` is a share of the figure's own."""
+        xy = np.asarray(outline, dtype=np.float64) * self.scale
+        points = np.empty((len(xy), 3))
+        points[:, 0] = self.at[0] + xy[:, 0] * self.turn
+        points[:, 1] = xy[:, 1]
+        points[:, 2] = self.at[1]
+        self.painter.face(points, colour, self.code, self.light * light)

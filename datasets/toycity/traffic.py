@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from datasets.toycity.codes import Code
+from datasets.toycity.colours import palette, pick
 from datasets.toycity.ground import Street
-from datasets.toycity.looks import Place
-from datasets.toycity.painter import Painter, box
-from datasets.toycity.people import (
-    draw_dress,
-    paint_bicycle,
-    paint_cyclist,
-    paint_motorcycle,
-    paint_motorcyclist,
-    paint_person,
-)
+from datasets.toycity.painter import Painter
+from datasets.toycity.people import draw_dress, paint_person, paint_two_wheeler
+from datasets.toycity.shapes import box
 from datasets.toycity.vehicles import Vehicle, paint_bus, paint_car, paint_train, paint_truck
 
 
@@ -56,42 +51,38 @@ def painting_order(items: Sequence[Item]) -> list[Item]:
     return order
 
 
-_SIZES = {
-    "car": (4.3, 1.82),
-    "estate": (4.7, 1.9),
-    "truck": (8.4, 2.5),
-    "bus": (11.0, 2.55),
-    "train": (17.0, 2.5),
+# Length, width and height in metres, and code
+_VEHICLES = {
+    "car": (4.3, 1.82, 1.5, Code.CAR),
+    "estate": (4.7, 1.9, 1.7, Code.CAR),
+    "truck": (8.4, 2.5, 3.5, Code.TRUCK),
+    "bus": (11.0, 2.55, 3.1, Code.BUS),
+    "train": (17.0, 2.5, 3.4, Code.TRAIN),
 }
-_HEIGHTS = {"car": 1.5, "estate": 1.7, "truck": 3.5, "bus": 3.1, "train": 3.4}
-_CODES = {"car": Code.CAR, "estate": Code.CAR, "truck": Code.TRUCK, "bus": Code.BUS, "train": Code.TRAIN}
-_BUSES = ((238, 186, 30), (206, 34, 40), (240, 236, 226), (40, 122, 84))
-_TRAMS = ((232, 230, 222), (246, 226, 170), (206, 214, 220))
-_TRAM_STRIPES = ((176, 24, 36), (18, 110, 74), (24, 66, 150))
-_LOADS = ((236, 236, 232), (36, 92, 168), (206, 84, 32), (58, 124, 72), (200, 196, 184))
+_BUSES = palette("eeba1e ce2228 f0ece2 287a54")
+_BUS_STRIPES = palette("282c3c f0f0ec be2828")
+_TRAMS = palette("e8e6de f6e2aa ced6dc")
+_TRAM_STRIPES = palette("b01824 126e4a 184296")
+_LOADS = palette("ecece8 245ca8 ce5420 3a7c48 c8c4b8")
 
 
 class Traffic:
     """Puts things on a street. Vehicles in a lane do not overlap, and nothing blocks the view ahead."""
 
-    def __init__(self, painter: Painter, street: Street, place: Place, rng: np.random.Generator) -> None:
-        self.painter, self.street, self.place, self.rng = painter, street, place, rng
+    def __init__(self, painter: Painter, street: Street, rng: np.random.Generator) -> None:
+        self.painter, self.street, self.rng = painter, street, rng
         self.items: list[Item] = []
         self._taken: dict[float, list[tuple[float, float]]] = {}
-
-    def lanes(self) -> list[float]:
-        """The s of the middle of every lane; oncoming lanes are negative."""
-        middles = [(lane + 0.5) * self.street.lane_width for lane in range(self.street.lanes)]
-        return [-m for m in reversed(middles)] + middles
 
     def vehicle(self, kind: str, s: float, near: float, heading: float | None = None) -> bool:
         """Put a vehicle into the lane at ``s``, its near end at depth ``near`` (metres), if there is room.
 
         Returns whether there was room. With a ``heading`` (radians) the vehicle stands across the street.
         """
-        length, width = _SIZES[kind]
+        length, width, height, code = _VEHICLES[kind]
         crosswise = heading is not None
         span = (near, near + (width if crosswise else length))
+        # Vehicles across the street do not overlap one another, but may overlap those in lanes.
         lane = self._taken.setdefault(99.0 if crosswise else s, [])
         if near < 3.0 or any(span[0] < far + 2.0 and start - 2.0 < span[1] for start, far in lane):
             return False
@@ -102,60 +93,49 @@ class Traffic:
         if span[0] < 7.0 and abs(x) < 2.4:
             return False
         lane.append(span)
-        body = Vehicle(self.painter, (x, z), heading, (length, width), _CODES[kind])
-        self.items.append(Item(z, self._painting(kind, body), body.footprint(), _HEIGHTS[kind]))
+        body = Vehicle(self.painter, (x, z), heading, (length, width), code)
+        paint, *palettes = {
+            "car": (paint_car, self.painter.place.vehicles),
+            "estate": (partial(paint_car, estate=True), self.painter.place.vehicles),
+            "truck": (paint_truck, self.painter.place.vehicles, _LOADS),
+            "bus": (paint_bus, _BUSES, _BUS_STRIPES),
+            "train": (paint_train, _TRAMS, _TRAM_STRIPES),
+        }[kind]
+        colours = [pick(self.rng, options) for options in palettes]
+        self.items.append(Item(z, partial(paint, body, *colours), body.footprint(), height))
         return True
 
-    def _painting(self, kind: str, body: Vehicle) -> Callable[[], None]:
-        def pick(table: tuple) -> tuple[float, float, float]:
-            return table[int(self.rng.integers(len(table)))]
-
-        if kind == "truck":
-            colours = pick(self.place.vehicles), pick(_LOADS)
-            return lambda: paint_truck(body, *colours)
-        if kind == "bus":
-            colours = pick(_BUSES), pick(((40, 44, 60), (240, 240, 236), (190, 40, 40)))
-            return lambda: paint_bus(body, *colours)
-        if kind == "train":
-            colours = pick(_TRAMS), pick(_TRAM_STRIPES)
-            return lambda: paint_train(body, *colours)
-        colour = pick(self.place.vehicles)
-        return lambda: paint_car(body, colour, kind == "estate")
-
-    def fill_lanes(self, special: list[str], tram_lane: float | None) -> None:
+    def fill_lanes(self, special: list[str]) -> None:
         """First put the ``special`` vehicles into view, then others into the free lanes, then parked cars."""
-        rng = self.rng
-        lanes = self.lanes()
+        rng, street = self.rng, self.street
+        middles = [(lane + 0.5) * street.lane_width for lane in range(street.lanes)]
+        lanes = [-m for m in reversed(middles)] + middles  # oncoming lanes are negative
         for kind in special:
             for _ in range(12):
-                s = tram_lane if kind == "train" and tram_lane is not None else self._lane_in_view(lanes)
+                s = street.rails[0] if kind == "train" else self._lane_in_view(lanes)
                 x, _ = self.painter.camera.locate(s, 12.0)
                 # A long vehicle right ahead would hide the street. In other lanes it may be nearer.
-                if self.vehicle(kind, s, float(rng.uniform(13, 22) if abs(x) < 1.6 else rng.uniform(7, 17))):
+                if self.vehicle(kind, s, rng.uniform(13, 22) if abs(x) < 1.6 else rng.uniform(7, 17)):
                     break
+        near = ("car", "car", "estate", "estate", "car")
         for s in lanes:
-            z = float(rng.uniform(5, 22))
+            z = rng.uniform(5, 22)
             while z < 85:
-                kind = ("car", "car", "estate", "estate", "car", "truck", "bus")[
-                    int(rng.integers(7 if z > 30 else 5))
-                ]
+                kind = pick(rng, (*near, "truck", "bus") if z > 30 else near)
                 if rng.uniform() < 0.75:
                     self.vehicle(kind, s, z)
-                z += float(rng.uniform(8, 24))
-        if self.street.parking:
+                z += rng.uniform(8, 24)
+        if street.parking:
             for side in (-1, 1):
-                z = float(rng.uniform(6, 14))
+                z = rng.uniform(6, 14)
                 while z < 60:
                     if rng.uniform() < 0.7 and not self._blocked(z, z + 5):
-                        self.vehicle(
-                            ("car", "estate")[int(rng.integers(2))], side * (self.street.half - 1.05), z
-                        )
-                    z += float(rng.uniform(5.2, 8))
-        if self.street.side_street and rng.uniform() < 0.75:
-            near, far = self.street.side_street
-            kind = ("car", "estate", "truck", "bus")[int(rng.integers(4))]
-            s = float(rng.uniform(self.street.half, self.street.half + 6) * rng.choice([-1, 1]))
-            self.vehicle(kind, s, (near + far) / 2, heading=float(rng.choice([-1, 1])) * np.pi / 2)
+                        self.vehicle(pick(rng, ("car", "estate")), side * (street.half - 1.05), z)
+                    z += rng.uniform(5.2, 8)
+        if street.side_street and rng.uniform() < 0.75:
+            kind = pick(rng, ("car", "estate", "truck", "bus"))
+            s = float(rng.uniform(street.half, street.half + 6) * rng.choice([-1, 1]))
+            self.vehicle(kind, s, sum(street.side_street) / 2, float(rng.choice([-1, 1])) * np.pi / 2)
 
     def _lane_in_view(self, lanes: list[float]) -> float:
         """A random lane, but seldom the one right ahead, where a long vehicle would hide all others."""
@@ -185,51 +165,43 @@ class Traffic:
     def person(self, s: float, z: float, crossing: bool = False) -> None:
         """Add a person on foot."""
         rng = self.rng
-        dress, stride = draw_dress(rng), float(rng.uniform(-1, 1))
-        height = float(rng.uniform(1.2, 1.4) if rng.uniform() < 0.12 else rng.uniform(1.6, 1.92))
+        dress, stride = draw_dress(rng), rng.uniform(-1, 1)
+        height = rng.uniform(1.2, 1.4) if rng.uniform() < 0.12 else rng.uniform(1.6, 1.92)
         facing = int(rng.choice([-1, 1])) if crossing or rng.uniform() < 0.35 else 0
-        self.stand(
-            s, z, 0.28, height, lambda at: paint_person(self.painter, at, height, dress, stride, facing)
-        )
+        paint = partial(paint_person, self.painter, height=height, dress=dress, stride=stride, facing=facing)
+        self.stand(s, z, 0.28, height, paint)
 
     def two_wheeler(self, kind: str, s: float, z: float, turn: float) -> None:
         """Add a ``kind``: cyclist, motorcyclist, or bicycle or motorcycle without a rider."""
         dress = draw_dress(self.rng)
-        paint = {
-            "cyclist": paint_cyclist,
-            "motorcyclist": paint_motorcyclist,
-            "bicycle": paint_bicycle,
-            "motorcycle": paint_motorcycle,
-        }[kind]
-        self.stand(s, z, 0.3 + 0.5 * abs(turn), 1.5, lambda at: paint(self.painter, at, dress, turn))
+        paint = partial(paint_two_wheeler, self.painter, kind=kind, dress=dress, turn=turn)
+        self.stand(s, z, 0.3 + 0.5 * abs(turn), 1.5, paint)
 
     def people(self, index: int) -> None:
         """Add people on sidewalks and crossings, and riders and two-wheelers whose kinds ``index`` sets."""
-        rng, half = self.rng, self.street.half
+        rng, half, crossing = self.rng, self.street.half, self.street.crossing
         for _ in range(int(rng.integers(7, 14))):
             side = int(rng.choice([-1, 1]))
             walk = self.street.walk[(side + 1) // 2]
             s = side * (half + rng.uniform(0.35, 0.9) * walk)
-            z = float(6.5 + rng.exponential(10))
+            z = 6.5 + rng.exponential(10)
             self.person(s, z)
             if rng.uniform() < 0.35:
                 self.person(s + rng.uniform(0.5, 0.8), z + rng.uniform(-0.3, 0.3))
-        if self.street.crossing:
+        if crossing:
             for _ in range(int(rng.integers(0, 4))):
-                self.person(
-                    float(rng.uniform(-half, half)), self.street.crossing + float(rng.uniform(0.4, 3.0)), True
-                )
-        riders = ("cyclist", "motorcyclist") if index % 2 else ("motorcyclist", "cyclist")
-        for number, kind in enumerate(riders):
+                self.person(rng.uniform(-half, half), crossing + rng.uniform(0.4, 3.0), crossing=True)
+        order = 1 if index % 2 else -1
+        for number, kind in enumerate(("cyclist", "motorcyclist")[::order]):
             if number == 0 or rng.uniform() < 0.5:
                 side = int(rng.choice([-1, 1]))
                 s = side * (half - rng.uniform(0.5, 1.1) - (2.3 if self.street.parking else 0.0))
                 turn = float(rng.choice([-1, 1]) * rng.uniform(0.4, 0.95))
-                self.two_wheeler(kind, s, float(rng.uniform(7.5, 17)), turn)
-        for number, kind in enumerate(("motorcycle", "bicycle") if index % 2 else ("bicycle", "motorcycle")):
+                self.two_wheeler(kind, s, rng.uniform(7.5, 17), turn)
+        for number, kind in enumerate(("motorcycle", "bicycle")[::order]):
             if number == 0 or rng.uniform() < 0.4:
                 side = int(rng.choice([-1, 1]))
                 s = side * (half + rng.uniform(0.6, 1.2))
                 for place in range(int(rng.integers(1, 4))):
                     turn = float(rng.choice([-1, 1]) * rng.uniform(0.6, 1.0))
-                    self.two_wheeler(kind, s, float(rng.uniform(8, 12)) + 1.6 * place + 5 * number, turn)
+                    self.two_wheeler(kind, s, rng.uniform(8, 12) + 1.6 * place + 5 * number, turn)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from datasets.toycity.facades import mixed
-from datasets.toycity.looks import Colour
-from datasets.toycity.painter import Painter, box
+from datasets.toycity.colours import Colour, mixed
+from datasets.toycity.painter import Painter
+from datasets.toycity.shapes import Outline, bar, box, ellipse
 
 _GLASS = (46, 58, 70)
 _TYRE = (24, 24, 26)
 _DARK = (40, 42, 46)
 _RED = (226, 24, 20)
 _LAMP = (255, 246, 220)
-_CIRCLE = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-
-Outline = Sequence[tuple[float, float]]
 
 
 class Vehicle:
@@ -63,20 +61,16 @@ class Vehicle:
         ``glass`` lists the edges that are windows; edge i is from corner i to corner i + 1.
         """
         outline = np.array(profile, dtype=float)
-        for edge, (start, end) in enumerate(zip(outline, np.roll(outline, -1, axis=0), strict=True)):
+        for edge, (start, end) in enumerate(pairwise([*outline, outline[0]])):
             step = end - start
             normal = np.array([step[1], -step[0]]) / max(float(np.hypot(*step)), 1e-6)
             if normal @ (np.array([self.eye_a, self.painter.camera.eye]) - start) <= 0:
                 continue
-            a, y = (
-                np.array([start[0], end[0], end[0], start[0]]),
-                np.array([start[1], end[1], end[1], start[1]]),
-            )
+            a, y = np.array([start, end, end, start]).T
             b = np.array([-1, -1, 1, 1]) * width / 2
             light = self._light(float(normal[0]), 0.0, float(normal[1]))
             self.painter.face(self.points(a, b, y), _GLASS if edge in glass else colour, self.code, light)
-        if self.seen_side:
-            self.side([profile], colour, width)
+        self.side([profile], colour, width)
 
     def side(self, outlines: Sequence[Outline], colour: Sequence[float], width: float | None = None) -> None:
         """Paint outlines [(a, y)] on the visible long side."""
@@ -110,44 +104,36 @@ class Vehicle:
                 self.painter.face(self.points(at * 0.9, block[:, 0], block[:, 1]), _TYRE, self.code)
         for a in places:
             for r, colour in ((radius, _TYRE), (radius * 0.55, (150, 152, 156))):
-                self.side([np.column_stack([a + r * np.cos(_CIRCLE), radius + r * np.sin(_CIRCLE)])], colour)
+                self.side([ellipse(a, radius, r, r)], colour)
 
     def lamps(self, y: float, b: float, size: float) -> None:
         """Paint the two lamps of the visible end, and let them glow at night."""
-        for front in (True, False):
-            rims = [box(c - size * 1.2, y - size * 0.8, c + size * 1.2, y + size * 0.8) for c in (-b, b)]
-            self.end(rims, _DARK, front)
-        pair = [box(c - size, y - size * 0.6, c + size, y + size * 0.6) for c in (-b, b)]
-        self.end(pair, _LAMP, front=True, light=1.1)
-        self.end(pair, _RED, front=False, light=1.0)
-        for sign in (-1, 1):
-            if self.sees_front or self.sees_rear:
-                a = self.length / 2 * (1 if self.sees_front else -1)
-                colour = _LAMP if self.sees_front else _RED
-                self.painter.glow(self.points(a, sign * b, y)[0], 0.55 if self.sees_front else 0.3, colour)
+        front = self.sees_front
+        if not (front or self.sees_rear):
+            return
+        colour, light, radius = (_LAMP, 1.1, 0.55) if front else (_RED, 1.0, 0.3)
+        self.end([bar(c, y, size * 1.2, size * 0.8) for c in (-b, b)], _DARK, front)
+        self.end([bar(c, y, size, size * 0.6) for c in (-b, b)], colour, front, light)
+        for c in (-b, b):
+            self.painter.glow(self.points(self.length / 2 * (1 if front else -1), c, y)[0], radius, colour)
 
 
-def paint_car(vehicle: Vehicle, colour: Colour, estate: bool) -> None:
+def paint_car(vehicle: Vehicle, colour: Colour, estate: bool = False) -> None:
     """A saloon, or an estate / sport utility car with a longer and higher roof."""
     half, wide = vehicle.length / 2, vehicle.width
     roof = 1.66 if estate else 1.46
     back = -half + 0.12 if estate else -half * 0.86
     top_back = -half + 0.35 if estate else -half * 0.55
     vehicle.wheels((-half * 0.62, half * 0.62), 0.34)
-    vehicle.prism(
-        [(-half, 0.22), (half, 0.22), (half, 0.66), (half * 0.9, 0.86), (-half * 0.95, 0.98), (-half, 0.84)],
-        wide,
-        colour,
-    )
+    bonnet, boot = [(half, 0.66), (half * 0.9, 0.86)], [(-half * 0.95, 0.98), (-half, 0.84)]
+    vehicle.prism([(-half, 0.22), (half, 0.22), *bonnet, *boot], wide, colour)
     cabin = [(back, 0.95), (half * 0.52, 0.88), (half * 0.2, roof), (top_back, roof)]
     vehicle.prism(cabin, wide * 0.88, colour, glass=(1, 3))
     middle = (half * 0.36 + back) / 2
-    for a0, a1, lean0, lean1 in (
-        (back + 0.12, middle - 0.06, 0.24, 0.0),
-        (middle + 0.06, half * 0.44, 0.0, -0.3),
-    ):
-        pane = [(a0, 1.0), (a1, 1.0), (a1 + lean1, roof - 0.1), (a0 + lean0, roof - 0.1)]
-        vehicle.side([pane], _GLASS, wide * 0.88)
+    top = roof - 0.1
+    rear = [(back + 0.12, 1.0), (middle - 0.06, 1.0), (middle - 0.06, top), (back + 0.12 + 0.24, top)]
+    fore = [(middle + 0.06, 1.0), (half * 0.44, 1.0), (half * 0.44 - 0.3, top), (middle + 0.06, top)]
+    vehicle.side([rear, fore], _GLASS, wide * 0.88)
     vehicle.wheels((-half * 0.62, half * 0.62), 0.34)
     vehicle.side([box(-half, 0.22, half, 0.32)], _DARK)
     for front in (True, False):
@@ -168,9 +154,8 @@ def paint_truck(vehicle: Vehicle, colour: Colour, load: Colour) -> None:
     for part in ("cargo", "cab") if vehicle.eye_a > half - 2.0 else ("cab", "cargo"):
         if part == "cab":
             vehicle.prism(cab, wide * 0.96, colour, glass=(2,))
-            vehicle.side(
-                [[(half - 1.3, 1.55), (half - 0.25, 1.55), (half - 0.4, 2.4), (half - 1.3, 2.4)]], _GLASS
-            )
+            window = [(half - 1.3, 1.55), (half - 0.25, 1.55), (half - 0.4, 2.4), (half - 1.3, 2.4)]
+            vehicle.side([window], _GLASS)
         else:
             vehicle.prism(cargo, wide, load)
             ribs = np.arange(-half + 0.5, half - 2.3, 0.85)
@@ -178,11 +163,7 @@ def paint_truck(vehicle: Vehicle, colour: Colour, load: Colour) -> None:
             vehicle.side([box(-half + 0.6, 1.9, half - 2.7, 2.6)], mixed(load, colour, 0.75))
     vehicle.wheels(places, 0.48)
     dark = mixed(load, (20, 20, 20), 0.4)
-    vehicle.end(
-        [box(-0.04, 1.0, 0.04, 3.45), *(box(s * 0.62 - 0.04, 1.0, s * 0.62 + 0.04, 3.45) for s in (-1, 1))],
-        dark,
-        False,
-    )
+    vehicle.end([box(b - 0.04, 1.0, b + 0.04, 3.45) for b in (0, -0.62, 0.62)], dark, front=False)
     vehicle.end([box(-wide / 2, 0.95, wide / 2, 1.1), box(-wide / 2, 3.38, wide / 2, 3.5)], dark, front=False)
     vehicle.end([box(-wide / 2, 0.5, wide / 2, 0.7)], (214, 120, 30), front=False)
     vehicle.end([box(-0.9, 0.85, 0.9, 1.3)], _DARK, front=True)
@@ -197,9 +178,7 @@ def paint_bus(vehicle: Vehicle, colour: Colour, stripe: Colour) -> None:
     vehicle.prism(box(-half, 0.24, half, 3.05), wide, colour)
     vehicle.side([box(-half, 0.9, half, 1.12)], stripe)
     bays = np.linspace(-half + 0.25, half - 0.25, 8)
-    vehicle.side(
-        [box(a + 0.06, 1.35, b - 0.06, 2.5) for a, b in zip(bays[:-1], bays[1:], strict=True)], _GLASS
-    )
+    vehicle.side([box(a + 0.06, 1.35, b - 0.06, 2.5) for a, b in pairwise(bays)], _GLASS)
     vehicle.side([box(half - 1.6, 0.45, half - 0.5, 2.5), box(-0.7, 0.45, 0.6, 2.5)], (64, 78, 92))
     vehicle.wheels(places, 0.48)
     inner = wide / 2 - 0.14
@@ -222,9 +201,7 @@ def paint_train(vehicle: Vehicle, colour: Colour, stripe: Colour) -> None:
     vehicle.prism(shell, wide, colour, glass=(2, 4))
     vehicle.side([box(-half, 0.42, half, 1.15)], stripe)
     bays = np.linspace(-half + 0.9, half - 0.9, 11)
-    vehicle.side(
-        [box(a + 0.09, 1.4, b - 0.09, 2.6) for a, b in zip(bays[:-1], bays[1:], strict=True)], _GLASS
-    )
+    vehicle.side([box(a + 0.09, 1.4, b - 0.09, 2.6) for a, b in pairwise(bays)], _GLASS)
     vehicle.side([box(a - 0.03, 0.45, a + 0.03, 3.25) for a in (-half / 3, half / 3)], _DARK)
     for front in (True, False):
         vehicle.end([box(-wide / 2, 0.42, wide / 2, 1.12)], stripe, front)

@@ -48,12 +48,16 @@ DATASET_ROOTS: dict[str, str] = {
     "nthu": "",
 }
 
-# What a method that adapts to a target domain gets there.
-TOYCITY_TARGET = ["cityscapes"]
-
 # Flag -> the attribute of a method that is its default.
 METHOD_DEFAULTS = {name: name for name in "color_jitter crop_padding renormalise bias_lr_mult".split()}
 METHOD_DEFAULTS |= {"gblur": "gaussian_blur", "bias_weight_decay": "bias_weight_decay"}
+
+
+def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of a program that takes the network of a checkpoint: which network, and how it computes."""
+    add_network_arguments(parser, NETWORK_CLASS_SETS)
+    add_device_arguments(parser)
+    add_process_arguments(parser)
 
 
 def training_parser(description: str | None = None) -> FlagParser:
@@ -96,14 +100,12 @@ def method_notices(args: argparse.Namespace, snr_stages: Sequence[int] = ()) -> 
         for flag in flags_of_others(args.method)
         if getattr(args, flag.dest) not in (flag.default, facts(flag).toy)
     ]
-    given = [
-        f"--{flag.dest}" for flag in declared(RestitutionLoss) if getattr(args, flag.dest) != flag.default
-    ]
-    if not args.train_snr:
-        given.append("--no_train_snr")
     if snr_stages and not METHODS[args.method].restitutes:
         lines.append(f"--snr_stages: --method {args.method} has no dual restitution loss; --method snr has")
     if not snr_stages:
+        restitution = declared(RestitutionLoss)
+        given = [f"--{flag.dest}" for flag in restitution if getattr(args, flag.dest) != flag.default]
+        given += [] if args.train_snr else ["--no_train_snr"]
         lines += [f"{flag}: has no effect without SNR; add --snr_stages 1 2 3" for flag in given]
     return lines
 
@@ -111,10 +113,8 @@ def method_notices(args: argparse.Namespace, snr_stages: Sequence[int] = ()) -> 
 def parse_program(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line of another program than train.py, which may have flags of train.py, too.
 
-    The family's scripts give such flags to all programs. Their names are in ``without_effect``.
-
-    Raises:
-        UserError: a value out of range, or a flag that train.py does not have either.
+    The family's scripts give such flags to all programs. Their names are in ``without_effect``. Raises a
+    UserError for a value out of range, and for a flag that train.py does not have either.
     """
     args, words = parser.parse_known_args(arguments)
     training = training_parser()
@@ -169,16 +169,14 @@ def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> 
     """Check that there is a target data set if, and only if, ``domains`` of the method have a target.
 
     A digest of the file of ``--importance_weights`` joins the settings as ``importance_weights_content``.
-
-    Raises:
-        UserError: it is missing, nobody would use it, or it is named twice; the weights cannot be read.
+    Raises a UserError if a target is missing, unused or named twice, or if the weights cannot be read.
     """
     if "target" in domains and args.target_dataset is None:
         if not is_toycity(args):
             raise UserError(
                 f"--method {args.method}: adapts to unlabelled pictures; name them with --target_dataset"
             )
-        args.target_dataset = [*TOYCITY_TARGET]
+        args.target_dataset = ["cityscapes"]
     targets = args.target_dataset or []
     if targets and "target" not in domains:
         raise UserError(
@@ -198,9 +196,9 @@ def add_digests(args: argparse.Namespace) -> None:
 
     Raises a UserError if the lists cannot be read, or if there are no copies.
     """
-    lists = args.gtav_split
-    args.gtav_split_content = division_digest(divided_by(spec("gtav"), Path(lists))) if lists else None
-    args.prepared_content = None
+    args.gtav_split_content = args.prepared_content = None
+    if args.gtav_split:
+        args.gtav_split_content = division_digest(divided_by(spec("gtav"), Path(args.gtav_split)))
     if args.prepared:
         specs = [spec(name) for name in args.dataset]
         content = differences(Path(args.prepared), specs, args.city_mode, division_flags(args))
@@ -218,8 +216,7 @@ def parse_training_arguments(
 ) -> argparse.Namespace:
     """Parse train.py's command line. Without ``--dataset``, the toy city's defaults stand in for the others.
 
-    Raises:
-        UserError: a value out of range, or flags that contradict each other.
+    Raises a UserError for a value out of range, and for flags that contradict each other.
     """
     args = parser.parse_args(arguments)
     if args.dataset is None:

@@ -30,7 +30,6 @@ import config
 from datasets.domains import split_pictures
 from datasets.flags import add_division_arguments, add_root_argument
 from network import stated_architecture
-from network.flags import add_network_arguments
 from network.restore import load_network
 from network.segmentor import SegmentationNet
 from utils.declare import Flag
@@ -40,7 +39,7 @@ from utils.errors import UserError, printable, run_program, say_error
 from utils.files import check_inside
 from utils.flags.family import dataset_name
 from utils.flags.parser import FlagParser
-from utils.flags.program import add_averaging_arguments, add_device_arguments, add_process_arguments
+from utils.flags.program import add_averaging_arguments
 from utils.images import read_image
 from utils.memory import enough_memory
 from utils.progress import progress_bar
@@ -60,13 +59,11 @@ from utils.scoring.sliding_window import MODES, Predict, Prediction, Windows, pr
 from utils.scoring.visualize import colour_picture, confidence_picture, overlay_picture
 
 KINDS = ("trainids", "labelids", "color", "overlay", "confidence")
-KINDS_OF_ANY_CLASSES = {"trainids", "confidence"}
 WAITING_WRITES = 4
 LESS_MEMORY = "use --inference_mode sliding with a smaller --crop_size or --tile_batch, or smaller --scales"
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
     # No abbreviations: flags of train.py, which the family's scripts may pass, are not short forms of these.
     parser = FlagParser(__doc__, training=config.training_parser, allow_abbrev=False)
     add = partial(Flag, parser)
@@ -88,39 +85,32 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "Write these kinds of results."
     )
     add("--resume", False, once=True, everyday=True).means("Skip pictures whose results are all there.")
-    add_view_arguments(parser.add_argument_group("what the network sees"))
+    group = parser.add_argument_group("what the network sees")
+    view = partial(Flag, group)
+    view("--inference_mode", "whole", choices=MODES, everyday=True).means(
+        "Segment the whole picture at once, or a large picture in overlapping tiles (sliding). pooling is "
+        "whole, but averages probabilities, not logits."
+    )
+    view("--crop_size", 1024, once=True).means("sliding: use tiles of this side in pixels.")
+    view("--sliding_overlap", 1 / 3).means("sliding: cover this share of a tile twice.")
+    add_averaging_arguments(group)
+    view("--single_scale", None, action="store_const", dest="scales", const=[1.0]).means("Use --scales 1.0.")
+    view("--no_flip", False, action="store_false", dest="flip").means("Do not mirror. This is the default.")
+    view("--tile_batch", 4).means("Segment this many tiles in one forward.")
     group = parser.add_argument_group("data, for --val_dataset")
     add_root_argument(group)
     Flag(group, "--split", "val", choices=("train", "val", "test")).means("Segment this split.")
     add_division_arguments(group)
-    add_network_arguments(parser, NETWORK_CLASS_SETS)
-    add_device_arguments(parser)
-    add_process_arguments(parser)
+    config.add_checkpoint_arguments(parser)
     args = config.parse_program(parser, arguments)
     check_inside(args.mod, "--mod")
     return args
 
 
-def add_view_arguments(group: argparse._ArgumentGroup) -> None:
-    """In which pieces, sizes and views the network sees a picture."""
-    add = partial(Flag, group)
-    add("--inference_mode", "whole", choices=MODES, everyday=True).means(
-        "Segment the whole picture at once, or a large picture in overlapping tiles (sliding). pooling is "
-        "whole, but averages probabilities, not logits."
-    )
-    add("--crop_size", 1024, once=True).means("sliding: use tiles of this side in pixels.")
-    add("--sliding_overlap", 1 / 3).means("sliding: cover this share of a tile twice.")
-    add_averaging_arguments(group)
-    add("--single_scale", None, action="store_const", dest="scales", const=[1.0]).means("Use --scales 1.0.")
-    add("--no_flip", False, action="store_false", dest="flip").means("Do not mirror. This is the default.")
-    add("--tile_batch", 4).means("Segment this many tiles in one forward.")
-
-
 def find_work(args: argparse.Namespace) -> list[tuple[ResultFolder, list[Source]]]:
     """What to segment and where to: ``--input`` as a whole, or each ``--val_dataset`` to a folder of its own.
 
-    Raises:
-        UserError: an input or data set that is not there, or a folder that cannot take the results.
+    Raises a UserError if an input or data set is not there, or if a folder cannot take the results.
     """
     root, kinds = args.output / args.mod, tuple(dict.fromkeys(args.save))
     if args.input is not None:
@@ -149,10 +139,7 @@ class Picture:
 
 
 def read_pictures(
-    sources: Sequence[Source],
-    windows: Windows,
-    is_finished: Callable[[PurePath], bool],
-    with_more: list[Path],
+    sources: list[Source], windows: Windows, is_finished: Callable[[PurePath], bool], with_more: list[Path]
 ) -> Iterator[Picture | UserError | None]:
     """The pictures of all sources; in place of an unreadable one the error, of a finished one ``None``.
 
@@ -190,24 +177,9 @@ def prediction_function(network: SegmentationNet, args: argparse.Namespace, devi
     return predict
 
 
-def train_ids_of(num_classes: int, kinds: Iterable[str], snapshot: str) -> np.ndarray:
-    """The train id of every class of a network, uint8 (256,); the class itself if nothing says which it is.
-
-    Raises:
-        UserError: ``kinds`` of results that such a network cannot have.
-    """
-    if num_classes not in NETWORK_CLASS_SETS and not KINDS_OF_ANY_CLASSES.issuperset(kinds):
-        raise UserError(
-            f"{snapshot}: has {num_classes} classes, no colours for them; --save trainids confidence"
-        )
-    return train_id_of_class(num_classes)
-
-
-def write(
-    folder: ResultFolder, train_id_of_class: np.ndarray, picture: Picture, prediction: Prediction
-) -> None:
-    """Draw and write the results of one picture."""
-    train_ids = train_id_of_class[prediction.classes]
+def write(train_id_of: np.ndarray, folder: ResultFolder, picture: Picture, prediction: Prediction) -> None:
+    """Draw and write the results of one picture. ``train_id_of``: class -> train id, uint8 (256,)."""
+    train_ids = train_id_of[prediction.classes]
     colours = colour_picture(train_ids, PALETTE)
     makers: dict[str, Callable[[], Image.Image]] = {
         "trainids": lambda: Image.fromarray(train_ids),
@@ -248,25 +220,22 @@ def segment(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; 1 if a picture failed, else 0."""
     args = parse_arguments(arguments)
-    windows = Windows(
-        args.inference_mode,
-        args.crop_size,
-        args.sliding_overlap,
-        tuple(args.scales),
-        args.flip,
-        args.tile_batch,
-    )
+    mode, scales = args.inference_mode, tuple(args.scales)
+    windows = Windows(mode, args.crop_size, args.sliding_overlap, scales, args.flip, args.tile_batch)
     config.name_flags_without_effect(args)
     if launched()[0] > 1:
         raise UserError("infer.py: works in one process; start it without torchrun")
     device = select_device(args.device)
     work = find_work(args)
-    stated = stated_architecture(vars(args))
-    network, _ = load_network(args.snapshot, stated, args.partial_load, args.teacher)
-    train_id_of_class = train_ids_of(network.config["num_classes"], args.save, args.snapshot)
-
+    network, _ = load_network(args.snapshot, stated_architecture(vars(args)), args.partial_load, args.teacher)
+    num_classes = network.config["num_classes"]
+    if num_classes not in NETWORK_CLASS_SETS and not {"trainids", "confidence"}.issuperset(args.save):
+        raise UserError(
+            f"{args.snapshot}: has {num_classes} classes, no colours for them; --save trainids confidence"
+        )
+    write_one = partial(write, train_id_of_class(num_classes))
     # Searching the fastest algorithms pays where the same size comes again and again.
-    torch.backends.cudnn.benchmark = args.inference_mode == "sliding"
+    torch.backends.cudnn.benchmark = mode == "sliding"
     predict = prediction_function(network, args, device)
 
     def predict_one(picture: Picture) -> Prediction:
@@ -289,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pictures = read_pictures(sources, windows, is_finished, with_more)
         total = None if any(source.is_video for source in sources) else len(sources)
         with progress_bar(read_ahead(pictures), total=total, unit="picture") as progress:
-            written += segment(progress, predict_one, partial(write, folder, train_id_of_class), report)
+            written += segment(progress, predict_one, partial(write_one, folder), report)
     for failure in failures:
         say_error(failure)
     if with_more:

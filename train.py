@@ -51,8 +51,7 @@ LESS_MEMORY = (
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; without ``--dataset`` the toy city and the settings that suit it."""
-    parser = config.training_parser(__doc__)
-    return config.parse_training_arguments(parser, arguments)
+    return config.parse_training_arguments(config.training_parser(__doc__), arguments)
 
 
 class Run:
@@ -72,13 +71,11 @@ class Run:
         resume_file, checkpoint, notices = first_whole(resume_files) if resume_files else (None, None, [])
         agree_on_resume(resume_file, checkpoint)
         if checkpoint is not None:
-            settings = folder.plain(vars(args))
-            free = free_on_resume(config.training_parser())
+            settings, free = folder.plain(vars(args)), free_on_resume(config.training_parser())
             refuse_other_settings(resume_file, checkpoint, self.sizes, settings, free)
-        self.method = build_method(args, network, fresh=checkpoint is None)
+        self.method = method = build_method(args, network, fresh=checkpoint is None)
         num_classes = self.architecture["num_classes"]
         self.domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
-        method = self.method
         self.loaders = TrainingLoaders(
             self.domains, args, method.views, method.color_jitter, method.domains, method.target_transform
         )
@@ -92,13 +89,9 @@ class Run:
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
         folder.open(vars(args), resume_file, checkpoint)
         if checkpoint is None:
-            notices += [
-                *self.domains.folder_lines,
-                *family_notices(args),
-                *config.method_notices(args, self.architecture["snr_stages"]),
-            ]
-            size = as_size(args.crop_size)
-            notices.append(f"{args.method}, {describe(self.architecture, *size)}")
+            notices += [*self.domains.folder_lines, *family_notices(args)]
+            notices += config.method_notices(args, self.architecture["snr_stages"])
+            notices.append(f"{args.method}, {describe(self.architecture, *as_size(args.crop_size))}")
         for line in notices:
             folder.log(line)
         if checkpoint is not None:
@@ -116,8 +109,7 @@ class Run:
     @property
     def progress(self) -> Progress:
         """How far the run is, for the method."""
-        epoch = self.iteration // self.loaders.steps_per_epoch
-        return Progress(self.iteration, self.args.max_iter, epoch)
+        return Progress(self.iteration, self.args.max_iter, self.iteration // self.loaders.steps_per_epoch)
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> list[str]:
         """Go on exactly where the checkpoint of ``path`` was written; a line for each file that is lost."""
@@ -243,10 +235,7 @@ class Run:
         if skipped := self.step.finite.check():
             values["skipped"] = skipped
         values |= self.name_bad_samples()
-        self.folder.scalars(
-            {"loss/train_loss": total, **values},
-            self.iteration,
-        )
+        self.folder.scalars({"loss/train_loss": total, **values}, self.iteration)
         words = ", ".join(f"{name.removeprefix('loss/')} {value:.4g}" for name, value in values.items())
         place = f"[epoch {self.progress.epoch}] [iter {self.iteration} / {self.last_iteration}]"
         self.folder.log(f"{place} {words}", echo=bar.disable)
@@ -271,8 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     method = METHODS[args.method]
     config.apply_method_defaults(args, method)
     config.apply_target_arguments(args, method.domains)
-    stated = stated_architecture(vars(args))
-    network = create_network(**{**method.architecture, **stated})
+    network = create_network(**{**method.architecture, **stated_architecture(vars(args))})
     args.wt_layer = network.config["wt_layer"]
     # Windows allows no colon, which is in timm:NAME, in names of folders.
     exp = args.exp or f"{args.method}-{network.config['backbone']}".replace(":", "-")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import config
@@ -19,7 +19,6 @@ from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from datasets.sampling.loaders import Loader
 from network import stated_architecture
-from network.flags import add_network_arguments
 from network.restore import load_network
 from utils import distributed
 from utils.declare import Flag, toy_defaults
@@ -28,8 +27,7 @@ from utils.errors import run_program
 from utils.files import check_writable, write_json
 from utils.flags.family import dataset_name
 from utils.flags.parser import FlagParser
-from utils.flags.program import add_averaging_arguments, add_device_arguments, add_process_arguments
-from utils.scoring.classes import NETWORK_CLASS_SETS
+from utils.flags.program import add_averaging_arguments
 from utils.scoring.scores import class_table, commit, domain_table
 from utils.scoring.sliding_window import Windows
 
@@ -54,9 +52,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add_averaging_arguments(parser.add_argument_group("averages of probabilities"))
     add_data_arguments(parser)
-    add_network_arguments(parser, NETWORK_CLASS_SETS)
-    add_device_arguments(parser)
-    add_process_arguments(parser)
+    config.add_checkpoint_arguments(parser)
     args = config.parse_program(parser, arguments)
     if args.val_dataset is None:
         config.refuse_root_alone(args, "say with --val_dataset what to score on")
@@ -68,29 +64,26 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def open_data(args: argparse.Namespace, num_classes: int) -> tuple[Domains, dict[str, Loader]]:
-    """The data that networks of ``num_classes`` are scored on: labels in their classes."""
-    windows = Windows("pooling", scales=tuple(args.scales), flip=args.flip)
-    domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes, windows)
-    loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
-    if distributed.is_main():
-        print(*domains.folder_lines, sep="\n", flush=True)
-    return domains, loaders
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     device = distributed.setup(args.device, args.local_rank)
     config.name_flags_without_effect(args)
     stated = stated_architecture(vars(args))
-    data: dict[int, tuple[Domains, dict[str, Loader]]] = {}
+
+    @cache
+    def open_data(num_classes: int) -> tuple[Domains, dict[str, Loader]]:
+        """The data that networks of ``num_classes`` are scored on: labels in their classes."""
+        windows = Windows("pooling", scales=tuple(args.scales), flip=args.flip)
+        domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes, windows)
+        loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
+        if distributed.is_main():
+            print(*domains.folder_lines, sep="\n", flush=True)
+        return domains, loaders
+
     written = []
     for snapshot in args.snapshot:
         network, checkpoint = load_network(snapshot, stated, args.partial_load, args.teacher)
-        classes = network.config["num_classes"]
-        if classes not in data:
-            data[classes] = open_data(args, classes)
-        domains, loaders = data[classes]
+        domains, loaders = open_data(network.config["num_classes"])
         network.to(device, memory_format=memory_format(args.channels_last, device))
         if args.compile:
             network.compile()

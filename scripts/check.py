@@ -17,7 +17,7 @@ from datasets.definitions.catalog import CATALOG
 from datasets.definitions.plausibility import unlikely_classes
 from datasets.definitions.spec import DatasetSpec
 from datasets.domains import divided_spec
-from datasets.files.pairing import as_found, check_sizes, left_out, list_pairs
+from datasets.files.pairing import Pair, as_found, check_sizes, left_out, list_pairs
 from datasets.files.parallel import threaded_map
 from datasets.files.reading import read_label
 from datasets.files.roots import resolve_root
@@ -29,13 +29,11 @@ from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the checks that the command line asks for."""
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", nargs="+", required=True, metavar="NAME", help=", ".join(CATALOG))
     add_root_argument(parser)
-    parser.add_argument(
-        "--split", nargs="+", default=["train", "val"], choices=["train", "val", "test", "train_extra"]
-    )
+    splits = ["train", "val", "test", "train_extra"]
+    parser.add_argument("--split", nargs="+", default=splits[:2], choices=splits)
     add_division_arguments(parser)
     add_skip_argument(parser)
     parser.add_argument("--pictures", action="store_true", help="also decode every picture (slow)")
@@ -61,24 +59,20 @@ def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, th
     sizes = Counter(check_sizes(pairs))
     if pictures:
         threaded_map(lambda pair: read_image(pair.image).size, pairs, "pictures", threads)
-    described = f"{dataset.name} {split}"
-    print(
-        f"{described}: {len(pairs)} {'pairs' if labelled else 'pictures without labels'} in {root.absolute()}"
-    )
+    described, kind = f"{dataset.name} {split}", "pairs" if labelled else "pictures without labels"
+    print(f"{described}: {len(pairs)} {kind} in {root.absolute()}")
     if labelled and (line := left_out(dataset, split, root, pairs)):
         print(f"  {line}")
     print("  sizes: " + ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes.most_common(5)), flush=True)
-    if labelled:
-        counts = threaded_map(
-            lambda pair: np.bincount(read_label(pair.label, dataset.coding).ravel(), minlength=256),
-            pairs,
-            f"labels of {described}",
-            threads,
-        )
-        counts = np.stack(counts)
-        print(class_table(counts, dataset), flush=True)
-        for line in unlikely_classes(dataset, split, counts.sum(0)[:NUM_CLASSES]):
-            print(line, flush=True)
+    if not labelled:
+        return
+
+    def pixels(pair: Pair) -> np.ndarray:
+        return np.bincount(read_label(pair.label, dataset.coding).ravel(), minlength=256)
+
+    counts = np.stack(threaded_map(pixels, pairs, f"labels of {described}", threads))
+    lines = unlikely_classes(dataset, split, counts.sum(0)[:NUM_CLASSES])
+    print(class_table(counts, dataset), *lines, sep="\n", flush=True)
 
 
 def class_table(counts: np.ndarray, dataset: DatasetSpec) -> str:
@@ -86,11 +80,10 @@ def class_table(counts: np.ndarray, dataset: DatasetSpec) -> str:
     total = counts.sum()
     rows = [f"  {'class':<14}{'pixels':>16}{'share':>9}{'pictures':>10}"]
     for train_id, name in (*enumerate(TRAIN_ID_NAMES), (IGNORE_LABEL, "ignored")):
-        if train_id not in dataset.coding.classes and train_id != IGNORE_LABEL:
-            continue
-        pixels = counts[:, train_id]
-        share = 100 * pixels.sum() / total
-        rows.append(f"  {name:<14}{pixels.sum():>16,}{share:>8.2f}%{np.count_nonzero(pixels):>10}")
+        if train_id in dataset.coding.classes or train_id == IGNORE_LABEL:
+            pixels = counts[:, train_id]
+            share = 100 * pixels.sum() / total
+            rows.append(f"  {name:<14}{pixels.sum():>16,}{share:>8.2f}%{np.count_nonzero(pixels):>10}")
     return "\n".join(rows)
 
 

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
@@ -35,20 +34,6 @@ from utils.scoring.visualize import colour_picture
 GAP, CAPTION = 4, 24
 
 
-def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, help="run folders of train.py")
-    parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the pictures")
-    Flag(parser, "--pictures", 3, above=0).means("Show this many rows per domain.")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    add_data_arguments(parser)
-    add_device_choice(parser)
-    parser.set_defaults(num_workers=0)
-    args = parser.parse_args(arguments)
-    check_ranges(parser, args)
-    return args
-
-
 def read_results(run: Path) -> dict[str, Any]:
     """A run's ``results.json``. Raises a UserError if it is missing or was not written by train.py."""
     try:
@@ -57,9 +42,8 @@ def read_results(run: Path) -> dict[str, Any]:
             raise ValueError("scores nothing")
         return content
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{run}: holds no results.json of train.py; name the folder of a finished run"
-        ) from None
+        message = f"{run}: holds no results.json of train.py; name the folder of a finished run"
+        raise UserError(message) from None
 
 
 def roots_of(args: argparse.Namespace, results: Mapping[str, Any]) -> Mapping[str, str]:
@@ -103,15 +87,24 @@ def panel(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> Ima
 
 @torch.inference_mode()
 def main(arguments: Sequence[str] | None = None) -> int:
-    args = parse_arguments(arguments)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, help="run folders of train.py")
+    parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the pictures")
+    Flag(parser, "--pictures", 3, above=0).means("Show this many rows per domain.")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_data_arguments(parser)
+    add_device_choice(parser)
+    parser.set_defaults(num_workers=0)
+    args = parser.parse_args(arguments)
+    check_ranges(parser, args)
     check_writable(args.output / "pictures", "--output")
-    names = [run.name for run in args.runs]
-    keys = names if len(set(names)) == len(names) else list(map(str, args.runs))
-    results = {key: read_results(run) for key, run in zip(keys, args.runs, strict=True)}
+    names_differ = len({run.name for run in args.runs}) == len(args.runs)
+    runs = {run.name if names_differ else str(run): run for run in args.runs}
+    results = {name: read_results(run) for name, run in runs.items()}
     device = select_device(args.device)
     networks = {
-        key: load_network(run / Path(results[key]["checkpoint"]).name)[0].to(device)
-        for key, run in zip(keys, args.runs, strict=True)
+        name: load_network(run / Path(results[name]["checkpoint"]).name)[0].to(device)
+        for name, run in runs.items()
     }
     first = next(iter(results.values()))
     domains = Domains(args, roots_of(args, first), config.TOYCITY_ROOT)
@@ -120,8 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset = domains.evaluation_loader(domain).dataset
         for index in range(min(args.pictures, len(dataset))):
             sample = dataset[index]
-            image = sample["image"]
-            label = sample["label"].numpy().astype(np.uint8)
+            image, label = sample["image"], sample["label"].byte().numpy()
             row = [Image.fromarray(image.permute(1, 2, 0).numpy()), colour_picture(label, PALETTE)]
             for network in networks.values():
                 prediction = network.predict(image[None].to(device)).argmax(1)[0].byte().cpu().numpy()

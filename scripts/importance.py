@@ -13,9 +13,8 @@ files of infer.py.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +28,6 @@ from datasets.flags import add_division_arguments, add_root_argument
 from datasets.sampling.importance_weights import importance_weights, write_importance_weights
 from datasets.sampling.loaders import evaluation_loader
 from network import stated_architecture
-from network.flags import add_network_arguments
 from network.restore import load_network
 from transforms.pipeline import EvaluationTransform
 from utils import distributed
@@ -38,28 +36,22 @@ from utils.device import memory_format, pins_memory
 from utils.errors import Parser, UserError, run_program
 from utils.files import check_writable
 from utils.flags.family import dataset_name
-from utils.flags.program import add_device_arguments, add_process_arguments
 from utils.progress import progress_bar
-from utils.scoring.classes import NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
+from utils.scoring.classes import NUM_CLASSES, ClassSet, class_set_of
 from utils.scoring.evaluation import autocast, to_device
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line. Flags of train.py are accepted without effect, so that both can have the same."""
+    formatter = argparse.RawDescriptionHelpFormatter
     parser = Parser(
-        prog="python -m scripts.importance",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "python -m scripts.importance", description=__doc__, formatter_class=formatter, allow_abbrev=False
     )
     whose = parser.add_mutually_exclusive_group(required=True)
     whose.add_argument("--snapshot", help="checkpoint whose network predicts")
     whose.add_argument("--predictions", type=Path, metavar="DIR", help="folder of predictions as PNG files")
-    parser.add_argument(
-        "--coding",
-        choices=CODINGS,
-        default="trainids",
-        help="--predictions: what their values are (default trainids)",
+    Flag(parser, "--coding", "trainids", choices=CODINGS).means(
+        "--predictions: what their values are (default trainids)"
     )
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
     parser.add_argument("--overwrite", action="store_true", help="replace it if it is there")
@@ -69,9 +61,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_root_argument(group)
     add_division_arguments(group)
     Flag(group, "--num_workers", int, at_least=0).means("Load with this many processes; up to 8 by default.")
-    add_network_arguments(parser, NETWORK_CLASS_SETS)
-    add_device_arguments(parser)
-    add_process_arguments(parser)
+    config.add_checkpoint_arguments(parser)
     args = config.parse_program(parser, arguments)
     check_writable(args.output, "--output")
     if args.output.exists() and not args.overwrite:
@@ -79,41 +69,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def open_pictures(args: argparse.Namespace) -> SegmentationSet:
-    """The split's whole pictures without labels."""
-    dataset = divided_spec(args.dataset, args.cv, args.gtav_split)
-    root = resolve_root(dataset, args.data_root, config.DATASET_ROOTS)
-    return SegmentationSet(dataset, args.split, root, EvaluationTransform(), labelled=False)
-
-
-@torch.inference_mode()
-def predicted_pixels(
-    predict: Callable[[torch.Tensor], torch.Tensor],
-    loader: Iterable[dict[str, Any]],
-    shape: tuple[int, int],
-    device: torch.device,
-    amp: str,
-) -> torch.Tensor:
-    """Number of pixels of each class in each picture, int64 of ``shape`` (pictures, classes) on the device.
-
-    ``predict`` is as in ``utils.scoring.evaluation``. Each process passes its own share of the pictures in
-    ``loader``, and each gets the counts of all pictures.
-    """
-    counts = torch.zeros(shape, dtype=torch.int64, device=device)
-    for batch in progress_bar(loader, desc="predictions", unit="batch", leave=False):
-        batch = to_device(batch, device)
-        with autocast(amp, device):
-            classes = predict(batch["image"]).argmax(1)
-        counts[batch["index"]] = torch.stack(
-            [of_picture.flatten().bincount(minlength=shape[1]) for of_picture in classes]
-        )
-    return distributed.all_reduce_sum(counts)
-
-
 def count_with_network(
     args: argparse.Namespace, pictures: SegmentationSet, device: torch.device
 ) -> tuple[np.ndarray, ClassSet]:
-    """Pixels that the network of ``--snapshot`` predicts, int64 (pictures, classes), and its classes."""
+    """Pixels that the network of ``--snapshot`` predicts, int64 (pictures, classes), and its classes.
+
+    The processes share the pictures, and each gets the counts of all.
+    """
     network, _ = load_network(args.snapshot, stated_architecture(vars(args)), args.partial_load)
     classes = class_set_of(network.config["num_classes"])
     network.to(device, memory_format=memory_format(args.channels_last, device))
@@ -123,44 +85,39 @@ def count_with_network(
     loader = evaluation_loader(
         pictures, 1, workers, distributed.rank(), distributed.world_size(), pins_memory(args.device)
     )
-    shape = (len(pictures), len(classes.train_ids))
-    counts = predicted_pixels(network.predict, loader, shape, device, args.amp)
-    return counts.cpu().numpy(), classes
-
-
-def count_in_files(args: argparse.Namespace, pictures: SegmentationSet) -> tuple[np.ndarray, ClassSet]:
-    """Pixels, int64 (pictures, classes), in the files of ``--predictions``, and the classes."""
-    classes = class_set_of(args.num_classes or NUM_CLASSES)
-    files = find_predictions(args.predictions, [pair.name for pair in pictures.pairs])
-    return count_predictions(files, args.coding, classes), classes
-
-
-def report(args: argparse.Namespace, counts: np.ndarray, classes: ClassSet) -> None:
-    """Print what was written, and which classes were never predicted."""
-    pixels = counts.sum(0)
-    absent = [name for name, count in zip(classes.class_names, pixels, strict=True) if count == 0]
-    if absent:
-        print(f"{', '.join(absent)}: not predicted anywhere; draws for it take all pictures alike")
-    print(f"{args.output}: {len(counts)} pictures of {args.dataset} {args.split}, {classes.name}", flush=True)
+    counts = torch.zeros((len(pictures), len(classes.train_ids)), dtype=torch.int64, device=device)
+    for batch in progress_bar(loader, desc="predictions", unit="batch", leave=False):
+        batch = to_device(batch, device)
+        with torch.inference_mode(), autocast(args.amp, device):
+            predicted = network.predict(batch["image"]).argmax(1)
+        # The loader makes batches of one picture.
+        counts[batch["index"]] = predicted.flatten().bincount(minlength=counts.shape[1])
+    return distributed.all_reduce_sum(counts).cpu().numpy(), classes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program."""
     args = parse_arguments(arguments)
     device = distributed.setup(args.device, args.local_rank)
     config.name_flags_without_effect(args)
-    pictures = open_pictures(args)
+    dataset = divided_spec(args.dataset, args.cv, args.gtav_split)
+    root = resolve_root(dataset, args.data_root, config.DATASET_ROOTS)
+    pictures = SegmentationSet(dataset, args.split, root, EvaluationTransform(), labelled=False)
     if distributed.is_main():
         print(f"{args.dataset}: read from {pictures.root.absolute()}", flush=True)
+    names = [pair.name for pair in pictures.pairs]
     if args.predictions is None:
         counts, classes = count_with_network(args, pictures, device)
     else:
-        counts, classes = count_in_files(args, pictures)
+        classes = class_set_of(args.num_classes or NUM_CLASSES)
+        counts = count_predictions(find_predictions(args.predictions, names), args.coding, classes)
     if distributed.is_main():
-        names = [pair.name for pair in pictures.pairs]
         weights = importance_weights(names, counts, args.dataset, args.split)
         write_importance_weights(args.output, weights)
-        report(args, counts, classes)
+        absent = [classes.class_names[number] for number in np.flatnonzero(counts.sum(0) == 0)]
+        if absent:
+            print(f"{', '.join(absent)}: not predicted anywhere; draws for it take all pictures alike")
+        done = f"{len(counts)} pictures of {args.dataset} {args.split}, {classes.name}"
+        print(f"{args.output}: {done}", flush=True)
     distributed.shutdown()
     return 0
 

@@ -34,17 +34,12 @@ _COPY = re.compile(r"(.*)\.[0-9a-f]{16}\.(ppm|jpg|png)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepare the splits that the command line asks for."""
     parser = Parser(prog="python -m scripts.prepare", description=__doc__.partition(":")[0])
     parser.add_argument("--dataset", nargs="+", required=True, metavar="NAME", help=", ".join(CATALOG))
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder of the copies")
     add_root_argument(parser)
-    parser.add_argument(
-        "--split",
-        default="train",
-        choices=["train", "val", "trainval"],
-        help="which pictures (default train)",
-    )
+    splits = ["train", "val", "trainval"]
+    parser.add_argument("--split", default="train", choices=splits, help="which pictures (default train)")
     add_division_arguments(parser)
     add_skip_argument(parser)
     Flag(parser, "--quality", int, at_least=1, at_most=100).means(
@@ -54,10 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Flag(parser, "--height", int, at_least=1).means(
         "Resize pictures and labels to this height, which training takes as scale 1. The default is none."
     )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="remove the split's copies with another --quality or --height, and copies of other pictures",
+    Flag(parser, "--overwrite", False).means(
+        "remove the split's copies with another --quality or --height, and copies of other pictures"
     )
     Flag(parser, "--processes", os.cpu_count(), at_least=1).means("Use this many, by default one per core.")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -87,11 +80,9 @@ def prepare(
 ) -> list[Pair]:
     """Make the missing copies of one split, remove copies that are out of date, and return all copies.
 
-    Copies of other pictures, which another division of the data set has, stay unless ``overwrite``.
-
-    Raises:
-        UserError: a setting, folder or file is wrong; or there are copies with other settings and no
-            ``overwrite``; or another process is making copies.
+    Copies of other pictures, which another division of the data set has, stay unless ``overwrite``. Raises a
+    UserError if a setting, folder or file is wrong, if there are copies with other settings and no
+    ``overwrite``, or if another process is making copies.
     """
     folder = folder_of(output, spec, split)
     check_writable(folder / SETTINGS_FILE, "--output")
@@ -104,28 +95,20 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     busy = f"--output {output}: another process is preparing {spec.name} {split} there; wait for it"
     with lock_folder(folder, busy):
-        note_settings(folder, settings, overwrite)
+        there = read_settings(folder)
+        if there not in (None, settings) and not overwrite:
+            made = " ".join(there.flags) or "neither --quality nor --height"
+            raise UserError(
+                f"{folder}: holds copies made with {made}; use the same flags, replace the copies with "
+                "--overwrite, or name another --output"
+            )
+        content = dataclasses.asdict(settings)
+        write_json(folder / SETTINGS_FILE, content, "free space or choose another --output")
         copies = [copy_of(pair, folder, settings, spec.coding) for pair in pairs]
         remove_others(folder, copies, overwrite)
         write = partial(write_copy, settings=settings, coding=spec.coding)
         in_processes(write, pairs, copies, processes=processes, description=f"{spec.name} {split}")
     return copies
-
-
-def note_settings(folder: Path, settings: Settings, overwrite: bool) -> None:
-    """Write the settings of the copies to ``folder``.
-
-    Raises:
-        UserError: without ``overwrite``, if the folder holds copies with other settings.
-    """
-    there = read_settings(folder)
-    if there is not None and there != settings and not overwrite:
-        made = " ".join(there.flags) or "neither --quality nor --height"
-        raise UserError(
-            f"{folder}: holds copies made with {made}; use the same flags, replace the copies with "
-            "--overwrite, or name another --output"
-        )
-    write_json(folder / SETTINGS_FILE, dataclasses.asdict(settings), "free space or choose another --output")
 
 
 def remove_others(folder: Path, copies: Sequence[Pair], every: bool) -> None:
@@ -137,11 +120,9 @@ def remove_others(folder: Path, copies: Sequence[Pair], every: bool) -> None:
     wanted = {path for copy in copies for path in (copy.image, copy.label)}
     names = {copy.name for copy in copies}
     for part in (folder / "pictures", folder / "labels"):
-        for path in list(part.rglob(HALF_WRITTEN)):
-            path.unlink()
         for path in [path for path in part.rglob("*") if path not in wanted and path.is_file()]:
             copy = _COPY.fullmatch(path.relative_to(part).as_posix())
-            if copy and (every or copy[1] in names):
+            if path.match(HALF_WRITTEN) or (copy and (every or copy[1] in names)):
                 path.unlink()
 
 

@@ -12,6 +12,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain, count
 from pathlib import Path
 
 import torch
@@ -20,11 +21,10 @@ import config
 from datasets.domains import Domains
 from datasets.toycity.__main__ import main as make_toycity
 from datasets.training import TrainingLoaders
-from scripts.benchmark.inputs import PUBLISHED_CROP, training_flags
+from scripts.benchmark.inputs import PUBLISHED_CROP, add_flags, check_least, training_flags
 from scripts.benchmark.processes import TORCHRUN, seconds_of
-from scripts.benchmark.ranges import check_least
 from scripts.benchmark.step import batches, iteration, training_step
-from scripts.benchmark.timing import one_core, seconds
+from scripts.benchmark.timing import one_core, seconds_in_turns
 from utils.device import device_name, select_device
 from utils.errors import Parser, run_program
 from utils.files import atomic_write, check_writable
@@ -34,8 +34,7 @@ from utils.scoring.scores import commit, text_table
 
 Curve = list[tuple[float, float]]
 LOADED_BATCHES = 30
-COUNTS = ("--train", "8", "--val", "1")
-LEAST = {"repeats": 1, "batch_sizes": 2, "crop_sizes": 32, "workers": 0, "processes": 1}
+AXES = {"batch_sizes": [2, 4, 8], "crop_sizes": [256, 384, 512], "workers": [0, 1, 2, 4], "processes": [1, 2]}
 
 
 def step_speed(args: argparse.Namespace, device: torch.device, pictures: int, crop: int) -> float:
@@ -43,7 +42,8 @@ def step_speed(args: argparse.Namespace, device: torch.device, pictures: int, cr
     sizes = argparse.Namespace(pictures=pictures, crop_size=crop, backbone=args.backbone)
     layout = ("--channels_last", "--amp", "bf16") if device.type == "cuda" else ("--channels_last",)
     step = training_step("baseline", sizes, device, *layout)
-    return pictures / seconds(iteration(step, batches(sizes, device)), args.repeats)
+    (cost,) = seconds_in_turns([iteration(step, batches(sizes, device))], args.repeats)
+    return pictures / cost
 
 
 def loader_speed(root: Path, workers: int) -> float:
@@ -52,22 +52,19 @@ def loader_speed(root: Path, workers: int) -> float:
     flags = training_flags(PUBLISHED_CROP, *words)
     data = Domains(flags, config.DATASET_ROOTS, config.TOYCITY_ROOT, 19)
     loaders = TrainingLoaders(data, flags, ("image",))
-    source, epoch = loaders.batches(0), 0
-    started = 0.0
+    batches_of_all_epochs = chain.from_iterable(map(loaders.batches, count()))
     with one_core():  # Without workers this process loads.
-        for number in range(-4, LOADED_BATCHES):
-            if number == 0:
-                started = time.perf_counter()
-            while next(source, None) is None:
-                epoch += 1
-                source = loaders.batches(epoch)
+        for _ in range(4):
+            next(batches_of_all_epochs)
+        started = time.perf_counter()
+        for _ in range(LOADED_BATCHES):
+            next(batches_of_all_epochs)
     return 2 * LOADED_BATCHES / (time.perf_counter() - started)
 
 
 def process_speed(args: argparse.Namespace, processes: int) -> float:
     """Images/s of all ``processes`` together, on one CPU core each."""
-    own = {"pictures": 2, "crop_size": args.crop_sizes[0], "channels_last": True}
-    sizes = argparse.Namespace(**vars(args), **own)
+    sizes = argparse.Namespace(**vars(args), pictures=2, crop_size=args.crop_sizes[0], channels_last=True)
     launcher = [*TORCHRUN[:-1], f"--nproc_per_node={processes}"] if processes > 1 else ()
     return processes * 2 / seconds_of(sizes, launcher)
 
@@ -75,22 +72,16 @@ def process_speed(args: argparse.Namespace, processes: int) -> float:
 def curves(args: argparse.Namespace, device: torch.device, root: Path) -> dict[str, Curve]:
     """The curves that are drawn; each key names what grows along its curve."""
     crop, batch = args.crop_sizes[-1], args.batch_sizes[0]
-
-    def of(values: Sequence[int], speed: Callable[[int], float]) -> Curve:
-        return [(value, speed(value)) for value in values]
-
-    return {
-        f"pictures per step, crop {crop}": of(
-            args.batch_sizes, lambda pictures: step_speed(args, device, pictures, crop)
+    speeds: dict[str, tuple[list[int], Callable[[int], float]]] = {
+        f"pictures per step, crop {crop}": (args.batch_sizes, lambda n: step_speed(args, device, n, crop)),
+        f"side of the crop, {batch} pictures": (
+            args.crop_sizes,
+            lambda side: step_speed(args, device, batch, side),
         ),
-        f"side of the crop, {batch} pictures": of(
-            args.crop_sizes, lambda side: step_speed(args, device, batch, side)
-        ),
-        "loader workers, no network": of(args.workers, lambda number: loader_speed(root, number)),
-        f"processes on CPUs, crop {args.crop_sizes[0]}": of(
-            args.processes, lambda number: process_speed(args, number)
-        ),
+        "loader workers, no network": (args.workers, lambda n: loader_speed(root, n)),
+        f"processes on CPUs, crop {args.crop_sizes[0]}": (args.processes, lambda n: process_speed(args, n)),
     }
+    return {name: [(value, speed(value)) for value in values] for name, (values, speed) in speeds.items()}
 
 
 def draw(found: dict[str, Curve], title: str, path: Path) -> None:
@@ -110,27 +101,22 @@ def draw(found: dict[str, Curve], title: str, path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the curves for the sizes on the command line, and draw them to ``--output``."""
     parser = Parser(prog="python -m scripts.benchmark.curves", description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, metavar="FILE.png", help="draw the curves to this file")
-    parser.add_argument("--backbone", default="resnet50", help="backbone of the network (default resnet50)")
-    parser.add_argument("--repeats", type=int, default=2, help="take the median of N steps (default 2)")
-    for name, default in (
-        ("batch_sizes", [2, 4, 8]),
-        ("crop_sizes", [256, 384, 512]),
-        ("workers", [0, 1, 2, 4]),
-        ("processes", [1, 2]),
-    ):
+    add_flags(parser, "backbone", "repeats")
+    parser.set_defaults(repeats=2)
+    for name, default in AXES.items():
         parser.add_argument(f"--{name}", type=int, nargs="+", default=default, metavar="N")
     add_device_choice(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(arguments)
-    check_least(args, LEAST)
+    check_least(args)
     if args.output:
         check_writable(args.output, "--output")
     device = select_device(args.device)
     with tempfile.TemporaryDirectory() as folder:
-        make_toycity(["--root", folder, "--domains", "gtav", "--size", "1052x1914", *COUNTS])
+        pictures = "--domains gtav --size 1052x1914 --train 8 --val 1"
+        make_toycity(["--root", folder, *pictures.split()])
         found = curves(args, device, Path(folder))
     title = f"{args.backbone}, {device_name(device)}, torch {torch.__version__}, commit {commit()}"
     print(title)

@@ -1,10 +1,11 @@
-"""The cost of a training sample in a loader's process, compared with Pillow's decoding of its picture."""
+"""The cost of training samples and of class centroids in one process, compared with Pillow's decoding."""
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +14,9 @@ import torch
 
 from datasets.files.prepared import Settings, prepared
 from datasets.files.segmentation import Draw, SegmentationSet
-from datasets.sampling.class_uniform import epoch_draws, scan
+from datasets.sampling.class_uniform import epoch_draws, scan, tile_centroids
 from scripts.benchmark.inputs import decode, training_set, write_gtav
-from scripts.benchmark.timing import Row, one_core, processor_seconds
+from scripts.benchmark.timing import Row, medians, one_core
 from scripts.prepare import prepare
 
 DRAWS = 24
@@ -24,7 +25,12 @@ DRAWS = 24
 TILE, CLASS_UNIFORM = 1024, 0.5
 
 
-def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
+def mean_seconds(groups: Iterable[Sequence[Callable[[], object]]], repeats: int) -> list[float]:
+    """Processor seconds of each function of a group: the median of its calls, mean over all ``groups``."""
+    return np.mean([medians(group, repeats, time.process_time) for group in groups], axis=0).tolist()
+
+
+def sample_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """Measure GTAV samples: all made on the CPU, with photometric changes on the device, and from copies."""
     with tempfile.TemporaryDirectory() as folder, one_core():
         root = Path(folder)
@@ -41,11 +47,17 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
             "sample, prepared as JPEG 95": (prepared(on_cpu, root / "jpeg"), None),
             "sample, prepared as JPEG 95, on the device": (prepared(on_device, root / "jpeg"), 0.6),
         }
-        sets = {name: dataset for name, (dataset, _) in figures.items()}
-        costs, reference = measured(sets, draws_of(on_cpu), args.repeats)
+        groups = [
+            [
+                partial(decode, on_cpu.pair(draw.index).image),
+                *(partial(dataset.__getitem__, draw) for dataset, _ in figures.values()),
+            ]
+            for draw in draws_of(on_cpu)
+        ]
+        reference, *costs = mean_seconds(groups, args.repeats)
     return [
-        Row(name, costs[name], "Pillow's decoding of the picture", reference, target)
-        for name, (_, target) in figures.items()
+        Row(name, cost, "Pillow's decoding of the picture", reference, target)
+        for (name, (_, target)), cost in zip(figures.items(), costs, strict=True)
     ]
 
 
@@ -58,15 +70,19 @@ def draws_of(dataset: SegmentationSet) -> list[Draw]:
     return [draws[number]._replace(index=draws[number].index % len(dataset)) for number in order]
 
 
-def measured(
-    sets: Mapping[str, SegmentationSet], draws: list[Draw], repeats: int
-) -> tuple[dict[str, float], float]:
-    """Mean seconds per sample over all ``draws``, for each set and for the reference."""
-    first = next(iter(sets.values()))
-    totals = np.zeros(1 + len(sets))
-    for draw in draws:
-        functions = [partial(decode, first.pair(draw.index).image)]
-        functions += [partial(dataset.__getitem__, draw) for dataset in sets.values()]
-        totals += processor_seconds(functions, repeats)
-    reference, *costs = (totals / len(draws)).tolist()
-    return dict(zip(sets, costs, strict=True)), reference
+def centroid_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
+    """Measure reading and scanning labels that are stored as colours, as the scan of a data set does."""
+    with tempfile.TemporaryDirectory() as folder, one_core():
+        write_gtav(Path(folder), args.pictures, args.crop_size)
+        dataset = training_set(Path(folder), args.crop_size)
+        groups = [
+            [partial(decode, pair.label), partial(scan_one, dataset, index)]
+            for index, pair in enumerate(dataset.pairs)
+        ]
+        reference, cost = mean_seconds(groups, 5 * args.repeats)
+    return [Row("centroids", cost, "Pillow's decoding of the label", reference, 1.3)]
+
+
+def scan_one(dataset: SegmentationSet, index: int) -> None:
+    """Do with one label what the scan of a data set does."""
+    tile_centroids(dataset.read_label(index), TILE)

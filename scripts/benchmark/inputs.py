@@ -1,4 +1,4 @@
-"""What the benchmarks measure with: train.py's settings, its methods, and a generated GTAV.
+"""What the benchmarks measure with: their flags, train.py's settings, its methods, and a generated GTAV.
 
 The GTAV has the published sizes, and its pictures compress like photographs.
 """
@@ -21,6 +21,8 @@ from datasets.files.segmentation import SegmentationSet
 from datasets.training import training_transform
 from methods import METHODS, Method
 from network import create_network
+from utils.declare import Flag
+from utils.errors import UserError
 from utils.scoring.classes import NUM_CLASSES, PALETTE
 
 GTAV_SIZE = (1052, 1914)
@@ -34,6 +36,35 @@ OBJECTS = 400
 NOISE = 0.8
 """Standard deviation in grey levels. A PNG then has 2.6 MB, as in GTAV; Pillow reads it in about 50 ms."""
 
+FLAGS = {
+    "repeats": (3, "take the median of N calls"),
+    "backbone": ("resnet50", "backbone of the networks"),
+    "pictures": (2, "pictures per batch"),
+    "gpu_pictures": (16, "pictures per batch of the step with all fast flags, on a GPU"),
+    "crop_size": (PUBLISHED_CROP, "side of a crop"),
+}
+"""Flag -> its default and its meaning."""
+
+LEAST = {"repeats": 1, "pictures": 2, "gpu_pictures": 2, "crop_size": 32, "evaluation_size": 2}
+LEAST |= {"batch_sizes": 2, "crop_sizes": 32, "workers": 0, "processes": 1}
+"""Batch normalisation needs two pictures. A label needs one square area. The scale 0.5 needs two rows."""
+
+
+def add_flags(parser: argparse.ArgumentParser, *names: str) -> None:
+    """The flags of ``FLAGS`` with these names."""
+    for name in names:
+        default, meaning = FLAGS[name]
+        Flag(parser, f"--{name}", default).means(f"{meaning} (default %(default)s)")
+
+
+def check_least(args: argparse.Namespace) -> None:
+    """Raise a UserError if a flag has a number below that of ``LEAST``."""
+    for name, lowest in LEAST.items():
+        given = vars(args).get(name, lowest)
+        numbers = given if isinstance(given, list) else [given]
+        if min(numbers) < lowest:
+            raise UserError(f"--{name} {' '.join(map(str, numbers))}: must be at least {lowest}")
+
 
 def training_flags(crop_size: int, *flags: str) -> argparse.Namespace:
     """The settings of train.py on GTAV with this crop size, ``flags``, and its defaults for all others."""
@@ -41,14 +72,15 @@ def training_flags(crop_size: int, *flags: str) -> argparse.Namespace:
     return config.parse_training_arguments(config.training_parser(), words)
 
 
-def random_method(settings: argparse.Namespace, backbone: str, **architecture: Any) -> Method:
-    """The method of ``settings`` with random weights, in training mode.
+def random_method(name: str, args: argparse.Namespace, *flags: str, **architecture: Any) -> Method:
+    """A method with its published flags and ``flags``, and random weights, in training mode.
 
     ``architecture`` replaces what the method's network was published with.
     """
+    settings = training_flags(args.crop_size, "--method", name, *flags)
     torch.manual_seed(0)
-    method = METHODS[settings.method]
-    network = create_network(backbone, **{**method.architecture, **architecture})
+    method = METHODS[name]
+    network = create_network(args.backbone, **{**method.architecture, **architecture})
     return method(network, settings).train()
 
 

@@ -1,10 +1,11 @@
-"""The cost of a method's losses, compared with the network's pass."""
+"""The cost of a method's losses, and of the statistics for ISW's masks, compared with the network's pass."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,23 +13,25 @@ from torch.nn import functional as F
 
 from methods import Method, Progress
 from network.head.coarse_layout import coarse_layout
-from scripts.benchmark.inputs import random_method, training_flags
+from scripts.benchmark.inputs import random_method
 from scripts.benchmark.timing import Row, seconds_in_turns
+from utils.device import memory_format
 
 START = Progress(iteration=0, max_iteration=1, epoch=0)
 BLOCK = 32
+CODES = (0, 0, 2, 2, 2, 0, 0)
+"""ISW's published sites."""
 
 
-def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
+def loss_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """Measure BlindNet's four terms, forward and backward, and DIIA's coarse layout."""
     return [*blindnet_rows(args, device), *diia_rows(args, device)]
 
 
-def build(name: str, args: argparse.Namespace, device: torch.device) -> Method:
-    """A method with its published flags and random weights, in training mode."""
-    method = random_method(training_flags(args.crop_size, "--method", name), args.backbone)
-    layout = torch.channels_last if args.channels_last else torch.contiguous_format
-    return method.to(device, memory_format=layout)
+def build(name: str, args: argparse.Namespace, device: torch.device, **architecture: Any) -> Method:
+    """A random method on ``device``."""
+    method = random_method(name, args, **architecture)
+    return method.to(device, memory_format=memory_format(args.channels_last, device))
 
 
 def random_batch(args: argparse.Namespace, device: torch.device) -> dict[str, Tensor]:
@@ -51,8 +54,7 @@ def step(method: Method, batch: dict[str, Tensor]) -> None:
 def blindnet_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """Measure each term, and all four together, on fixed features, with gradients down to the features."""
     method, batch = build("blindnet", args, device), random_batch(args, device)
-    weights = method.weights
-    prepare = method.network.input_spec.prepare
+    weights, prepare = method.weights, method.network.input_spec.prepare
     with torch.no_grad():
         key, query = (method.network(prepare(batch[view])).features for view in ("image", "image_jittered"))
     query = {name: value.requires_grad_(value.is_floating_point()) for name, value in query.items()}
@@ -91,3 +93,20 @@ def diia_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     functions = [lambda: step(method, batch), lambda: coarse_layout(logits)]
     reference, cost = seconds_in_turns(functions, args.repeats)
     return [Row("DIIA, coarse layout", cost, "training pass", reference, 0.02)]
+
+
+def isw_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
+    """Compare the pass over pairs (picture, jittered picture) with the whole network's forward pass."""
+    method = build("isw", args, device, wt_layer=CODES).eval()
+    views = random_batch(args, torch.device("cpu"))
+    pairs = torch.stack([views["image"], views["image_jittered"]], dim=1)
+
+    @torch.no_grad()
+    def forward() -> None:
+        for pair in pairs:
+            method.network(method.network.input_spec.prepare(pair.to(device)))
+
+    functions = [lambda: method.mean_pair_variance([views], list(method.sites)), forward]
+    cost, reference = seconds_in_turns(functions, args.repeats)
+    name = "isw: statistics pass per picture pair"
+    return [Row(name, cost / len(pairs), "the network's forward of the pair", reference / len(pairs), 0.5)]

@@ -18,15 +18,15 @@ from collections.abc import Sequence
 
 import torch
 
-from scripts.benchmark.ranges import check_least
-from scripts.benchmark.timing import Row, seconds
+from scripts.benchmark.inputs import add_flags, check_least
+from scripts.benchmark.step import batches, iteration, training_step
+from scripts.benchmark.timing import Row, seconds_in_turns
 from utils import distributed
 from utils.errors import Parser, UserError, run_program
 from utils.flags.program import add_device_choice
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-ONE_CORE = {"OMP_NUM_THREADS": "1"}
-# torchrun prints its own report after the messages of its processes.
+# The error in what failed programs print. torchrun adds its own report after the messages of its processes.
 _ERROR = re.compile(r"^(?:\[rank\d+\]: )?(?:error: |(?=[\w.]+(?:Error|Exception): ))(.+)$", re.MULTILINE)
 
 
@@ -46,45 +46,35 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
 def seconds_of(args: argparse.Namespace, launcher: Sequence[str]) -> float:
     """Seconds of a step, measured in new processes.
 
-    Raises:
-        UserError: the processes failed. It quotes their error and the command that shows their whole output.
+    If they fail, a UserError quotes their error and the command that shows their whole output.
     """
     sizes = [f"--{name}={getattr(args, name)}" for name in ("backbone", "pictures", "crop_size", "repeats")]
     layout = "--channels_last" if args.channels_last else "--no-channels_last"
     command = [sys.executable, *launcher, "-m", __name__, *sizes, layout, "--device=cpu"]
-    done = subprocess.run(command, env={**os.environ, **ONE_CORE}, capture_output=True, text=True)
+    one_core = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=one_core, capture_output=True, text=True)
     if done.returncode:
-        by_hand = shlex.join(["env", *(f"{name}={value}" for name, value in ONE_CORE.items()), *command])
-        raise UserError(
-            f"{reason(done.stderr) or f'exit code {done.returncode}'}; to see the whole output run {by_hand}"
-        )
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        reason = (_ERROR.findall(done.stderr) or lines)[-1]
+        by_hand = shlex.join(["env", "OMP_NUM_THREADS=1", *command])
+        raise UserError(f"{reason}; to see the whole output run {by_hand}")
     return float(done.stdout.split()[-1])
-
-
-def reason(stderr: str) -> str:
-    """The error in what failed programs printed: the last ``error:`` or exception line, or the last line."""
-    lines = stderr.strip().splitlines() or [""]
-    return (_ERROR.findall(stderr) or lines)[-1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the seconds of one step of this process, or of its group of processes."""
-    from scripts.benchmark.step import batches, iteration, training_step
-
     parser = Parser(prog="python -m scripts.benchmark.processes")
-    parser.add_argument("--backbone", default="resnet50")
+    add_flags(parser, "backbone", "pictures", "crop_size", "repeats")
     parser.add_argument("--channels_last", action=argparse.BooleanOptionalAction, default=True)
-    for name, default in (("pictures", 2), ("crop_size", 768), ("repeats", 3)):
-        parser.add_argument(f"--{name}", type=int, default=default)
     add_device_choice(parser)
     args = parser.parse_args(arguments)
     check_least(args)
     device = distributed.setup(args.device)
     layout = ("--channels_last",) if args.channels_last else ()
     step = training_step("baseline", args, device, *layout)
-    time = seconds(iteration(step, batches(args, device)), args.repeats)
+    (seconds,) = seconds_in_turns([iteration(step, batches(args, device))], args.repeats)
     if distributed.is_main():
-        print(time)
+        print(seconds)
     distributed.shutdown()
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -16,9 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from methods import Progress
 from methods.engine.step import TrainingStep
 from network import create_network
-from scripts.benchmark.inputs import random_method, training_flags
-from scripts.benchmark.isw import CODES
-from scripts.benchmark.losses import random_batch
+from scripts.benchmark.inputs import random_method
+from scripts.benchmark.losses import CODES, random_batch
 from scripts.benchmark.timing import Row, seconds_in_turns
 from utils.device import device_name, memory_format, moved, pins_memory
 from utils.run.meter import Meter
@@ -38,37 +38,30 @@ PEAK_BF16 = {
     "NVIDIA L40": 181e12,
     "NVIDIA GeForce RTX 4090": 165e12,
 }
-"""Dense bf16 operations (multiply-adds x 2) per second, as the maker states them.
-
-The keys are PyTorch's names for the cards, because cards with the same chip differ.
-"""
+"""PyTorch's name of a card -> dense bf16 operations (multiply-adds x 2) per second, as its maker states."""
 
 
 def training_step(
     name: str, args: argparse.Namespace, device: torch.device, *flags: str, **architecture: Any
 ) -> TrainingStep:
     """train.py's step of a method with its published flags and random weights."""
-    settings = training_flags(args.crop_size, "--method", name, *flags)
-    method = random_method(settings, args.backbone, **architecture)
+    method = random_method(name, args, *flags, **architecture)
     for mask_name, mask in method.named_buffers(recurse=False):
         if mask_name.startswith("mask"):
             mask.copy_(torch.ones_like(mask).triu(1))
-    return TrainingStep(method, settings, device)
+    return TrainingStep(method, method.arguments, device)
 
 
 def batches(args: argparse.Namespace, device: torch.device) -> Iterator[dict[str, dict[str, Any]]]:
     """The same labelled batch on the CPU again and again, as a loader gives it for ``device``."""
-    batch: dict[str, Any] = random_batch(args, torch.device("cpu"))
-    del batch["image_jittered"], batch["image_plain"]
-    if pins_memory(device.type):
-        batch = {name: value.pin_memory() for name, value in batch.items()}
+    noise, pins = random_batch(args, torch.device("cpu")), pins_memory(device.type)
+    batch = {name: noise[name].pin_memory() if pins else noise[name] for name in ("image", "label")}
     return repeat({"source": {**batch, "name": ["picture"] * args.pictures}})
 
 
 def iteration(step: TrainingStep, source: Iterator[dict[str, dict[str, Any]]]) -> Callable[[], None]:
     """One iteration of train.py without its log line."""
-    meter = Meter()
-    return lambda: step(source, LATER, meter)
+    return partial(step, source, LATER, Meter())
 
 
 def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[], None]:
@@ -85,7 +78,9 @@ def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[
         image, label = (moved(batch[name], device) for name in ("image", "label"))
         output = network(network.input_spec.prepare(image))
         loss = F.cross_entropy(output.logits, label, ignore_index=255)
-        loss = loss + 0.4 * auxiliary_loss(output.aux_logits, label)
+        auxiliary = output.aux_logits
+        small = F.interpolate(label[:, None].float(), auxiliary.shape[-2:]).squeeze(1).long()
+        loss = loss + 0.4 * F.cross_entropy(auxiliary, small, ignore_index=255)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -93,20 +88,13 @@ def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[
     return call
 
 
-def auxiliary_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """Cross entropy with the label at the size of the logits."""
-    small = F.interpolate(label[:, None].float(), logits.shape[-2:]).squeeze(1).long()
-    return F.cross_entropy(logits, small, ignore_index=255)
-
-
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """Measure the baseline's step, ISW's step, and on a GPU the baseline's step with all fast flags."""
     layout = ("--channels_last",) if args.channels_last else ()
     source = batches(args, device)
-    baseline = training_step("baseline", args, device, *layout)
-    isw = training_step("isw", args, device, *layout, wt_layer=CODES)
+    ours = iteration(training_step("baseline", args, device, *layout), source)
+    whitening = iteration(training_step("isw", args, device, *layout, wt_layer=CODES), source)
     bare = bare_iteration(args, device)
-    ours, whitening = iteration(baseline, source), iteration(isw, source)
     costs = seconds_in_turns([bare, ours, whitening], args.repeats)
     measured = [
         Row("step, baseline", costs[1], "bare step", costs[0], 1.05),
@@ -115,7 +103,7 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     held = [held_for_backward(call) for call in (bare, ours)]
     measured.append(Row("memory held for the backward", held[1], "of the bare step", held[0], 1.1, "MiB"))
     if device.type == "cuda":
-        del baseline, isw, bare, ours, whitening
+        del bare, ours, whitening
         measured += fast_rows(args, device)
     return measured
 

@@ -12,7 +12,6 @@ import cv2
 import torch
 
 from datasets.sampling.loaders import limit_threads
-from utils.scoring.scores import text_table
 
 UNITS = {"ms": 1e3, "MiB": 2.0**-20}
 """Unit that is printed -> the factor from seconds or bytes to this unit."""
@@ -41,19 +40,8 @@ class Row:
         """The row as texts, one per column."""
         target = "" if self.target is None else f"<= {self.target:g}"
         costs = (self.cost, self.reference_cost)
-        absolute = [f"{cost * UNITS[self.unit]:.1f} {self.unit}" for cost in costs]
-        return [self.name, f"{self.ratio:.4f}", target, absolute[0], self.reference, absolute[1]]
-
-
-def table(rows: Sequence[Row]) -> str:
-    """The rows as a text table."""
-    header = ["figure", "ratio", "target", "cost", "reference", "its cost"]
-    return text_table([header, *(row.cells() for row in rows)])
-
-
-def seconds(function: Callable[[], object], repeats: int) -> float:
-    """Median wall-clock time of a call, after one call that does not count."""
-    return seconds_in_turns([function], repeats)[0]
+        cost, reference_cost = (f"{each * UNITS[self.unit]:.1f} {self.unit}" for each in costs)
+        return [self.name, f"{self.ratio:.4f}", target, cost, self.reference, reference_cost]
 
 
 @contextmanager
@@ -75,23 +63,19 @@ def synchronise() -> None:
 
 
 def seconds_in_turns(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Median wall-clock time of a call of each function. The first call of each does not count.
+    """Median wall-clock time of a call of each function. The first call of each does not count."""
+    for function in functions:
+        function()
+    return medians(functions, repeats, time.perf_counter)
+
+
+def medians(
+    functions: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float]
+) -> list[float]:
+    """Median time of a call of each function by ``clock``; every call counts.
 
     The functions are called in turns, so that a busy machine slows all of them alike.
     """
-    for function in functions:
-        function()
-    return _medians(functions, repeats, time.perf_counter)
-
-
-def processor_seconds(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
-    """Median processor time of a call of each function. They are called in turns, and every call counts."""
-    return _medians(functions, repeats, time.process_time)
-
-
-def _medians(
-    functions: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float]
-) -> list[float]:
     times: list[list[float]] = [[] for _ in functions]
     for _ in range(repeats):
         for function, of_function in zip(functions, times, strict=True):

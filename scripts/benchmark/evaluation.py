@@ -1,0 +1,98 @@
+"""The cost of inference and of scoring beside the network's, which times itself in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from network import create_network
+from scripts.benchmark.timing import Row, synchronise
+from utils.device import memory_format, pins_memory
+from utils.scoring.classes import NUM_CLASSES
+from utils.scoring.evaluation import autocast, evaluate
+from utils.scoring.sliding_window import Windows, predict_picture
+
+SCALES = (0.5, 1.0, 2.0)
+
+
+class TimedNetwork:
+    """A network with random weights that adds up the time of its calls.
+
+    It maps uint8 B x 3 x H x W on the device to logits B x classes x H x W. Each call waits for the device
+    before and after. So no other work counts as the network's time, and work that could overlap with the
+    network counts as other work. ``seconds`` is the time of all calls since it was set to 0.
+    """
+
+    def __init__(self, args: argparse.Namespace, device: torch.device) -> None:
+        torch.manual_seed(0)
+        self.amp, self.device = args.amp, device
+        self.layout = memory_format(args.channels_last, device)
+        self.network = create_network(args.backbone).to(device, memory_format=self.layout).eval()
+        self.seconds = 0.0
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        synchronise()
+        started = time.perf_counter()
+        with autocast(self.amp, self.device):
+            logits = self.network.predict(pictures.contiguous(memory_format=self.layout))
+        synchronise()
+        self.seconds += time.perf_counter() - started
+        return logits
+
+    def seconds_beside(self, function: Callable[[], object], repeats: int) -> tuple[float, float]:
+        """Median times of the network and of all else in a call of ``function``, without the first call."""
+        inside, outside = [], []
+        for _ in range(repeats + 1):
+            self.seconds = 0.0
+            synchronise()
+            started = time.perf_counter()
+            function()
+            synchronise()
+            inside.append(self.seconds)
+            outside.append(time.perf_counter() - started - self.seconds)
+        return statistics.median(inside[1:]), statistics.median(outside[1:])
+
+
+def inference_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
+    """Measure sliding windows beside the network: cutting, mirroring, merging, choosing classes.
+
+    The setting is the published one: tiles as high as the picture, overlapping by a third. The time begins
+    with the resized 8-bit pictures on the host and ends with the class numbers on the host.
+    """
+    height, width = args.evaluation_size
+    network = TimedNetwork(args, device)
+    windows = Windows("sliding", height, scales=SCALES, flip=True)
+    rng = torch.Generator().manual_seed(0)
+    sizes = [(int(height * scale), int(width * scale)) for scale in SCALES]
+    pictures = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=rng) for size in sizes]
+    segment = partial(predict_picture, network, pictures, (height, width), windows, device)
+    inside, outside = network.seconds_beside(segment, args.repeats)
+    name = f"inference: sliding window, {height}x{width}, {len(SCALES)} scales, flip"
+    return [Row(name, inside + outside, "bare network on the same tiles", inside, 1.15)]
+
+
+def validation_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
+    """Measure transfer, choice of the classes and confusion matrix for decoded pictures, one by one."""
+    network, batches = TimedNetwork(args, device), labelled_noise(args, device)
+    score = partial(evaluate, network, batches, NUM_CLASSES, device, args.amp)
+    inside, outside = network.seconds_beside(score, args.repeats)
+    name = "validation: everything but the network (metric, transfer; decode excluded)"
+    count = len(batches)
+    return [Row(name, outside / count, "the network's forward", inside / count, 0.03)]
+
+
+def labelled_noise(args: argparse.Namespace, device: torch.device) -> list[dict[str, Tensor]]:
+    """Batches of one labelled picture on the host, in the form in which a loader gives them."""
+    rng, size = torch.Generator().manual_seed(0), args.evaluation_size
+    batches, pins = [], pins_memory(device.type)
+    for _ in range(args.pictures):
+        picture = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8, generator=rng)
+        batch = {"image": picture, "label": torch.randint(0, NUM_CLASSES, (1, *size), generator=rng)}
+        batches.append({name: value.pin_memory() if pins else value for name, value in batch.items()})
+    return batches

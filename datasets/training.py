@@ -10,15 +10,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets.domains import Domains, cache_folder, print_notices
+from datasets.domains import Domains, cache_folder
 from datasets.files.prepared import prepared
-from datasets.files.segmentation import Draw, SegmentationSet, Transform
+from datasets.files.segmentation import Draw, RandomUse, SegmentationSet, Transform
 from datasets.flags import division_flags
 from datasets.sampling.additional import additional_pictures
-from datasets.sampling.class_uniform import TileCentroids, epoch_draws, scan
-from datasets.sampling.loaders import TrainingSampler, share_loader, training_loader
-from datasets.sampling.replacement import BadSamples
-from datasets.sampling.sources import EpochDraws, Sources, domain_uniform, image_uniform
+from datasets.sampling.class_uniform import epoch_draws
+from datasets.sampling.loaders import (
+    EpochDraws,
+    TrainingSampler,
+    domain_uniform,
+    evaluation_loader,
+    image_uniform,
+    training_loader,
+)
+from datasets.sampling.replacement import BadSamples, Sources
 from datasets.sampling.statistics import renormalisation, statistics_of
 from datasets.sampling.target import target_batches, target_seed
 from transforms.multi_crop import MultiCropTransform
@@ -26,10 +32,8 @@ from transforms.pipeline import WEAK_JITTER, CovarianceTransform, MaxSquareTrans
 from utils import distributed
 from utils.errors import UserError
 from utils.images import read_size
+from utils.progress import print_notices
 from utils.seeding import generator
-
-# The last key of the generator that chooses the pictures for covariance statistics.
-_COVARIANCE_PICTURES = 3
 
 
 def training_transform(
@@ -87,15 +91,12 @@ class TrainingLoaders:
         domains: tuple[str, ...] = ("source",),
         target_transform: str | None = None,
     ) -> None:
-        self.data = data
-        self.seed: int = args.seed
-        self.covariance_images: int = args.covstat_images
+        self.data, self.args = data, args
         self.bad_samples = BadSamples(args.max_bad_samples)
         transform = training_transform(args, views, color_jitter)
         sources = [data.open(name, args.city_mode, transform, args.seed) for name in args.dataset]
         if args.prepared:
-            flags = division_flags(args)
-            sources = [prepared(source, Path(args.prepared), flags) for source in sources]
+            sources = [prepared(each, Path(args.prepared), division_flags(args)) for each in sources]
         self.covariance_sets = [
             data.open(name, "train", CovarianceTransform(), args.seed, labelled=False)
             for name in args.covstat_val_dataset or args.dataset
@@ -116,17 +117,12 @@ class TrainingLoaders:
         self.target = target_batches(targets, args, workers, together) if adapts else None
         if args.renormalise in ("published", "measured"):
             renormalise(sources, targets, args)
-        print_notices([*notices(args, grouped), *scored_targets(targets, self.data, args)])
+        print_notices(*notices(args, grouped), *scored_targets(targets, data, args))
         # This reads every label once and keeps the result. A bad label value is found now, not hours later.
-        draws = [self._draws_of_epoch(source, args) for source in sources]
+        draws = [self._draws_of_epoch(source) for source in sources]
         compose = image_uniform if args.image_uniform_sampling else domain_uniform
-        self.sampler = TrainingSampler(
-            partial(compose, draws, args.seed),
-            args.bs_mult,
-            distributed.rank(),
-            distributed.world_size(),
-            args.seed,
-        )
+        share = distributed.rank(), distributed.world_size()
+        self.sampler = TrainingSampler(partial(compose, draws, args.seed), args.bs_mult, *share, args.seed)
         if len(self.sampler) < args.accumulate:
             raise UserError(
                 f"--accumulate {args.accumulate}: an epoch has only {len(self.sampler)} batches; lower it or "
@@ -138,33 +134,28 @@ class TrainingLoaders:
         self.digest = digest_of_names(sources + targets)
         self.loader = training_loader(Sources(sources, args.max_bad_samples), self.sampler, workers, data.pin)
 
-    def _draws_of_epoch(self, source: SegmentationSet, args: argparse.Namespace) -> EpochDraws:
+    def _draws_of_epoch(self, source: SegmentationSet) -> EpochDraws:
         """The function that lists the draws of one source domain in an epoch."""
-
-        def scan_first(dataset: SegmentationSet) -> TileCentroids:
-            with distributed.main_process_first():
-                return scan(dataset, args.class_uniform_tile, cache_folder(args))
+        args = self.args
 
         def open_split(split: str) -> SegmentationSet:
             return self.data.open(source.spec.name, split, source.transform, args.seed)
 
-        pictures, centroids = len(source), scan_first(source)
+        pictures, centroids = len(source), self.data.scan(source)
         self.data.check_classes(source, centroids.pixels)
         names, train_ids = source.classes.class_names, source.classes.train_ids
         expected = source.classes.classes_of(source.spec.class_sets[0])
         missing = [names[c] for c in expected if centroids.pixels[train_ids[c]] == 0]
         if missing:
-            print_notices([f"{source.spec.name}: no training pixel of {', '.join(missing)}"])
+            print_notices(f"{source.spec.name}: no training pixel of {', '.join(missing)}")
         width, height = read_size(source.pairs[0].image)
         if args.class_uniform_pct and args.class_uniform_tile >= max(width, height):
             print_notices(
-                [
-                    f"--class_uniform_tile {args.class_uniform_tile}: {source.spec.name}'s first picture is "
-                    f"{width} x {height}, so each picture is one tile; smaller tiles find rare classes better"
-                ]
+                f"--class_uniform_tile {args.class_uniform_tile}: {source.spec.name}'s first picture is "
+                f"{width} x {height}, so each picture is one tile; smaller tiles find rare classes better"
             )
         additional = additional_pictures(
-            source, centroids, args.maxSkip, args.coarse_boost_classes, open_split, scan_first
+            source, centroids, args.maxSkip, args.coarse_boost_classes, open_split, self.data.scan
         )
         return partial(
             epoch_draws,
@@ -200,27 +191,24 @@ class TrainingLoaders:
         A batch is one whole picture and its jittered view.
         """
         for opened in self.covariance_sets:
-            if trial == 0 and len(opened) < self.covariance_images:
+            wanted = self.args.covstat_images
+            if trial == 0 and len(opened) < wanted:
                 print_notices(
-                    [
-                        f"--covstat_images {self.covariance_images}: {opened.spec.name} has only "
-                        f"{len(opened)} pictures; each round of statistics takes all of them"
-                    ]
+                    f"--covstat_images {wanted}: {opened.spec.name} has only {len(opened)} pictures; each "
+                    "round of statistics takes all of them"
                 )
-            rng = generator(self.seed, trial, 0, _COVARIANCE_PICTURES)
-            chosen = rng.permutation(len(opened))[: self.covariance_images].tolist()
+            rng = generator(self.args.seed, trial, 0, RandomUse.COVARIANCE_PICTURES)
+            chosen = rng.permutation(len(opened))[:wanted].tolist()
             draws = [Draw(index, trial, place) for place, index in enumerate(chosen)]
-            rank, processes = distributed.rank(), distributed.world_size()
-            dataset = Sources([opened], self.bad_samples.limit)
-            loader = share_loader(dataset, draws, self.data.workers, rank, processes, self.data.pin)
+            dataset = Sources([opened], self.args.max_bad_samples)
+            share = distributed.rank(), distributed.world_size()
+            loader = evaluation_loader(dataset, 1, self.data.workers, *share, self.data.pin, draws)
             yield self.bad_samples.watched(loader)
 
 
 def digest_of_names(opened: Sequence[SegmentationSet]) -> str:
     """A digest of the names of all pictures, in order; it does not depend on where the files are."""
-    names = [
-        [dataset.spec.name, *(pair.name for pair in [*dataset.pairs, *dataset.boost])] for dataset in opened
-    ]
+    names = [[each.spec.name, *(pair.name for pair in (*each.pairs, *each.boost))] for each in opened]
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 

@@ -29,11 +29,9 @@ from transforms.geometric import resize_label
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.images import read_image
-from utils.scoring.classes import NUM_CLASSES, PALETTE
+from utils.scoring.classes import PALETTE
 
 SETTINGS_FILE = "settings.json"
-
-PREPARE = ("python", "-m", "scripts.prepare")
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,8 @@ def folder_of(directory: Path, spec: DatasetSpec, split: str) -> Path:
 def copy_of(pair: Pair, folder: Path, settings: Settings, coding: LabelCoding) -> Pair:
     """The paths of a pair's copies in ``folder``, whether or not they exist."""
     files = (("picture", pair.image), ("label", pair.label))
-    how = (READING, dataclasses.asdict(settings), coding.name, coding.table.tolist())
-    stamp = fingerprint(files, *how)
+    how = dataclasses.asdict(settings), coding.name, coding.table.tolist()
+    stamp = fingerprint(files, READING, *how)
     return Pair(
         pair.name,
         folder / "pictures" / f"{pair.name}.{stamp}{settings.suffix}",
@@ -97,10 +95,8 @@ def write_copy(pair: Pair, copy: Pair, settings: Settings, coding: LabelCoding) 
 
 def coloured(label: np.ndarray) -> Image.Image:
     """Train ids as a palette picture in the colours of the classes. Such a PNG is fast to read."""
-    palette = np.zeros((256, 3), dtype=np.uint8)
-    palette[:NUM_CLASSES] = PALETTE
     image = Image.fromarray(label)
-    image.putpalette(palette.tobytes())
+    image.putpalette(PALETTE.tobytes().ljust(3 * 256, b"\0"))
     return image
 
 
@@ -164,7 +160,7 @@ def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = (
 
 def _command(directory: Path, spec: DatasetSpec, split: str, flags: Sequence[str]) -> str:
     """The command line that makes copies."""
-    what = ("--dataset", spec.name, "--split", split, "--output", str(directory))
+    prepare = ("python", "-m", "scripts.prepare", "--dataset", spec.name, "--split", split)
     # PowerShell and cmd have quotes of their own.
     join = subprocess.list2cmdline if os.name == "nt" else shlex.join
-    return join([*PREPARE, *what, *flags])
+    return join([*prepare, "--output", str(directory), *flags])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterable
@@ -24,21 +25,24 @@ def fingerprint(files: Iterable[tuple[str, Path]], *settings: object) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def cached_arrays(cache: Path | None, compute: Callable[[], Arrays]) -> Arrays:
-    """The arrays in the ``.npz`` file ``cache``. If there is none, those of ``compute``, which are stored."""
-    if cache is not None and (found := _load(cache)) is not None:
-        return found
-    arrays = compute()
-    if cache is not None:
-        with atomic_write(cache) as temporary:
-            np.savez_compressed(temporary, **arrays)
-    return arrays
+def cached_arrays(
+    folder: Path | None,
+    name: str,
+    compute: Callable[[], Arrays],
+    files: Iterable[tuple[str, Path]],
+    *settings: object,
+) -> Arrays:
+    """The result of ``compute``, which is kept in a file of ``folder``, if that is given.
 
-
-def _load(cache: Path) -> Arrays | None:
-    try:
-        with np.load(cache) as saved:
-            return {name: saved[name] for name in saved.files}
+    The file name is ``name`` and the :func:`fingerprint` of ``files`` and ``settings``.
+    """
+    if folder is None:
+        return compute()
+    cache = Path(folder) / f"{name}_{fingerprint(files, *settings)}.npz"
     # Whatever is wrong with the file, computing it again is right.
-    except Exception:
-        return None
+    with contextlib.suppress(Exception), np.load(cache) as saved:
+        return dict(saved)
+    arrays = compute()
+    with atomic_write(cache) as temporary:
+        np.savez_compressed(temporary, **arrays)
+    return arrays

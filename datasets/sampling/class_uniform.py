@@ -17,13 +17,10 @@ import numpy as np
 
 from datasets.files.parallel import threaded_map
 from datasets.files.reading import READING
-from datasets.files.scan_cache import Arrays, cached_arrays, fingerprint
-from datasets.files.segmentation import Draw, SegmentationSet
+from datasets.files.scan_cache import Arrays, cached_arrays
+from datasets.files.segmentation import Draw, RandomUse, SegmentationSet
 from utils.scoring.classes import NUM_CLASSES
 from utils.seeding import generator
-
-# The last key of the generator for the list of an epoch, so that it differs from those of samples.
-_EPOCH_LIST = 1
 
 
 @dataclass(frozen=True)
@@ -98,12 +95,6 @@ def scan(
     files, the label coding and ``tile``, but not the folder of the data. If there are several processes, one
     of them should call this before the others do.
     """
-    cache = None
-    if cache_dir is not None:
-        coding = dataset.spec.coding
-        labels = ((pair.name, pair.label) for pair in dataset.pairs)
-        key = fingerprint(labels, READING, coding.name, coding.table.tolist(), tile)
-        cache = Path(cache_dir) / f"{dataset.spec.name}_{dataset.split}_tile{tile}_{key}.npz"
 
     def scan_one(index: int) -> tuple[np.ndarray, np.ndarray]:
         points, pixels = tile_centroids(dataset.read_label(index), tile)
@@ -117,7 +108,10 @@ def scan(
         points = points[np.argsort(points[:, 0], kind="stable")]
         return {"points": points, "pixels": pixels.sum(0), "pictures": (pixels > 0).sum(0)}
 
-    return TileCentroids(**cached_arrays(cache, scan_all))
+    name, coding = f"{dataset.spec.name}_{dataset.split}_tile{tile}", dataset.spec.coding
+    labels = ((pair.name, pair.label) for pair in dataset.pairs)
+    settings = READING, coding.name, coding.table.tolist(), tile
+    return TileCentroids(**cached_arrays(cache_dir, name, scan_all, labels, *settings))
 
 
 def epoch_draws(
@@ -141,7 +135,7 @@ def epoch_draws(
     Up to epoch ``max_cu_epoch`` the ``additional`` pictures are drawn too. Later epochs draw only from the
     ``pictures`` of the split and their ``centroids``, but have the same length.
     """
-    rng = generator(seed, epoch, 0, _EPOCH_LIST)
+    rng = generator(seed, epoch, 0, RandomUse.EPOCH_LIST)
     length = pictures
     if additional is not None:
         length += additional.whole

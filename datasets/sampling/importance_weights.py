@@ -10,29 +10,81 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import torch
 
-from datasets.files.segmentation import Draw
+from datasets.definitions.codings import CITYSCAPES_IDS, TRAIN_IDS
+from datasets.files.parallel import threaded_map
+from datasets.files.reading import read_label
+from datasets.files.segmentation import Draw, RandomUse
 from utils.errors import UserError
 from utils.files import write_json
 from utils.run.checkpoint import NUMPY_SCALARS
-from utils.scoring.classes import NUM_CLASSES
+from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, ClassSet
 from utils.seeding import generator
 
-# The last key of the generator for the draws of an epoch, so that it differs from those of other uses.
-_IMPORTANCE = 6
+CODINGS = {"trainids": TRAIN_IDS, "labelids": CITYSCAPES_IDS}
+"""Kind of result, as infer.py calls it -> the coding of its pixel values."""
 
 # In published files, the name of a picture is the file name of its label.
 _LABEL_SUFFIXES = ("_gtFine_labelIds.png", ".png")
 # In published files, class numbers and shares are numpy scalars.
 _PUBLISHED_TYPES = [*NUMPY_SCALARS, type(np.dtype("uint8"))]
+
+
+def find_predictions(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The PNG file with the prediction of every picture, in the order of ``names``.
+
+    A name is a path without suffix, as ``Pair.name``. The prediction of ``city/street_1`` is
+    ``city/street_1.png``, as infer.py writes it. If that does not exist, it is the file called
+    ``street_1.png`` or ``street_1_<anything>.png`` anywhere below ``folder``, as in the official evaluation
+    of Cityscapes.
+
+    Raises:
+        UserError: there is no such folder, or a picture has no prediction or several.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--predictions {folder}: no such folder")
+    by_path: dict[str, str] = {}
+    by_picture: dict[str, list[str]] = defaultdict(list)
+    for file in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")):
+        by_path[file.removesuffix(".png")] = file
+        # The stem a_b_c may be of the picture a_b_c, a_b or a.
+        words = PurePosixPath(file).stem.split("_")
+        for length in range(1, len(words) + 1):
+            by_picture["_".join(words[:length])].append(file)
+    found = []
+    for name in names:
+        matching = [by_path[name]] if name in by_path else by_picture[PurePosixPath(name).name]
+        if not matching:
+            raise UserError(f"--predictions {folder}: holds no prediction of {name} as PNG")
+        if len(matching) > 1:
+            raise UserError(
+                f"--predictions {folder}: {matching[0]} and {matching[1]} both may be the prediction of "
+                f"{name}; give a folder with only one kind of result"
+            )
+        found.append(folder / matching[0])
+    return found
+
+
+def count_predictions(files: Sequence[Path], coding: str, classes: ClassSet) -> np.ndarray:
+    """The number of pixels of each class in every file, int64 (files, classes).
+
+    Pixels of other train ids and ignored pixels are not counted. ``coding`` is a key of :data:`CODINGS`.
+    Raises :class:`UserError` with a file that cannot be read, or that holds a value outside the coding.
+    """
+
+    def count(file: Path) -> np.ndarray:
+        predicted = classes.class_of_train_id[read_label(file, CODINGS[coding])]
+        return np.bincount(predicted.ravel(), minlength=IGNORE_LABEL + 1)[: len(classes.train_ids)]
+
+    return np.stack(threaded_map(count, files, "predictions"))
 
 
 @dataclass(frozen=True)
@@ -190,7 +242,7 @@ def importance_draws(probabilities: np.ndarray, epoch: int, seed: int = 0) -> li
     pictures, num_classes = probabilities.shape
     classes = (epoch * pictures + np.arange(pictures)) % num_classes
     cumulative = probabilities.cumsum(0)
-    uniform = generator(seed, epoch, 0, _IMPORTANCE).random(pictures)
+    uniform = generator(seed, epoch, 0, RandomUse.IMPORTANCE_DRAWS).random(pictures)
     draws = []
     for position, (number, place) in enumerate(zip(classes, uniform, strict=True)):
         # Because of rounding, the last sum may not be exactly 1, so the random number is scaled by it.

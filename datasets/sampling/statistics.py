@@ -16,7 +16,7 @@ from torch import Tensor
 from datasets.definitions.spec import ChannelStatistics
 from datasets.files.pairing import evenly_spaced
 from datasets.files.parallel import threaded_map
-from datasets.files.scan_cache import Arrays, cached_arrays, fingerprint
+from datasets.files.scan_cache import Arrays, cached_arrays
 from datasets.files.segmentation import SegmentationSet
 from utils.images import read_image
 
@@ -31,10 +31,6 @@ def measured_statistics(dataset: SegmentationSet, cache_dir: Path | None = None)
     should call this before the others do.
     """
     pairs = evenly_spaced(dataset.pairs, MOST_PICTURES)
-    cache = None
-    if cache_dir is not None:
-        key = fingerprint((pair.name, pair.image) for pair in pairs)
-        cache = Path(cache_dir) / f"{dataset.spec.name}_{dataset.split}_channels_{key}.npz"
 
     def measure() -> Arrays:
         description = f"channels of {dataset.spec.name} {dataset.split}"
@@ -43,8 +39,9 @@ def measured_statistics(dataset: SegmentationSet, cache_dir: Path | None = None)
         mean = sums / pixels
         return {"mean": mean, "std": np.sqrt(squares / pixels - mean**2)}
 
-    arrays = cached_arrays(cache, measure)
-    return ChannelStatistics(tuple(arrays["mean"].tolist()), tuple(arrays["std"].tolist()))
+    name = f"{dataset.spec.name}_{dataset.split}_channels"
+    arrays = cached_arrays(cache_dir, name, measure, ((pair.name, pair.image) for pair in pairs))
+    return ChannelStatistics(*(tuple(arrays[moment].tolist()) for moment in ("mean", "std")))
 
 
 def _moments(path: Path) -> tuple[int, np.ndarray, np.ndarray]:

@@ -22,8 +22,7 @@ from datasets.definitions.catalog import spec
 from datasets.files.pairing import list_pairs
 from datasets.files.segmentation import Draw, SegmentationSet
 from datasets.sampling.loaders import TrainingSampler, training_loader
-from datasets.sampling.replacement import NOTICES, BadSamples
-from datasets.sampling.sources import Sources
+from datasets.sampling.replacement import NOTICES, BadSamples, Sources
 from transforms.pipeline import TrainTransform
 from utils.errors import UserError
 from utils.images import read_image

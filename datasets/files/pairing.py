@@ -47,12 +47,9 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
             f"{spec.name} {split}: this split has no labels; use it as unlabelled target pictures, or choose "
             "another split"
         )
-    layout = _find_layout(spec, files, Path(root), labelled)
-    folder = Path(root) / layout.pictures
-    if layout.listed:
-        pictures = sorted(_listed_pictures(folder, layout, files, spec, split))
-    else:
-        pictures = sorted(_pictures(folder, layout, files))
+    layout = _find_layout(spec, files, root, labelled)
+    folder = root / layout.pictures
+    pictures = _pictures(folder, layout, spec, split)
     if files.evenly is not None:
         pictures = evenly_spaced(pictures, files.evenly)
     if not pictures:
@@ -62,30 +59,24 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
             raise UserError(f"{folder}: {path} and {next_path} are the same picture twice; remove one")
     if not labelled:
         return [Pair(name, folder / path, None) for name, path in pictures]
-    label_folder = Path(root) / layout.labels
+    label_folder, suffix = root / layout.labels, layout.label_suffix
     labels = set(_walk(label_folder))
-    pairs = [
-        Pair(name, folder / path, label_folder / (name + layout.label_suffix)) for name, path in pictures
-    ]
-    complete = [pair for pair in pairs if pair.name + layout.label_suffix in labels]
-    missing = [pair for pair in pairs if pair.name + layout.label_suffix not in labels]
+    pairs = [Pair(name, folder / path, label_folder / (name + suffix)) for name, path in pictures]
+    complete = [pair for pair in pairs if pair.name + suffix in labels]
+    missing = [pair for pair in pairs if pair.name + suffix not in labels]
     if not missing or (complete and spec.skips_unlabelled):
         return complete
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     remedy = "; pass --skip_unlabelled to leave such pictures out" if complete else ""
-    beside = _beside(missing[0].label, labels, label_folder)
+    beside = _beside(missing[0].name + suffix, labels)
     raise UserError(
         f"{missing[0].image} has no label: {missing[0].label} does not exist{more}{beside}{remedy}"
     )
 
 
-def _beside(label: Path, present: set[str], folder: Path) -> str:
-    """A hint for a missing ``label``: other files of the same picture beside it, such as its colours.
-
-    ``present`` holds the paths of all files below ``folder``. Empty if there is no such file.
-    """
-    picture = label.relative_to(folder).with_suffix("").as_posix().removesuffix("_labelIds")
-    begins = tuple(picture + separator for separator in "._-")
+def _beside(label: str, present: set[str]) -> str:
+    """A hint for a missing ``label``: other files of the same picture ``present`` beside it, if any."""
+    begins = tuple(Path(label).with_suffix("").as_posix().removesuffix("_labelIds") + end for end in "._-")
     others = sorted(path for path in present if path.startswith(begins))[:2]
     if not others:
         return ""
@@ -98,15 +89,14 @@ def as_found(spec: DatasetSpec, split: str, root: Path) -> DatasetSpec:
     Raises :class:`UserError` if train and val of "trainval" have different codings.
     """
     parts = ("train", "val") if split == "trainval" else (split,)
-    layouts = [_find_layout(spec, spec.split(part), Path(root), labelled=True) for part in parts]
-    codings = {(layout.coding or spec.coding).name: layout.coding or spec.coding for layout in layouts}
+    layouts = [_find_layout(spec, spec.split(part), root, labelled=True) for part in parts]
+    codings = list(dict.fromkeys(layout.coding or spec.coding for layout in layouts))
     if len(codings) > 1:
         raise UserError(
             f"{root}: the labels of {' and '.join(parts)} of {spec.name} are stored in different codings "
-            f"({' and '.join(codings)}); keep one form of the data set there"
+            f"({' and '.join(each.name for each in codings)}); keep one form of the data set there"
         )
-    (coding,) = codings.values()
-    return spec if coding == spec.coding else replace(spec, coding=coding)
+    return replace(spec, coding=codings[0])
 
 
 def left_out(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[Pair]) -> str | None:
@@ -154,8 +144,7 @@ def _fold_by_city(spec: DatasetSpec, split: str, root: Path, labelled: bool) -> 
     official = replace(spec, fold=0)
     cities: dict[tuple[str, str], list[Pair]] = {}
     for part in ("val", "train"):
-        pairs = list_pairs(official, part, root, labelled)
-        for pair in pairs:
+        for pair in list_pairs(official, part, root, labelled):
             city, folder, _ = pair.name.partition("/")
             if not folder:
                 raise UserError(
@@ -173,12 +162,8 @@ def _fold_by_city(spec: DatasetSpec, split: str, root: Path, labelled: bool) -> 
 def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) -> Layout:
     # Lists are used only if no split has a folder of its own, because they could name pictures that are in
     # the folder of another split.
-    divided = any(
-        (root / layout.pictures).is_dir()
-        for split in spec.splits.values()
-        for layout in split.layouts
-        if not layout.listed
-    )
+    of_all_splits = [layout for split in spec.splits.values() for layout in split.layouts]
+    divided = any((root / layout.pictures).is_dir() for layout in of_all_splits if not layout.listed)
     flat = [layout for layout in files.layouts if layout.listed and not divided]
     folders = [layout for layout in files.layouts if not layout.listed]
     present = [layout for layout in folders if (root / layout.pictures).is_dir()]
@@ -199,17 +184,6 @@ def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) ->
     return complete[0]
 
 
-def _pictures(folder: Path, layout: Layout, files: Split) -> Iterator[tuple[str, str]]:
-    """(name, path below ``folder``) of every picture whose name ``files`` accepts."""
-    for path in _walk(folder):
-        suffix = next((end for end in layout.picture_suffixes if path.lower().endswith(end.lower())), None)
-        if suffix is None:
-            continue
-        name = path[: -len(suffix)]
-        if _takes(files, name):
-            yield name, path
-
-
 def _holds_pictures(folder: Path, layout: Layout) -> bool:
     """Whether pictures are directly in ``folder``."""
     return folder.is_dir() and any(
@@ -218,14 +192,20 @@ def _holds_pictures(folder: Path, layout: Layout) -> bool:
     )
 
 
-def _listed_pictures(
-    folder: Path, layout: Layout, files: Split, spec: DatasetSpec, split: str
-) -> Iterator[tuple[str, str]]:
-    """(name, path below ``folder``) of every picture in the layout's list.
+def _pictures(folder: Path, layout: Layout, spec: DatasetSpec, split: str) -> list[tuple[str, str]]:
+    """(name, path below ``folder``) of every picture of the split, sorted.
 
-    Raises :class:`UserError` if some are absent, with their number and the first of them.
+    Raises :class:`UserError` if pictures in the layout's list are absent.
     """
-    present = dict(_pictures(folder, layout, files))
+    files = spec.split(split)
+    found = []
+    for path in _walk(folder):
+        suffix = next((end for end in layout.picture_suffixes if path.lower().endswith(end.lower())), None)
+        if suffix and _takes(files, name := path[: -len(suffix)]):
+            found.append((name, path))
+    if not layout.listed:
+        return sorted(found)
+    present = dict(found)
     listed = [name for name in read_ids(layout.listed, split, layout.digits) if _takes(files, name)]
     absent = [name for name in listed if name not in present]
     if absent:
@@ -234,7 +214,7 @@ def _listed_pictures(
             f"the first is {absent[0]}{layout.picture_suffixes[0]}; "
             + (f"pass {spec.lists_flag} with lists of what is here" if spec.lists_flag else "add them")
         )
-    return ((name, present[name]) for name in listed)
+    return [(name, present[name]) for name in listed]
 
 
 def _takes(files: Split, name: str) -> bool:

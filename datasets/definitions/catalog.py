@@ -79,21 +79,18 @@ _CITYSCAPES_FRAMES = tuple(
 )
 
 
-def _flat(name: str, split: str, pictures: str, labels: str, digits: int) -> Layout:
-    return Layout(pictures, labels, listed=SPLIT_DATA / f"{name}_{split}.txt", digits=digits)
-
-
 def _gtav(split: str, *folders: str, without: str = "") -> Split:
-    sorted_layouts = (Layout(f"images/{folder}", f"labels/{folder}") for folder in folders)
-    return Split((*sorted_layouts, _flat("gtav", split, "images", "labels", 5)), without=without)
+    divided = (Layout(f"images/{folder}", f"labels/{folder}") for folder in folders)
+    flat = Layout("images", "labels", listed=SPLIT_DATA / f"gtav_{split}.txt", digits=5)
+    return Split((*divided, flat), without=without)
 
 
 def _synthia(split: str) -> Split:
     # Unpacking the vendor's archive makes the folder RAND_CITYSCAPES.
     places = ("", "RAND_CITYSCAPES/")
     divided = (Layout(f"{place}RGB/{split}", f"{place}GT/LABELS/{split}") for place in places)
-    flat = (_flat("synthia", split, f"{place}RGB", f"{place}GT/LABELS", 7) for place in places)
-    return Split((*divided, *flat))
+    flat = partial(Layout, listed=SPLIT_DATA / f"synthia_{split}.txt", digits=7)
+    return Split((*divided, *(flat(f"{place}RGB", f"{place}GT/LABELS") for place in places)))
 
 
 def _bdd100k(split: str) -> Split:

@@ -21,9 +21,10 @@ class Layout:
     The label of ``<pictures>/<name><picture suffix>`` is ``<labels>/<name><label_suffix>``. ``<name>`` may
     contain folders (cities). ``labels`` is None if the pictures have no labels.
 
-    With ``listed``, the folder holds the pictures of all splits, as in the vendor's archive, and the file
-    ``listed`` names the pictures of this split (see :mod:`datasets.files.split_lists`). Such a layout is
-    used only if no split of the data set has a folder of its own.
+    If the folder holds the pictures of all splits, as in the vendor's archive, the file ``listed`` names
+    those of this split (see :mod:`datasets.files.split_lists`). ``digits`` is the number of digits of file
+    names where the list holds plain numbers. Such a layout is used only if no split of the data set has a
+    folder of its own. ``coding`` is that of these labels, if it is not the coding of the data set.
     """
 
     pictures: str
@@ -32,9 +33,7 @@ class Layout:
     label_suffix: str = ".png"
     listed: Path | None = None
     coding: LabelCoding | None = None
-    """The coding of these labels, if it is not the coding of the data set."""
     digits: int = 0
-    """If ``listed`` holds plain numbers: how many digits the file names have."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +41,14 @@ class Split:
     """The files of one split: the first of ``layouts`` that exists.
 
     Two regular expressions choose among its pictures. They are matched at the start of the file name,
-    without folders and suffix: ``only`` must match, and ``without``, if it is not empty, must not.
+    without folders and suffix: ``only`` must match, and ``without``, if it is not empty, must not. The split
+    takes at most ``evenly`` of these pictures, sorted by name, at equal distances.
     """
 
     layouts: tuple[Layout, ...]
     only: str = ""
     without: str = ""
     evenly: int | None = None
-    """If given, the split takes at most this many of these pictures. They are sorted by name and taken at
-    equal distances.
-    """
 
     @property
     def labelled(self) -> bool:
@@ -76,9 +73,7 @@ class DatasetSpec:
     splits: Mapping[str, Split] = field(hash=False)
     coding: LabelCoding
     class_sets: tuple[ClassSet, ...] = (CITYSCAPES_19,)
-    """The classes that scores are averaged over: the first set gives the main mean, the others give further
-    means that are printed beside it.
-    """
+    """The classes that scores are averaged over: the main mean is of the first set, further ones of others."""
     evaluation: Mapping[str, EvaluationTransform] = field(default_factory=dict, hash=False)
     """Protocol -> the size at which pictures are scored, if that is not their own size."""
     folds: tuple[Mapping[str, Split], ...] = field(default=(), hash=False)
@@ -118,11 +113,7 @@ class DatasetSpec:
         return self.splits[name]
 
     def cross_validation(self, fold: int) -> DatasetSpec:
-        """The data set with its train and val pictures divided as ``--cv fold`` says; 0 is the official way.
-
-        Raises:
-            UserError: the data set has no such division.
-        """
+        """The data set with train and val divided as ``--cv fold`` says; UserError if it has none such."""
         if fold == 0:
             return self
         divisions = max(len(self.folds), self.city_folds)

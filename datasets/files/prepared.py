@@ -14,7 +14,6 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -46,11 +45,6 @@ class Settings:
     height: int | None = None
 
     @property
-    def suffix(self) -> Literal[".ppm", ".jpg"]:
-        """The suffix of the copied pictures."""
-        return ".ppm" if self.quality is None else ".jpg"
-
-    @property
     def flags(self) -> list[str]:
         """These settings as flags of the program that makes copies; none for lossless, full-size copies."""
         given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
@@ -66,12 +60,9 @@ def copy_of(pair: Pair, folder: Path, settings: Settings, coding: LabelCoding) -
     """The paths of a pair's copies in ``folder``, whether or not they exist."""
     files = (("picture", pair.image), ("label", pair.label))
     how = dataclasses.asdict(settings), coding.name, coding.table.tolist()
-    stamp = fingerprint(files, READING, *how)
-    return Pair(
-        pair.name,
-        folder / "pictures" / f"{pair.name}.{stamp}{settings.suffix}",
-        folder / "labels" / f"{pair.name}.{stamp}.png",
-    )
+    name = f"{pair.name}.{fingerprint(files, READING, *how)}"
+    suffix = ".ppm" if settings.quality is None else ".jpg"
+    return Pair(pair.name, folder / "pictures" / f"{name}{suffix}", folder / "labels" / f"{name}.png")
 
 
 def write_copy(pair: Pair, copy: Pair, settings: Settings, coding: LabelCoding) -> None:
@@ -111,11 +102,7 @@ def read_settings(folder: Path) -> Settings | None:
 
 
 def present_settings(directory: Path, spec: DatasetSpec, split: str, flags: Sequence[str] = ()) -> Settings:
-    """The settings of the copies of a split in ``directory``; ``flags`` as for :func:`prepared`.
-
-    Raises:
-        UserError: there are no copies.
-    """
+    """The settings of the copies of a split; :class:`UserError`, with ``flags``, if there are no copies."""
     settings = read_settings(folder_of(directory, spec, split))
     if settings is None:
         command = _command(directory, spec, split, flags)
@@ -135,11 +122,8 @@ def differences(directory: Path, specs: Sequence[DatasetSpec], split: str, flags
 def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = ()) -> SegmentationSet:
     """``dataset`` with the copies in ``directory`` instead of its own pictures and labels.
 
-    ``flags`` say where the originals are and how they are divided. Errors show them in the command that
-    makes the copies.
-
-    Raises:
-        UserError: a copy is missing or out of date.
+    ``flags`` say where the originals are and how they are divided. The :class:`UserError` for a copy that is
+    missing or out of date shows them in the command that makes the copies.
     """
     spec, split = dataset.spec, dataset.split
     folder = folder_of(directory, spec, split)

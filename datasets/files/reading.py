@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.definitions.codings import Colour, LabelCoding, LabelValueError
+from datasets.definitions.codings import LabelCoding, LabelValueError
 from utils.images import UNREADABLE, is_plain, no_pipe, plain_pixels, unreadable
 from utils.png import decode_png
 from utils.scoring.classes import IGNORE_LABEL
@@ -32,12 +32,15 @@ def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np
             if image.format in LOSSY:
                 raise LabelValueError(f"a {image.format} file, which does not keep label values exactly")
             if image.mode == "P":
-                return coding.decode_palette(np.asarray(image), _palette(image))
+                levels = image.getpalette("RGB") or []
+                colours = list(zip(levels[::3], levels[1::3], levels[2::3], strict=True))
+                return coding.decode_palette(np.asarray(image), colours)
             if coding.bits == 16:
                 return coding.decode(_first_channel(path))
             if is_plain(image):
                 return _plain_label(image, path, coding, rows or range(image.height))
-            if image.mode in ("RGB", "RGBA", "LA") and _is_deep(image):
+            # Of channels with 16 bits in the file, Pillow keeps only the upper 8.
+            if image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[3]) for tile in image.tile):
                 raise LabelValueError(f"16 bits per channel where the {coding.name} coding has 8")
             # Transparent pixels keep their value. White is 255 in pictures of 1 bit, as in those of 8 bits.
             plain = {"1": "L", "LA": "L", "RGBA": "RGB"}.get(image.mode, image.mode)
@@ -62,17 +65,6 @@ def _plain_label(image: Image.Image, path: Path, coding: LabelCoding, rows: rang
     first_row = None if len(rows) == image.height else rows.start
     label[rows.start : rows.stop] = coding.decode(colours, first_row)
     return label
-
-
-def _palette(image: Image.Image) -> list[Colour]:
-    """The colours of a palette picture, in the order of its indices."""
-    levels = image.getpalette("RGB") or []
-    return list(zip(levels[::3], levels[1::3], levels[2::3], strict=True))
-
-
-def _is_deep(image: Image.Image) -> bool:
-    """Whether the channels have 16 bits in the file; Pillow keeps only the upper 8 of them."""
-    return any(";16" in str(tile[3]) for tile in image.tile)
 
 
 def _first_channel(path: Path) -> np.ndarray:

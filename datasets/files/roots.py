@@ -13,11 +13,9 @@ from utils.errors import UserError
 def resolve_root(spec: DatasetSpec, data_root: str | None, configured: Mapping[str, str]) -> Path:
     """The folder of a data set.
 
-    With ``data_root`` it is the subfolder with a name of the data set (capitals do not matter), and no other
-    setting counts. Otherwise it is what the environment variable says, else what ``configured`` (config.py)
-    says.
-
-    Raises :class:`UserError` with the setting that names no folder, or with all three if none is given.
+    With ``data_root`` it is the subfolder with a name of the data set (capitals do not matter). Otherwise it
+    is what the environment variable says, else what ``configured`` (config.py) says. Raises
+    :class:`UserError` with the setting that names no folder, or with all three if none is given.
     """
     variable = spec.environment_variable
     settings = {
@@ -51,7 +49,8 @@ def _in_data_root(spec: DatasetSpec, data_root: Path, given: Mapping[str, str]) 
         if found := _subfolder(data_root, name):
             return found
     missing = f"{spec.name}: --data_root {data_root} has no folder {' or '.join(names)}"
-    if _is_own_folder(spec, data_root):
+    layouts = [layout for split in spec.splits.values() for layout in split.layouts]
+    if any((data_root / layout.pictures).is_dir() for layout in layouts):
         raise UserError(f"{missing}, but seems to be that folder itself; give the folder that it is in")
     unused = "".join(
         f"; {setting} is {value}, which is not used because --data_root is given"
@@ -61,12 +60,6 @@ def _in_data_root(spec: DatasetSpec, data_root: Path, given: Mapping[str, str]) 
         f"{missing}{unused}; put the data or a link to it there, or leave out --data_root and set "
         f"{spec.environment_variable} and the variables of the other data sets"
     )
-
-
-def _is_own_folder(spec: DatasetSpec, folder: Path) -> bool:
-    """Whether ``folder`` itself has a folder for pictures of ``spec``."""
-    layouts = (layout for split in spec.splits.values() for layout in split.layouts)
-    return any((folder / layout.pictures).is_dir() for layout in layouts)
 
 
 def _subfolder(parent: Path, name: str) -> Path | None:

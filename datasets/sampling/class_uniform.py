@@ -89,11 +89,10 @@ def tile_centroids(label: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray
 def scan(
     dataset: SegmentationSet, tile: int, cache_dir: Path | None = None, threads: int | None = None
 ) -> TileCentroids:
-    """The tile centroids of every label of ``dataset``, from ``cache_dir`` if the data has not changed.
+    """The tile centroids of every label of ``dataset``.
 
-    The key in the cache holds what the result depends on: names, sizes and modification times of the label
-    files, the label coding and ``tile``, but not the folder of the data. If there are several processes, one
-    of them should call this before the others do.
+    They come from ``cache_dir`` if neither the label files nor their coding have changed; the folder of the
+    data does not count. If there are several processes, one should call this before the others do.
     """
 
     def scan_one(index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -173,7 +172,6 @@ def _draws_per_class(
 
 def _cycle(available: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
     """``wanted`` random indices below ``available``; each comes again only after all others have come."""
-    if available == 0:
-        return np.empty(0, dtype=np.int64)
-    rounds = [rng.permutation(available) for _ in range(-(-wanted // available))]
-    return np.concatenate([np.empty(0, dtype=np.int64), *rounds])[:wanted]
+    rounds = -(-wanted // available) if available else 0
+    indices = [rng.permutation(available) for _ in range(rounds)]
+    return np.concatenate([np.empty(0, dtype=np.int64), *indices])[:wanted]

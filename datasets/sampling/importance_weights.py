@@ -44,10 +44,7 @@ def find_predictions(folder: Path, names: Sequence[str]) -> list[Path]:
     A name is a path without suffix, as ``Pair.name``. The prediction of ``city/street_1`` is
     ``city/street_1.png``, as infer.py writes it. If that does not exist, it is the file called
     ``street_1.png`` or ``street_1_<anything>.png`` anywhere below ``folder``, as in the official evaluation
-    of Cityscapes.
-
-    Raises:
-        UserError: there is no such folder, or a picture has no prediction or several.
+    of Cityscapes. Raises :class:`UserError` if a picture has no prediction or several.
     """
     if not folder.is_dir():
         raise UserError(f"--predictions {folder}: no such folder")
@@ -130,33 +127,25 @@ def write_importance_weights(path: Path, weights: ImportanceWeights) -> None:
 def read_importance_weights(path: Path) -> ImportanceWeights:
     """Read a file of :func:`write_importance_weights`, or a published one.
 
-    A published file holds {label file: {class: share}}, written by ``torch.save``, with numpy scalars.
-
-    Raises:
-        UserError: there is no such file, or it is of neither kind.
+    A published file holds {label file: {class: share}}, written by ``torch.save``, with numpy scalars. Raises
+    :class:`UserError` if there is no such file, or it is of neither kind.
     """
     path = Path(path)
+    flag = f"--importance_weights {path}"
     if not path.is_file():
-        raise UserError(
-            f"--importance_weights {path}: no such file; make one with python -m scripts.importance"
-        )
+        raise UserError(f"{flag}: no such file; make one with python -m scripts.importance")
     try:
         weights = _from_json(path) if path.read_bytes()[:1] == b"{" else _published(path)
     except pickle.UnpicklingError:
-        raise UserError(
-            f"--importance_weights {path}: holds more than numbers; refused to run code from it"
-        ) from None
+        raise UserError(f"{flag}: holds more than numbers; refused to run code from it") from None
     except Exception as error:  # For damaged files the readers raise almost any exception.
         reason = f"{type(error).__name__} {error}".split("\n")[0]
+        raise UserError(f"{flag}: cannot be read as importance weights ({reason})") from None
+    entries = [entry for of_picture in weights.pictures.values() for entry in of_picture.items()]
+    if not all(number in range(weights.num_classes) and 0 <= share <= 1 for number, share in entries):
         raise UserError(
-            f"--importance_weights {path}: cannot be read as importance weights ({reason})"
-        ) from None
-    values = [share for of_picture in weights.pictures.values() for share in of_picture.values()]
-    classes = {number for of_picture in weights.pictures.values() for number in of_picture}
-    if not classes <= {*range(weights.num_classes)} or not all(0 <= share <= 1 for share in values):
-        raise UserError(
-            f"--importance_weights {path}: holds classes beyond its {weights.num_classes}, or shares outside "
-            "0 to 1; make it anew with python -m scripts.importance"
+            f"{flag}: holds classes beyond its {weights.num_classes}, or shares outside 0 to 1; make it anew "
+            "with python -m scripts.importance"
         )
     return weights
 
@@ -195,9 +184,8 @@ def shares_of(weights: ImportanceWeights, names: Sequence[str], path: Path) -> n
     """The shares of the pictures called ``names``, float64 (pictures, classes), from the file ``path``.
 
     If no name in the file has a folder, as in published files, the folders in ``names`` do not count either.
-
-    Raises:
-        UserError: a picture has no entry, an entry has no picture, or a name means several pictures.
+    Raises :class:`UserError` if a picture has no entry, an entry has no picture, or a name means several
+    pictures.
     """
     if not any("/" in name for name in weights.pictures):
         names = [name.rpartition("/")[2] for name in names]
@@ -216,8 +204,8 @@ def shares_of(weights: ImportanceWeights, names: Sequence[str], path: Path) -> n
             )
     table = np.zeros((len(names), weights.num_classes))
     for row, name in zip(table, names, strict=True):
-        for number, share in weights.pictures[name].items():
-            row[number] = share
+        of_picture = weights.pictures[name]
+        row[list(of_picture)] = list(of_picture.values())
     return table
 
 

@@ -78,8 +78,7 @@ class BadSamples:
     def note(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Count the pictures in a batch's :data:`NOTICES`; returns the batch without that entry.
 
-        Raises:
-            UserError: there are now more than ``limit`` pictures.
+        Raises :class:`UserError` if there are now more than ``limit`` pictures.
         """
         for notices in map(json.loads, batch.pop(NOTICES)):
             unknown = {picture: line for picture, line in notices.items() if picture not in self._known}
@@ -103,10 +102,8 @@ class BadSamples:
     def news(self) -> list[str]:
         """A line for every picture that any process has found since the last call.
 
-        All processes must call this together.
-
-        Raises:
-            UserError: all processes together now have more than ``limit`` pictures.
+        All processes must call this together. Raises :class:`UserError` if together they now have more than
+        ``limit`` pictures.
         """
         found: dict[str, str] = {}
         for new in distributed.gather_objects(self._new):

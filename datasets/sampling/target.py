@@ -64,10 +64,8 @@ def target_batches(
     """The batches of ``sets`` that the flags ask for. The sets must have the seed of :func:`target_seed`.
 
     Each group of ``processes_per_group`` processes with neighbouring ranks gets the same batches; its members
-    divide the crops among themselves.
-
-    Raises:
-        UserError: the groups would not be equally large, or ``--importance_weights`` does not fit ``sets``.
+    divide the crops among themselves. Raises :class:`UserError` if the groups would not be equally large, or
+    ``--importance_weights`` does not fit ``sets``.
     """
     group, processes = distributed.rank() // processes_per_group, distributed.world_size()
     if processes % processes_per_group:
@@ -86,11 +84,9 @@ def target_batches(
 def target_draws(sets: Sequence[SegmentationSet], args: argparse.Namespace, seed: int) -> list[EpochDraws]:
     """The draws of each of ``sets``: all pictures equally often, or by ``--importance_weights``.
 
-    The draws go through the classes. For a class that is among the published classes of no source, every
-    picture is equally probable.
-
-    Raises:
-        UserError: the weights are of other pictures, or there are several data sets.
+    By weights, the draws go through the classes. For a class that is among the published classes of no
+    source, every picture is equally probable. Raises :class:`UserError` if the weights are of other pictures,
+    or there are several data sets.
     """
     if args.importance_weights is None:
         return [partial(epoch_draws, len(each), seed=seed) for each in sets]

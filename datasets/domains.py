@@ -95,8 +95,7 @@ class Domains:
     ) -> SegmentationSet:
         """One split of a data set. Each picture has a label of the same size, unless ``labelled`` is false.
 
-        Raises:
-            UserError: with the setting, folder or file that is wrong.
+        Raises :class:`UserError` with the setting, folder or file that is wrong.
         """
         dataset = self.spec(name)
         root = resolve_root(dataset, self.args.data_root, self.configured)
@@ -140,12 +139,8 @@ class Domains:
         labelled[list(classes.train_ids)] = matrix.numpy().sum(1)
         self.check_classes(loader.dataset, labelled)
         main, *subsets = self._class_sets(name, sources)
-        scores = class_scores(
-            matrix.numpy(),
-            classes.classes_of(main),
-            classes.merged_classes(main),
-            self.args.absent_classes == "zero",
-        )
+        of_main, merged = classes.classes_of(main), classes.merged_classes(main)
+        scores = class_scores(matrix.numpy(), of_main, merged, self.args.absent_classes == "zero")
         means = subset_means(scores, {len(each.train_ids): classes.classes_of(each) for each in subsets})
         return DomainScore(scores, int(matrix.pictures), means)
 

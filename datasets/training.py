@@ -72,14 +72,8 @@ class TrainingLoaders:
 
     The method declares ``views``, ``color_jitter``, ``domains`` and ``target_transform`` (see
     ``methods.common.base.Method``). With "target" among ``domains``, ``--target_dataset`` is opened without
-    labels.
-
-    Attributes:
-        steps_per_epoch: the training steps in one epoch of the source domains.
-        digest: a digest of the names of all training pictures.
-
-    Raises:
-        UserError: with the setting, folder or file that is wrong.
+    labels. An epoch has ``steps_per_epoch`` training steps; ``digest`` is one of the names of all training
+    pictures. Raises :class:`UserError` with the setting, folder or file that is wrong.
     """
 
     def __init__(
@@ -108,9 +102,8 @@ class TrainingLoaders:
             unlabelled = MultiCropTransform(args.target_crop_size or args.crop_size, args.group_size)
         else:
             unlabelled = training_transform(args, views, color_jitter, labelled=False)
-        seed = target_seed(args.seed)
         targets = [
-            data.open(name, args.target_split, unlabelled, seed, labelled=False)
+            data.open(name, args.target_split, unlabelled, target_seed(args.seed), labelled=False)
             for name in (args.target_dataset if adapts else ())
         ]
         together = args.processes_per_group if grouped else 1
@@ -131,7 +124,10 @@ class TrainingLoaders:
         self.steps_per_epoch = len(self.sampler) // args.accumulate
         self.batches_per_epoch = self.steps_per_epoch * args.accumulate
         self.parts = len(sources) if args.step_per_domain else 1
-        self.digest = digest_of_names(sources + targets)
+        opened = sources + targets
+        names = [[each.spec.name, *(pair.name for pair in (*each.pairs, *each.boost))] for each in opened]
+        # Names stay the same when the files move.
+        self.digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()
         self.loader = training_loader(Sources(sources, args.max_bad_samples), self.sampler, workers, data.pin)
 
     def _draws_of_epoch(self, source: SegmentationSet) -> EpochDraws:
@@ -206,12 +202,6 @@ class TrainingLoaders:
             yield self.bad_samples.watched(loader)
 
 
-def digest_of_names(opened: Sequence[SegmentationSet]) -> str:
-    """A digest of the names of all pictures, in order; it does not depend on where the files are."""
-    names = [[each.spec.name, *(pair.name for pair in (*each.pairs, *each.boost))] for each in opened]
-    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
-
-
 def sizes_of_step(args: argparse.Namespace, target_transform: str | None) -> dict[str, int]:
     """How many source and target pictures all processes together use in one training step.
 
@@ -243,10 +233,7 @@ def renormalise(
     """Add to every sample of ``sources`` the entry ``renormalisation``, float32 2 x 3.
 
     It gives pictures of the source the channel statistics of the first target data set (see
-    :func:`datasets.sampling.statistics.renormalisation`).
-
-    Raises:
-        UserError: there is no target.
+    :func:`datasets.sampling.statistics.renormalisation`). Raises :class:`UserError` if there is no target.
     """
     if not targets:
         raise UserError(
@@ -264,9 +251,8 @@ def renormalise(
 def scored_targets(targets: Sequence[SegmentationSet], data: Domains, args: argparse.Namespace) -> list[str]:
     """A line for every target data set whose val pictures are also used for adaptation."""
     lines = []
-    for target in targets:
-        name = target.spec.name
-        if name in args.val_dataset and args.target_split == "train":
+    for target in targets if args.target_split == "train" else ():
+        if (name := target.spec.name) in args.val_dataset:
             scored = data.open(name, "val", target.transform, labelled=False)
             if {pair.image for pair in target.pairs} & {pair.image for pair in scored.pairs}:
                 lines.append(

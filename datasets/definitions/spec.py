@@ -73,7 +73,7 @@ class DatasetSpec:
     splits: Mapping[str, Split] = field(hash=False)
     coding: LabelCoding
     class_sets: tuple[ClassSet, ...] = (CITYSCAPES_19,)
-    """The classes that scores are averaged over: the main mean is of the first set, further ones of others."""
+    """The classes that scores are averaged over: first those of the main mean, then those of further means."""
     evaluation: Mapping[str, EvaluationTransform] = field(default_factory=dict, hash=False)
     """Protocol -> the size at which pictures are scored, if that is not their own size."""
     folds: tuple[Mapping[str, Split], ...] = field(default=(), hash=False)

@@ -84,11 +84,8 @@ class SegmentationSet(Dataset):
         labelled: bool = True,
         classes: ClassSet = CITYSCAPES_19,
     ) -> None:
-        self.classes = classes
-        self.split = split
-        self.root = Path(root)
-        self.transform = transform
-        self.seed = seed
+        self.split, self.root = split, Path(root)
+        self.transform, self.seed, self.classes = transform, seed, classes
         self.pairs = list_pairs(spec, split, self.root, labelled)
         self.spec = as_found(spec, split, self.root) if labelled else spec
         self.constants: dict[str, torch.Tensor] = {}

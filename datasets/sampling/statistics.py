@@ -1,7 +1,6 @@
 """Channel statistics of data sets, and the change that gives pictures of one the statistics of another.
 
-Araslanov and Roth, "Self-supervised augmentation consistency for adapting semantic segmentation", CVPR 2021.
-In their released code, the pictures of the source get the target's mean and standard deviation.
+In the released code of DA-SAC (Araslanov and Roth, CVPR 2021), the pictures of the source get the target's.
 """
 
 from __future__ import annotations
@@ -65,9 +64,8 @@ def renormalisation(source: ChannelStatistics, target: ChannelStatistics) -> Ten
 
     New picture = picture * scale + shift, for red, green and blue from 0 to 1.
     """
-    (source_mean, source_std), (mean, std) = (
-        (torch.tensor(each.mean, dtype=torch.float64), torch.tensor(each.std, dtype=torch.float64))
-        for each in (source, target)
+    source_mean, source_std, mean, std = (
+        torch.tensor(each, dtype=torch.float64) for each in (source.mean, source.std, target.mean, target.std)
     )
     scale = std / source_std
     return torch.stack([scale, mean - source_mean * scale]).float()

@@ -133,10 +133,7 @@ class TrainingLoaders:
     def _draws_of_epoch(self, source: SegmentationSet) -> EpochDraws:
         """The function that lists the draws of one source domain in an epoch."""
         args = self.args
-
-        def open_split(split: str) -> SegmentationSet:
-            return self.data.open(source.spec.name, split, source.transform, args.seed)
-
+        open_split = partial(self.data.open, source.spec.name, transform=source.transform, seed=args.seed)
         pictures, centroids = len(source), self.data.scan(source)
         self.data.check_classes(source, centroids.pixels)
         names, train_ids = source.classes.class_names, source.classes.train_ids

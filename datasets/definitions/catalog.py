@@ -17,8 +17,6 @@ PROTOCOLS = ("robustnet", "full", "maxsquare")
 ``maxsquare``: all pictures are 1024 x 512 (width x height), as for maximum squares and SNR.
 """
 
-MAXSQUARE_HEIGHT = 512
-
 PROJECT = Path(__file__).resolve().parents[2]
 
 SPLIT_DATA = PROJECT / "split_data"
@@ -50,7 +48,7 @@ def evaluation_transform(
     if protocol not in PROTOCOLS:
         raise UserError(f"--protocol {protocol}: known are {', '.join(PROTOCOLS)}")
     if protocol == "maxsquare":
-        rows = height or MAXSQUARE_HEIGHT
+        rows = height or 512
         return EvaluationTransform(size=(rows, 2 * rows))
     transform = dataset.evaluation.get(protocol, EvaluationTransform())
     return replace(transform, height=height, crop=height) if height and transform.height else transform
@@ -164,12 +162,7 @@ def _kitti(fold: int) -> dict[str, Split]:
     return {"train": Split(layouts, only=r"\d{6}" + labelled, without=val), "val": Split(layouts, only=val)}
 
 
-# Published with DA-SAC (Araslanov and Roth, CVPR 2021).
-_CITYSCAPES_STATISTICS = ChannelStatistics((0.300, 0.344, 0.297), (0.175, 0.180, 0.177))
 _GTAV_STATISTICS = ChannelStatistics((0.481, 0.479, 0.465), (0.243, 0.239, 0.237))
-_SYNTHIA_STATISTICS = ChannelStatistics((0.315, 0.278, 0.248), (0.225, 0.214, 0.210))
-
-_SYNTHIA_CLASS_SETS = (classes.CITYSCAPES_19, classes.SYNTHIA_16, classes.SYNTHIA_13)
 _DAY, _DUSK = "(0006R0|0016E5)_", "0001TP_"
 
 CATALOG: dict[str, DatasetSpec] = {
@@ -187,7 +180,7 @@ CATALOG: dict[str, DatasetSpec] = {
             codings.CITYSCAPES_IDS,
             city_folds=2,
             nearby_frames=_CITYSCAPES_FRAMES,
-            statistics=_CITYSCAPES_STATISTICS,
+            statistics=ChannelStatistics((0.300, 0.344, 0.297), (0.175, 0.180, 0.177)),
         ),
         DatasetSpec(
             "gtav",
@@ -208,8 +201,8 @@ CATALOG: dict[str, DatasetSpec] = {
             "synthia",
             {split: _synthia(split) for split in ("train", "val")},
             codings.SYNTHIA,
-            _SYNTHIA_CLASS_SETS,
-            statistics=_SYNTHIA_STATISTICS,
+            (classes.CITYSCAPES_19, classes.SYNTHIA_16, classes.SYNTHIA_13),
+            statistics=ChannelStatistics((0.315, 0.278, 0.248), (0.225, 0.214, 0.210)),
         ),
         DatasetSpec(
             "bdd100k", "bdd100k", {split: _bdd100k(split) for split in ("train", "val")}, codings.TRAIN_IDS

@@ -11,8 +11,6 @@ from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
 from utils.scoring.classes import CITYSCAPES_19, ClassSet
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -29,7 +27,7 @@ class Layout:
 
     pictures: str
     labels: str | None
-    picture_suffixes: tuple[str, ...] = PICTURE_SUFFIXES
+    picture_suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg")
     label_suffix: str = ".png"
     listed: Path | None = None
     coding: LabelCoding | None = None
@@ -73,7 +71,7 @@ class DatasetSpec:
     splits: Mapping[str, Split] = field(hash=False)
     coding: LabelCoding
     class_sets: tuple[ClassSet, ...] = (CITYSCAPES_19,)
-    """The classes that scores are averaged over: first those of the main mean, then those of further means."""
+    """The classes that scores are averaged over: those of the main mean, then those of further means."""
     evaluation: Mapping[str, EvaluationTransform] = field(default_factory=dict, hash=False)
     """Protocol -> the size at which pictures are scored, if that is not their own size."""
     folds: tuple[Mapping[str, Split], ...] = field(default=(), hash=False)
@@ -91,7 +89,7 @@ class DatasetSpec:
     further_root_names: tuple[str, ...] = ()
     """Other names that the folder under ``--data_root`` may have."""
     statistics: ChannelStatistics | None = None
-    """The published statistics; without them :mod:`datasets.sampling.statistics` measures them."""
+    """Those published with DA-SAC (Araslanov and Roth, CVPR 2021); others are measured when needed."""
     class_shares: tuple[float, ...] | None = None
     """How often each train id occurs, on any scale, if the labels should not be compared with those of
     Cityscapes (see :mod:`datasets.definitions.plausibility`).
@@ -100,11 +98,6 @@ class DatasetSpec:
     @property
     def environment_variable(self) -> str:
         return f"{self.root_name.upper()}_DIR"
-
-    @property
-    def frames_variable(self) -> str:
-        """The environment variable that may name another root for ``nearby_frames``."""
-        return f"{self.root_name.upper()}_AUG_DIR"
 
     def split(self, name: str) -> Split:
         """The split called ``name``, such as "train"; :class:`UserError` if the data set does not have it."""

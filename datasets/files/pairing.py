@@ -7,15 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from datasets.definitions.spec import DatasetSpec, Layout, Split
 from datasets.files.parallel import threaded_map
 from datasets.files.split_lists import read_ids
 from utils.errors import UserError
 from utils.images import read_size
-
-Item = TypeVar("Item")
 
 
 class Pair(NamedTuple):
@@ -110,7 +108,7 @@ def left_out(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[Pair]) -
     return f"{spec.name} {split}: {len(others)} pictures without a label are left out, first {others[0]}"
 
 
-def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
+def evenly_spaced(items: Sequence[Any], count: int) -> list[Any]:
     """``count`` of the ``items`` at equal distances, beginning with the first; all if there are fewer."""
     count = min(count, len(items))
     return [items[place * len(items) // count] for place in range(count)]

@@ -13,8 +13,6 @@ from utils.images import UNREADABLE, is_plain, no_pipe, plain_pixels, unreadable
 from utils.png import decode_png
 from utils.scoring.classes import IGNORE_LABEL
 
-LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")
-
 READING = 2
 """Must be raised when :func:`read_label` decodes some file differently, so that stored results of earlier
 versions are no longer used.
@@ -29,7 +27,7 @@ def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np
     """
     try:
         with Image.open(no_pipe(path)) as image:
-            if image.format in LOSSY:
+            if image.format in ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"):
                 raise LabelValueError(f"a {image.format} file, which does not keep label values exactly")
             if image.mode == "P":
                 levels = image.getpalette("RGB") or []

@@ -69,11 +69,11 @@ def additional_pictures(
 def nearby_frames(source: SegmentationSet, distance: int) -> list[Pair]:
     """The frames ``distance`` before and after each picture of ``source`` in its sequence, sorted by name.
 
-    They are in the folder that the environment variable says, else in that of the data set. The number of a
+    They are in the folder that an environment variable says, else in that of the data set. The number of a
     frame is the last one in its name (``ulm_000000_000019``). Frames without a picture or a label are left
     out, and so are the pictures of ``source``. Raises :class:`UserError` if no frame is left.
     """
-    variable = source.spec.frames_variable
+    variable = f"{source.spec.root_name.upper()}_AUG_DIR"
     root = Path(os.environ.get(variable) or source.root).expanduser()
     if not root.is_dir():
         raise UserError(f"environment variable {variable} is {root}: no such folder; correct or unset it")

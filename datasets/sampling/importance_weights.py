@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,8 +32,6 @@ from utils.seeding import generator
 CODINGS = {"trainids": TRAIN_IDS, "labelids": CITYSCAPES_IDS}
 """Kind of result, as infer.py calls it -> the coding of its pixel values."""
 
-# In published files, the name of a picture is the file name of its label.
-_LABEL_SUFFIXES = ("_gtFine_labelIds.png", ".png")
 # In published files, class numbers and shares are numpy scalars.
 _PUBLISHED_TYPES = [*NUMPY_SCALARS, type(np.dtype("uint8"))]
 
@@ -135,7 +133,7 @@ def read_importance_weights(path: Path) -> ImportanceWeights:
     if not path.is_file():
         raise UserError(f"{flag}: no such file; make one with python -m scripts.importance")
     try:
-        weights = _from_json(path) if path.read_bytes()[:1] == b"{" else _published(path)
+        weights = _weights_in(path)
     except pickle.UnpicklingError:
         raise UserError(f"{flag}: holds more than numbers; refused to run code from it") from None
     except Exception as error:  # For damaged files the readers raise almost any exception.
@@ -160,24 +158,20 @@ def content_digest(weights: ImportanceWeights) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def _from_json(path: Path) -> ImportanceWeights:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    pictures = {name: _plain(of_picture) for name, of_picture in content.pop("pictures").items()}
+def _weights_in(path: Path) -> ImportanceWeights:
+    if path.read_bytes()[:1] == b"{":
+        content = json.loads(path.read_text(encoding="utf-8"))
+    else:
+        with torch.serialization.safe_globals(_PUBLISHED_TYPES):
+            by_file = torch.load(path, map_location="cpu", weights_only=True)
+        # In published files, the name of a picture is the file name of its label.
+        pictures = {re.sub(r"(_gtFine_labelIds)?\.png\Z", "", file): by_file[file] for file in by_file}
+        content = {"pictures": pictures, "num_classes": NUM_CLASSES}
+    pictures = {
+        name: {int(number): float(share) for number, share in of_picture.items()}
+        for name, of_picture in content.pop("pictures").items()
+    }
     return ImportanceWeights(int(content.pop("num_classes")), pictures, **content)
-
-
-def _published(path: Path) -> ImportanceWeights:
-    with torch.serialization.safe_globals(_PUBLISHED_TYPES):
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    pictures = {}
-    for file, of_picture in content.items():
-        suffix = next((each for each in _LABEL_SUFFIXES if file.endswith(each)), "")
-        pictures[file.removesuffix(suffix)] = _plain(of_picture)
-    return ImportanceWeights(NUM_CLASSES, pictures)
-
-
-def _plain(of_picture: Mapping[Any, Any]) -> dict[int, float]:
-    return {int(number): float(share) for number, share in of_picture.items()}
 
 
 def shares_of(weights: ImportanceWeights, names: Sequence[str], path: Path) -> np.ndarray:

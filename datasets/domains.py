@@ -133,7 +133,13 @@ class Domains:
         from :meth:`evaluation_loader`; ``sources`` are the domains that the network was trained on.
         """
         classes, predict = self.classes, averaged(predict, self.windows)
-        with enough_memory(name, self._less_memory):
+        lower = ["--evaluation_height"]
+        if max(self.windows.scales) > 1:
+            lower.append(f"--scales {' '.join(map(str, self.windows.scales))}")
+        if self.args.bs_mult_val > 1:
+            lower.append(f"--bs_mult_val {self.args.bs_mult_val}")
+        remedy = f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
+        with enough_memory(name, remedy):
             matrix = evaluate(predict, loader, len(classes.train_ids), device, amp, title=name)
         labelled = np.zeros(NUM_CLASSES, dtype=np.int64)
         labelled[list(classes.train_ids)] = matrix.numpy().sum(1)
@@ -143,14 +149,6 @@ class Domains:
         scores = class_scores(matrix.numpy(), of_main, merged, self.args.absent_classes == "zero")
         means = subset_means(scores, {len(each.train_ids): classes.classes_of(each) for each in subsets})
         return DomainScore(scores, int(matrix.pictures), means)
-
-    @property
-    def _less_memory(self) -> str:
-        """The advice for a machine with too little memory."""
-        smaller = [f"--scales {' '.join(map(str, self.windows.scales))}"] * (max(self.windows.scales) > 1)
-        fewer = [f"--bs_mult_val {self.args.bs_mult_val}"] * (self.args.bs_mult_val > 1)
-        lower = ["--evaluation_height", *smaller, *fewer]
-        return f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
 
     def _class_sets(self, name: str, sources: Sequence[str]) -> list[ClassSet]:
         """The class sets of the scores: first the domain's own, then smaller ones for further means."""

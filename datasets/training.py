@@ -44,8 +44,7 @@ def training_transform(
 ) -> Transform:
     """The training transform that ``--augmentation`` and the flags around it ask for.
 
-    Pictures without a label (``labelled`` false) are neither padded nor rotated, because only a label can
-    mark the pixels that were filled in.
+    Pictures without a label are neither padded nor rotated: only a label can mark pixels that were filled in.
     """
     crop_size = args.crop_size if labelled else args.target_crop_size or args.crop_size
     if args.augmentation == "maxsquare":
@@ -169,7 +168,7 @@ class TrainingLoaders:
         """
         self.sampler.set_position(epoch, first_batch)
         first = epoch * self.batches_per_epoch + first_batch
-        for place, batch in enumerate(self.bad_samples.watched(self.loader), first):
+        for place, batch in enumerate(map(self.bad_samples.note, self.loader), first):
             for part in range(self.parts):
                 source = {name: _part(values, part, self.parts) for name, values in batch.items()}
                 by_domain = {"source": source}
@@ -196,7 +195,7 @@ class TrainingLoaders:
             dataset = Sources([opened], self.args.max_bad_samples)
             share = distributed.rank(), distributed.world_size()
             loader = evaluation_loader(dataset, 1, self.data.workers, *share, self.data.pin, draws)
-            yield self.bad_samples.watched(loader)
+            yield map(self.bad_samples.note, loader)
 
 
 def sizes_of_step(args: argparse.Namespace, target_transform: str | None) -> dict[str, int]:
@@ -245,49 +244,42 @@ def renormalise(
             source.constants["renormalisation"] = renormalisation(of_source, of_target)
 
 
-def scored_targets(targets: Sequence[SegmentationSet], data: Domains, args: argparse.Namespace) -> list[str]:
+def scored_targets(
+    targets: Sequence[SegmentationSet], data: Domains, args: argparse.Namespace
+) -> Iterator[str]:
     """A line for every target data set whose val pictures are also used for adaptation."""
-    lines = []
     for target in targets if args.target_split == "train" else ():
         if (name := target.spec.name) in args.val_dataset:
             scored = data.open(name, "val", target.transform, labelled=False)
             if {pair.image for pair in target.pairs} & {pair.image for pair in scored.pairs}:
-                lines.append(
+                yield (
                     f"--target_dataset {name}: pictures that are scored are also trained on, without labels; "
                     'call the score "transductive"'
                 )
-    return lines
 
 
-def notices(args: argparse.Namespace, grouped: bool) -> list[str]:
+def notices(args: argparse.Namespace, grouped: bool) -> Iterator[str]:
     """A line for every setting that has no effect, or that makes a score mean less than it seems to.
 
     ``grouped``: target pictures come as groups of crops.
     """
-    lines = []
     if grouped and args.photometric == "device":
-        lines.append(
-            "--photometric device: has no effect on target crops, which the loader's processes change"
-        )
+        yield "--photometric device: has no effect on target crops, which the loader's processes change"
     if args.city_mode == "trainval":
-        lines.append(
+        yield (
             f"--city_mode trainval: the val pictures of {' '.join(args.dataset)} are trained on too, "
             "so their scores say nothing about unseen pictures"
         )
     # The published scripts pass 10000, which means: in all epochs.
     if args.max_cu_epoch < 10_000 and not (args.coarse_boost_classes or args.maxSkip):
-        lines.append(
-            f"--max_cu_epoch {args.max_cu_epoch}: has no effect without --coarse_boost_classes or --maxSkip"
-        )
+        yield f"--max_cu_epoch {args.max_cu_epoch}: has no effect without --coarse_boost_classes or --maxSkip"
     targets = args.target_dataset or []
     if targets and args.target_split != "train":
-        lines.append(
+        yield (
             f"--target_split {args.target_split}: pictures of {' '.join(targets)} that may be scored are "
             "also trained on, without labels"
         )
-    lines += [
-        f"--target_dataset {name}: is also a source domain, with labels, so there is nothing to adapt to"
-        for name in targets
-        if name in args.dataset
-    ]
-    return lines
+    for name in targets:
+        if name in args.dataset:
+            source = "is also a source domain, with labels, so there is nothing to adapt to"
+            yield f"--target_dataset {name}: {source}"

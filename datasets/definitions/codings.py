@@ -74,12 +74,10 @@ class LabelCoding:
     def decode(self, raw: np.ndarray, first_row: int | None = None) -> np.ndarray:
         """Train ids, uint8 H x W, from native ids (integers, H x W) or from colours (uint8 RGB, H x W x 3).
 
-        If ``raw`` is only a part of a picture, ``first_row`` is the row of the picture where it begins.
-        A whole colour picture is refused if all its colours are grey and would mean something else as
-        values. (A part of a picture may rightly be all black.)
-
-        Raises :class:`LabelValueError` with the first value outside the coding and its place. In signed
-        types, -1 means 255 (Cityscapes' licence plate).
+        If ``raw`` is only a part of a picture, ``first_row`` is the row of the picture where it begins. In
+        signed types, -1 means 255 (Cityscapes' licence plate). Raises :class:`LabelValueError` with the first
+        value outside the coding and its place, or if all colours of a whole picture are grey and would mean
+        something else as values. (A part of a picture may rightly be all black.)
         """
         if raw.ndim == 3:
             return self._decode_colours(raw, first_row)
@@ -97,7 +95,6 @@ class LabelCoding:
         The colours count, not the indices, because programs that make files smaller keep the colours and
         change the indices. So an index is a native id only if the palette is the coding's own. Otherwise,
         either all used colours are grey and their level is the native id, or all of them are in ``colours``.
-
         Raises :class:`LabelValueError` with the first colour that the coding does not have, or if the
         palette can be read in two ways.
         """
@@ -112,7 +109,15 @@ class LabelCoding:
         by_value, by_colour = (cv2.LUT(indices, table) for table in tables)
         readings = [each for each in (by_value, by_colour) if not (each == UNKNOWN).any()]
         if not readings:
-            self._refuse_palette((by_colour if self.colours else by_value) == UNKNOWN, indices, palette)
+            unknown = (by_colour if self.colours else by_value) == UNKNOWN
+            y, x = np.unravel_index(int(unknown.argmax()), unknown.shape)
+            index = int(indices[y, x])
+            if index >= len(palette):
+                raise LabelValueError(f"its palette has {len(palette)} colours, but index {index} is used")
+            raise LabelValueError(
+                f"palette colour {palette[index]} at ({x}, {y}) is not in the {self.name} coding; if the "
+                "indices are the label values, save them as a grey picture"
+            )
         # All used colours are black or grey. The unused colours tell which kind of palette it is.
         if len(readings) == 2 and set(palette) <= self.colours.keys() and (by_value != by_colour).any():
             raise LabelValueError(
@@ -133,16 +138,6 @@ class LabelCoding:
             scored = [self.colours.get(colour, IGNORE_LABEL) < NUM_CLASSES for colour in palette]
             matching[: len(palette)] |= (self.table[: len(palette)] == IGNORE_LABEL) & ~np.array(scored)
         return np.where(matching, self.table, UNKNOWN).astype(np.uint8)
-
-    def _refuse_palette(self, unknown: np.ndarray, indices: np.ndarray, palette: Sequence[Colour]) -> None:
-        y, x = np.unravel_index(int(unknown.argmax()), unknown.shape)
-        index = int(indices[y, x])
-        if index >= len(palette):
-            raise LabelValueError(f"its palette has {len(palette)} colours, but index {index} is used")
-        raise LabelValueError(
-            f"palette colour {palette[index]} at ({x}, {y}) is not in the {self.name} coding; if the indices "
-            "are the label values, save them as a grey picture"
-        )
 
     def _decode_colours(self, raw: np.ndarray, first_row: int | None) -> np.ndarray:
         if not self.colours or raw.shape[2] != 3:
@@ -189,10 +184,8 @@ class LabelCoding:
 
 @cache
 def colour_table(coding: LabelCoding) -> np.ndarray:
-    """Train id of every 24-bit colour (red << 16 | green << 8 | blue), uint8 (2 ** 24,).
-
-    This large table is no attribute of the coding, because codings are sent to other processes.
-    """
+    """Train id of every 24-bit colour (red << 16 | green << 8 | blue), uint8 (2 ** 24,)."""
+    # This large table is no attribute of the coding, because codings are sent to other processes.
     table = np.full(1 << 24, UNKNOWN, dtype=np.uint8)
     for (red, green, blue), train_id in coding.colours.items():
         table[red << 16 | green << 8 | blue] = train_id

@@ -21,8 +21,7 @@ from PIL import Image
 from datasets.definitions.codings import TRAIN_IDS, LabelCoding
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import Pair
-from datasets.files.reading import READING, read_label
-from datasets.files.scan_cache import fingerprint
+from datasets.files.reading import READING, fingerprint, read_label
 from datasets.files.segmentation import SegmentationSet
 from transforms.geometric import resize_label
 from utils.errors import UserError

@@ -1,7 +1,11 @@
-"""Reading one label file; errors name the file."""
+"""Reading label files, where errors name the file, and a cache for what was found by reading many files."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -9,9 +13,12 @@ import numpy as np
 from PIL import Image
 
 from datasets.definitions.codings import LabelCoding, LabelValueError
+from utils.files import atomic_write
 from utils.images import UNREADABLE, is_plain, no_pipe, plain_pixels, unreadable
 from utils.png import decode_png
 from utils.scoring.classes import IGNORE_LABEL
+
+Arrays = dict[str, np.ndarray]
 
 READING = 2
 """Must be raised when :func:`read_label` decodes some file differently, so that stored results of earlier
@@ -71,3 +78,36 @@ def _first_channel(path: Path) -> np.ndarray:
     if pixels is None:
         raise ValueError("not a whole PNG file")
     return pixels if pixels.ndim == 2 else pixels[..., 2]  # OpenCV's order is blue, green, red
+
+
+def fingerprint(files: Iterable[tuple[str, Path]], *settings: object) -> str:
+    """A short key for a result that depends on ``files``, as (name, path), and on ``settings``.
+
+    The names, sizes and modification times count; the paths do not.
+    """
+    stats = ((name, path.stat()) for name, path in files)
+    content = [[(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats], *settings]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def cached_arrays(
+    folder: Path | None,
+    name: str,
+    compute: Callable[[], Arrays],
+    files: Iterable[tuple[str, Path]],
+    *settings: object,
+) -> Arrays:
+    """The result of ``compute``, which is kept in a file of ``folder``, if that is given.
+
+    The file name is ``name`` and the :func:`fingerprint` of ``files`` and ``settings``.
+    """
+    if folder is None:
+        return compute()
+    cache = Path(folder) / f"{name}_{fingerprint(files, *settings)}.npz"
+    # Whatever is wrong with the file, computing it again is right.
+    with contextlib.suppress(Exception), np.load(cache) as saved:
+        return dict(saved)
+    arrays = compute()
+    with atomic_write(cache) as temporary:
+        np.savez_compressed(temporary, **arrays)
+    return arrays

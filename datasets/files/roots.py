@@ -39,8 +39,7 @@ def resolve_root(spec: DatasetSpec, data_root: str | None, configured: Mapping[s
 def _in_data_root(spec: DatasetSpec, data_root: Path, given: Mapping[str, str]) -> Path:
     """The folder of ``spec`` in ``data_root``.
 
-    The other settings, ``given``, are only named in errors. If they were used, a data set from elsewhere
-    would be read without the user's knowledge.
+    Errors name the other settings, ``given``. To use them would read data from elsewhere unnoticed.
     """
     if not data_root.is_dir():
         raise UserError(f"--data_root {data_root}: no such folder")
@@ -63,8 +62,7 @@ def _in_data_root(spec: DatasetSpec, data_root: Path, given: Mapping[str, str]) 
 
 
 def _subfolder(parent: Path, name: str) -> Path | None:
-    exact = parent / name
-    if exact.is_dir():
-        return exact
+    if (parent / name).is_dir():
+        return parent / name
     matches = (entry for entry in sorted(parent.iterdir()) if entry.name.lower() == name.lower())
     return next((entry for entry in matches if entry.is_dir()), None)

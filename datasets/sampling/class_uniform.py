@@ -1,9 +1,8 @@
 """Class-uniform sampling: a part of each epoch has equally many draws of each class, even of rare ones.
 
 Zhu et al., "Improving semantic segmentation via video propagation and label relaxation", CVPR 2019. Every
-picture is divided into tiles. For each class in a tile, the centre of its pixels (its centroid) is stored. A
-draw of a class is a crop around one of its centroids. Here the tiles cover the whole picture, including the
-narrower tiles at its right and lower edges.
+picture is divided into tiles. A draw of a class is a crop around the centre of its pixels (its centroid) in
+one of them. Here the tiles cover the whole picture; those at its right and lower edges are narrower.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.files.parallel import threaded_map
-from datasets.files.reading import READING
-from datasets.files.scan_cache import Arrays, cached_arrays
+from datasets.files.reading import READING, Arrays, cached_arrays
 from datasets.files.segmentation import Draw, RandomUse, SegmentationSet
 from utils.scoring.classes import NUM_CLASSES
 from utils.seeding import generator
@@ -45,9 +43,8 @@ class TileCentroids:
 class Additional:
     """The additional pictures that epochs up to ``--max_cu_epoch`` may draw.
 
-    ``whole``: how many of them may also be drawn without a centroid, as the split's own pictures are. They
-    come directly after the split's own pictures. The others are drawn only around centroids. ``centroids``
-    are those of all pictures, own and additional.
+    The first ``whole`` of them, directly after the split's own pictures, may be drawn without a centroid, as
+    those are. The others are drawn only around ``centroids``, which are those of all pictures.
     """
 
     whole: int

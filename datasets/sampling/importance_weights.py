@@ -98,10 +98,9 @@ class ImportanceWeights:
 
 
 def shares(pixels: np.ndarray) -> np.ndarray:
-    """Each picture's share of all pixels of each class, float64 (pictures, classes).
+    """Each picture's share of the ``pixels`` of each class, float64, both (pictures, classes).
 
-    ``pixels``, of the same shape, holds numbers of pixels or sums of probabilities. A column of the result
-    sums to 1; it is 0 if no picture shows the class.
+    A column sums to 1; it is 0 if no picture shows the class.
     """
     return pixels / np.maximum(pixels.sum(0), np.finfo(np.float64).tiny)
 

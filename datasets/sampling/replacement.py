@@ -1,15 +1,14 @@
 """The samples of several data sets. Pictures that cannot be read are replaced by others, named and counted.
 
-A file may become unreadable in the middle of a run that takes days, because a disk fails or somebody
-overwrites the file. The run then goes on without the picture, unless there are too many of them. Scoring
-never replaces a picture, because a score over fewer pictures is a different score.
+A file may become unreadable in the middle of a run that takes days. The run then goes on without it, unless
+there are too many of them. Scoring never replaces a picture: a score over fewer is a different score.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -86,10 +85,6 @@ class BadSamples:
             self._new |= unknown
         self._check()
         return batch
-
-    def watched(self, batches: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """``batches``, each passed through :meth:`note`."""
-        return map(self.note, batches)
 
     def state_dict(self) -> dict[str, dict[str, str]]:
         """The state for :meth:`load_state_dict`. Call :meth:`news` first, or new pictures are never named."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from datasets.definitions.spec import ChannelStatistics
 from datasets.files.pairing import evenly_spaced
 from datasets.files.parallel import threaded_map
-from datasets.files.scan_cache import Arrays, cached_arrays
+from datasets.files.reading import Arrays, cached_arrays
 from datasets.files.segmentation import SegmentationSet
 from utils.images import read_image
 

@@ -39,23 +39,12 @@ class TargetBatches:
 
     def batch(self, number: int) -> dict[str, Any]:
         """Batch ``number`` of the run. The loader reads ahead in order; another number restarts it."""
-        if number != self._next:
-            self._batches = _from_batch(number, self.loader)
+        epoch, place = divmod(number, len(self.loader))
+        if number != self._next or place == 0:
+            self.loader.batch_sampler.set_position(epoch, place)
+            self._batches = iter(self.loader)
         self._next = number + 1
         return next(self._batches)
-
-
-def _from_batch(number: int, loader: Loader) -> Iterator[dict[str, Any]]:
-    """Endlessly, batch after batch from ``number`` on.
-
-    This is not a method, because the running generator would keep its object and the loader's processes
-    alive.
-    """
-    epoch, place = divmod(number, len(loader))
-    while True:
-        loader.batch_sampler.set_position(epoch, place)
-        yield from loader
-        epoch, place = epoch + 1, 0
 
 
 def target_batches(

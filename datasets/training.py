@@ -71,8 +71,8 @@ class TrainingLoaders:
 
     The method declares ``views``, ``color_jitter``, ``domains`` and ``target_transform`` (see
     ``methods.common.base.Method``). With "target" among ``domains``, ``--target_dataset`` is opened without
-    labels. An epoch has ``steps_per_epoch`` training steps; ``digest`` is one of the names of all training
-    pictures. Raises :class:`UserError` with the setting, folder or file that is wrong.
+    labels. An epoch has ``steps_per_epoch`` training steps. ``digest`` is computed from the names of all
+    training pictures. Raises :class:`UserError` with the setting, folder or file that is wrong.
     """
 
     def __init__(
@@ -169,9 +169,10 @@ class TrainingLoaders:
         self.sampler.set_position(epoch, first_batch)
         first = epoch * self.batches_per_epoch + first_batch
         for place, batch in enumerate(map(self.bad_samples.note, self.loader), first):
+            size = len(batch["name"]) // self.parts
             for part in range(self.parts):
-                source = {name: _part(values, part, self.parts) for name, values in batch.items()}
-                by_domain = {"source": source}
+                samples = slice(part * size, (part + 1) * size)
+                by_domain = {"source": {name: values[samples] for name, values in batch.items()}}
                 if self.target is not None:
                     target = self.target.batch(place * self.parts + part)
                     by_domain["target"] = self.bad_samples.note(target)
@@ -215,12 +216,6 @@ def sizes_of_step(args: argparse.Namespace, target_transform: str | None) -> dic
         "source pictures per step": of_sources * args.accumulate,
         "of the target": of_target * args.accumulate,
     }
-
-
-def _part(values: Any, part: int, parts: int) -> Any:
-    """The ``part``-th of ``parts`` equal parts of a batch's tensor or list."""
-    size = len(values) // parts
-    return values[part * size : (part + 1) * size]
 
 
 def renormalise(

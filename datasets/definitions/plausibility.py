@@ -33,9 +33,7 @@ def unlikely_classes(
 
     ``pixels`` counts the labelled pixels of each of the 19 train ids; those not in ``train_ids`` have none.
     The difference of two sets of shares is half the sum of their absolute differences: 0 if they are equal, 1
-    if they have no class in common.
-
-    Raises :class:`UserError` if no pixel has a class.
+    if they have no class in common. Raises :class:`UserError` if no pixel has a class.
     """
     coding = dataset.coding
     counts = np.asarray(pixels, dtype=np.float64)

@@ -28,10 +28,8 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
     """All pairs of one split, or of train and val together ("trainval"), sorted by name.
 
     A label without a picture is left out. So is a picture without a label if ``spec.skips_unlabelled``.
-    With ``labelled=False`` nothing looks for labels, and every ``label`` is None.
-
-    Raises :class:`UserError` if a folder is missing or empty, a picture has no label, a picture is there
-    twice, or the split has no labels at all.
+    With ``labelled=False`` nothing looks for labels, and every ``label`` is None. Raises :class:`UserError`
+    if a folder is missing or empty, a picture has no label or is there twice, or the split has no labels.
     """
     if split == "trainval":
         both = (pair for each in ("train", "val") for pair in list_pairs(spec, each, root, labelled))
@@ -117,8 +115,7 @@ def evenly_spaced(items: Sequence[Any], count: int) -> list[Any]:
 def check_sizes(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
     """(width, height) of every picture, read from the file headers only.
 
-    Raises :class:`UserError` with the first pair whose picture and label differ in size, or the first
-    unreadable file.
+    Raises :class:`UserError` for the first pair of different sizes, or the first unreadable file.
     """
 
     def size(pair: Pair) -> tuple[int, int]:

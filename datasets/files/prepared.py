@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from datasets.definitions.codings import TRAIN_IDS, LabelCoding
@@ -79,15 +78,11 @@ def write_copy(pair: Pair, copy: Pair, settings: Settings, coding: LabelCoding) 
         if settings.height is not None:
             width = max(1, int(label.shape[1] / label.shape[0] * settings.height))
             label = resize_label(label, (settings.height, width))
+        # A palette picture, here in the colours of the classes, is fast to read.
+        image = Image.fromarray(label)
+        image.putpalette(PALETTE.tobytes().ljust(3 * 256, b"\0"))
         with atomic_write(copy.label) as temporary:
-            coloured(label).save(temporary)
-
-
-def coloured(label: np.ndarray) -> Image.Image:
-    """Train ids as a palette picture in the colours of the classes. Such a PNG is fast to read."""
-    image = Image.fromarray(label)
-    image.putpalette(PALETTE.tobytes().ljust(3 * 256, b"\0"))
-    return image
+            image.save(temporary)
 
 
 def read_settings(folder: Path) -> Settings | None:

@@ -30,10 +30,8 @@ def additional_pictures(
     ``distance`` is ``--maxSkip``: the split gets the frames exactly so far before and behind its own frames
     in their sequences. ``classes`` are ``--coarse_boost_classes``: coarsely labelled pictures are drawn too,
     but only around centroids of these classes. ``centroids`` are those of the split; ``open_split`` and
-    ``scan`` give the pictures and centroids of other splits.
-
-    Returns None if nothing is asked for or the data set has no such pictures. In the second case it prints a
-    line.
+    ``scan`` give the pictures and centroids of other splits. Returns None if nothing is asked for, or if the
+    data set has no such pictures, of which a printed line tells.
     """
     dataset, own, points = source.spec, len(source), [centroids.points]
     has_coarse = "train_extra" in dataset.splits

@@ -77,9 +77,8 @@ def tile_centroids(label: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray
     sum_x = np.bincount(cells, lengths * (columns + (lengths - 1) / 2), size)
     sum_y = np.bincount(cells, lengths * rows.astype(np.float64), size)
     present = np.flatnonzero(count)
-    points = np.stack(
-        [present // tiles, sum_x[present] // count[present], sum_y[present] // count[present]], 1
-    )
+    x, y = sum_x[present] // count[present], sum_y[present] // count[present]
+    points = np.stack([present // tiles, x, y], 1)
     return points.astype(np.int64), count.reshape(NUM_CLASSES, tiles).sum(1).astype(np.int64)
 
 
@@ -145,10 +144,8 @@ def epoch_draws(
             for picture, x, y in points[_cycle(len(points), counts[train_id], rng)].tolist():
                 chosen.append((picture, (x, y)))
     whole = [(int(picture), None) for picture in _cycle(pictures, length - len(chosen), rng)]
-    return [
-        Draw(picture, epoch, position, centroid)
-        for position, (picture, centroid) in enumerate([*whole, *chosen])
-    ]
+    numbered = enumerate([*whole, *chosen])
+    return [Draw(picture, epoch, position, centroid) for position, (picture, centroid) in numbered]
 
 
 def _draws_per_class(

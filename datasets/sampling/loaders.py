@@ -121,10 +121,7 @@ def evaluation_loader(
     pin: bool = False,
     draws: Sequence[Draw] | None = None,
 ) -> Loader:
-    """This rank's share of ``dataset``, or of ``draws`` from it, in order.
-
-    A ``batch_size`` above 1 needs pictures of equal size.
-    """
+    """This rank's share of ``dataset``, or of ``draws``, in order; batches need pictures of equal size."""
     share = (range(len(dataset)) if draws is None else draws)[rank::world_size]
     settings = _worker_settings(workers, pin, persistent=False)
     return Loader(dataset, batch_size=batch_size, sampler=share, **settings)

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 from datasets.definitions.catalog import TOYCITY_ROOT, spec
-from datasets.domains import print_notices
 from datasets.files.prepared import differences
 from datasets.files.split_lists import divided_by, division_digest
 from datasets.flags import (
@@ -34,6 +33,7 @@ from utils.flags.family import add_family_arguments, apply_family_arguments
 from utils.flags.parser import FlagParser, in_words
 from utils.flags.program import add_device_arguments, add_process_arguments
 from utils.flags.training import add_training_arguments
+from utils.progress import print_notices
 from utils.scoring.classes import NETWORK_CLASS_SETS, NUM_CLASSES
 
 # One folder per data set, in the vendor's own layout. An empty string means: not set here.
@@ -128,7 +128,7 @@ def parse_program(parser: argparse.ArgumentParser, arguments: Sequence[str] | No
 def name_flags_without_effect(args: argparse.Namespace) -> None:
     """Print the flags of train.py that :func:`parse_program` found; one process does."""
     if args.without_effect:
-        print_notices([f"{' '.join(args.without_effect)}: for training, no effect here"])
+        print_notices(f"{' '.join(args.without_effect)}: for training, no effect here")
 
 
 def check_loss_arguments(args: argparse.Namespace) -> None:

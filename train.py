@@ -19,7 +19,7 @@ import torch
 
 import config
 from datasets.domains import Domains
-from datasets.training import TrainingLoaders, print_notices, sizes_of_step
+from datasets.training import TrainingLoaders, sizes_of_step
 from methods import METHODS, Progress, method_named
 from methods.engine.build import build_method, take_over
 from methods.engine.evaluations import Evaluation
@@ -33,7 +33,7 @@ from utils.declare import free_on_resume
 from utils.errors import UserError, run_program
 from utils.flags.family import family_notices
 from utils.memory import enough_memory
-from utils.progress import progress_bar
+from utils.progress import print_notices, progress_bar
 from utils.run.checkpoint import DamagedCheckpoint, load_checkpoint, load_state, save_checkpoint
 from utils.run.meter import Meter
 from utils.run.preemption import Stopped, StopRequest, mark_stopped, stopping_at_once
@@ -96,7 +96,7 @@ class Run:
             folder.log(line)
         if checkpoint is not None:
             # These lines are only printed: the log of the run has them already.
-            print_notices(self.domains.folder_lines)
+            print_notices(*self.domains.folder_lines)
             folder.log(f"resumed {resume_file} at iteration {self.iteration}")
             if self.iteration > self.last_iteration:
                 folder.log(f"--iter_stop {args.iter_stop}: the run is past it; it is scored where it is")

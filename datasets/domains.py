@@ -20,13 +20,14 @@ from datasets.files.pairing import check_sizes, left_out, list_pairs
 from datasets.files.roots import resolve_root
 from datasets.files.segmentation import SegmentationSet, Transform
 from datasets.files.split_lists import divided_by
-from datasets.sampling.class_uniform import scan
+from datasets.sampling.class_uniform import TileCentroids, scan
 from datasets.sampling.loaders import Loader, evaluation_loader
 from transforms.pipeline import EvaluationTransform
 from utils import distributed
 from utils.device import pins_memory
 from utils.errors import UserError
 from utils.memory import enough_memory
+from utils.progress import print_notices
 from utils.scoring.classes import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
 from utils.scoring.evaluation import evaluate
 from utils.scoring.metrics import class_scores
@@ -50,86 +51,72 @@ class Domains:
         config.py. Labels hold the classes of a network with ``num_classes`` outputs. Predictions are averaged
         over ``windows`` before they are scored; by default there is one window, the whole picture.
         """
+        self.args, self.configured = args, configured
         self.windows = windows or Windows("pooling")
         self.classes: ClassSet = class_set_of(num_classes)
-        self.data_root: str | None = args.data_root
-        self.protocol: str = args.protocol
-        self.absent_classes: str = args.absent_classes
-        self.evaluation_height: int | None = args.evaluation_height
-        self.batch_size: int = args.bs_mult_val
         self.workers: int = default_workers() if args.num_workers is None else args.num_workers
         self.pin: bool = pins_memory(args.device)
-        self.configured = configured
-        self.cv: int = args.cv
         # --cv applies to the data sets that a run trains on. The others keep their official val pictures.
-        self.divided: list[str] = vars(args).get("dataset") or vars(args).get("val_dataset") or []
-        self.gtav_split: str | None = args.gtav_split
-        self.skip_unlabelled: bool = args.skip_unlabelled
-        self._left_out: dict[tuple[str, str], str | None] = {}
-        self.folders: dict[str, Path] = {}
-        """The folder of each data set that has been opened, by its name."""
-        self._specs: dict[str, DatasetSpec] = {}
+        self._divided: list[str] = vars(args).get("dataset") or vars(args).get("val_dataset") or []
+        self._folders: dict[str, Path] = {}
         self._sizes: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        self._left_out: dict[tuple[str, str], str | None] = {}
         self._checked: set[tuple[str, str]] = set()
-        if self.data_root and Path(self.data_root).resolve() == Path(toycity_root).resolve():
-            absent = [name for name in toycity.DOMAINS if not (Path(self.data_root) / name).exists()]
+        if args.data_root and Path(args.data_root).resolve() == Path(toycity_root).resolve():
+            absent = [name for name in toycity.DOMAINS if not (Path(args.data_root) / name).exists()]
             with distributed.main_process_first():
                 if absent and distributed.is_main():
-                    toycity.generate(Path(self.data_root), domains=absent)
+                    toycity.generate(Path(args.data_root), domains=absent)
 
     @property
     def protocol_words(self) -> str:
         """A sentence for the reader of a score: how it was made."""
-        height = f" at height {self.evaluation_height}" if self.evaluation_height else ""
-        division = f", division {self.cv} of {' '.join(self.divided)}" if self.cv else ""
-        classes = "" if self.classes == CITYSCAPES_19 else f", networks of {self.classes.name}"
+        args = self.args
+        height = f" at height {args.evaluation_height}" if args.evaluation_height else ""
         averaged = f", {self.windows.words}" if self.windows.words else ""
-        return (
-            f"protocol {self.protocol}{height}{averaged}, absent classes: {self.absent_classes}"
-            f"{division}{classes}"
-        )
+        absent = f", absent classes: {args.absent_classes}"
+        division = f", division {args.cv} of {' '.join(self._divided)}" if args.cv else ""
+        classes = "" if self.classes == CITYSCAPES_19 else f", networks of {self.classes.name}"
+        return f"protocol {args.protocol}{height}{averaged}{absent}{division}{classes}"
 
     @property
     def folder_lines(self) -> list[str]:
         """One line for the folder of each opened data set, and one for each split with left-out pictures."""
-        read = [f"{name}: read from {folder}" for name, folder in self.folders.items()]
+        read = [f"{name}: read from {folder}" for name, folder in self._folders.items()]
         return [*read, *filter(None, self._left_out.values())]
 
     def spec(self, name: str) -> DatasetSpec:
         """The data set called ``name``, divided into splits as the flags say."""
-        if name not in self._specs:
-            cv = self.cv if name in self.divided else 0
-            self._specs[name] = divided_spec(name, cv, self.gtav_split, self.skip_unlabelled)
-        return self._specs[name]
+        cv = self.args.cv if name in self._divided else 0
+        return divided_spec(name, cv, self.args.gtav_split, self.args.skip_unlabelled)
 
     def open(
         self, name: str, split: str, transform: Transform, seed: int = 0, labelled: bool = True
     ) -> SegmentationSet:
         """One split of a data set. Each picture has a label of the same size, unless ``labelled`` is false.
 
-        Raises:
-            UserError: with the setting, folder or file that is wrong.
+        Raises :class:`UserError` with the setting, folder or file that is wrong.
         """
         dataset = self.spec(name)
-        root = resolve_root(dataset, self.data_root, self.configured)
-        self.folders[name] = root.absolute()
+        root = resolve_root(dataset, self.args.data_root, self.configured)
+        self._folders[name] = root.absolute()
         opened = SegmentationSet(dataset, split, root, transform, seed, labelled, self.classes)
         if labelled and (name, split) not in self._sizes:
             self._sizes[name, split] = check_sizes(opened.pairs)
             self._left_out[name, split] = left_out(dataset, split, root, opened.pairs)
         sizes = self._sizes.get((name, split), [])
         keeps_size = isinstance(transform, EvaluationTransform) and not (transform.crop or transform.size)
-        if keeps_size and self.batch_size > 1 and len(set(sizes)) > 1:
-            raise UserError(f"--bs_mult_val {self.batch_size}: the pictures of {name} differ in size; use 1")
+        batch_size = self.args.bs_mult_val
+        if keeps_size and batch_size > 1 and len(set(sizes)) > 1:
+            raise UserError(f"--bs_mult_val {batch_size}: the pictures of {name} differ in size; use 1")
         return opened
 
     def evaluation_loader(self, name: str, split: str = "val") -> Loader:
         """A loader of this process's share of a split, at the size that the protocol prescribes."""
-        transform = evaluation_transform(spec(name), self.protocol, self.evaluation_height)
-        opened = self.open(name, split, transform)
-        return evaluation_loader(
-            opened, self.batch_size, self.workers, distributed.rank(), distributed.world_size(), self.pin
-        )
+        transform = evaluation_transform(spec(name), self.args.protocol, self.args.evaluation_height)
+        opened, batch_size = self.open(name, split, transform), self.args.bs_mult_val
+        share = distributed.rank(), distributed.world_size()
+        return evaluation_loader(opened, batch_size, self.workers, *share, self.pin)
 
     def score(
         self,
@@ -145,30 +132,23 @@ class Domains:
         The pictures of all processes count, and predictions are averaged over ``windows``. ``loader`` comes
         from :meth:`evaluation_loader`; ``sources`` are the domains that the network was trained on.
         """
-        classes = self.classes
-        predict = averaged(predict, self.windows)
-        with enough_memory(name, self._less_memory):
+        classes, predict = self.classes, averaged(predict, self.windows)
+        lower = ["--evaluation_height"]
+        if max(self.windows.scales) > 1:
+            lower.append(f"--scales {' '.join(map(str, self.windows.scales))}")
+        if self.args.bs_mult_val > 1:
+            lower.append(f"--bs_mult_val {self.args.bs_mult_val}")
+        remedy = f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
+        with enough_memory(name, remedy):
             matrix = evaluate(predict, loader, len(classes.train_ids), device, amp, title=name)
         labelled = np.zeros(NUM_CLASSES, dtype=np.int64)
         labelled[list(classes.train_ids)] = matrix.numpy().sum(1)
         self.check_classes(loader.dataset, labelled)
         main, *subsets = self._class_sets(name, sources)
-        scores = class_scores(
-            matrix.numpy(),
-            classes.classes_of(main),
-            classes.merged_classes(main),
-            self.absent_classes == "zero",
-        )
+        of_main, merged = classes.classes_of(main), classes.merged_classes(main)
+        scores = class_scores(matrix.numpy(), of_main, merged, self.args.absent_classes == "zero")
         means = subset_means(scores, {len(each.train_ids): classes.classes_of(each) for each in subsets})
         return DomainScore(scores, int(matrix.pictures), means)
-
-    @property
-    def _less_memory(self) -> str:
-        """The advice for a machine with too little memory."""
-        smaller = [f"--scales {' '.join(map(str, self.windows.scales))}"] * (max(self.windows.scales) > 1)
-        fewer = [f"--bs_mult_val {self.batch_size}"] * (self.batch_size > 1)
-        lower = ["--evaluation_height", *smaller, *fewer]
-        return f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
 
     def _class_sets(self, name: str, sources: Sequence[str]) -> list[ClassSet]:
         """The class sets of the scores: first the domain's own, then smaller ones for further means."""
@@ -185,24 +165,27 @@ class Domains:
 
     def results(self, scores: Mapping[str, DomainScore], checkpoint: str, **extra: Any) -> dict[str, Any]:
         """The content of ``results.json``: the scores and everything that says how they were made."""
+        division = {"cv": self.args.cv} if self.args.cv else {}
         how = {
-            "evaluation_height": self.evaluation_height,
+            "evaluation_height": self.args.evaluation_height,
             "scales": list(self.windows.scales),
             "flip": self.windows.flip,
-            "absent_classes": self.absent_classes,
+            "absent_classes": self.args.absent_classes,
+            **division,
+            "num_classes": len(self.classes.train_ids),
+            "folders": {name: folder.as_posix() for name, folder in self._folders.items()},
         }
-        if self.cv:
-            how["cv"] = self.cv
-        how["num_classes"] = len(self.classes.train_ids)
-        how["folders"] = {name: folder.as_posix() for name, folder in self.folders.items()}
-        return results(scores, self.classes.class_names, self.protocol, checkpoint, **how, **extra)
+        return results(scores, self.classes.class_names, self.args.protocol, checkpoint, **how, **extra)
 
-    def check_labels(self, loaders: Iterable[Loader], args: argparse.Namespace) -> None:
+    def scan(self, dataset: SegmentationSet) -> TileCentroids:
+        """The tile centroids of a training run's data set; every label is read once, and the result kept."""
+        with distributed.main_process_first():
+            return scan(dataset, self.args.class_uniform_tile, cache_folder(self.args))
+
+    def check_labels(self, loaders: Iterable[Loader]) -> None:
         """Read every label of the loaders once, so that a bad value is found before the training starts."""
-        for dataset in [loader.dataset for loader in loaders]:
-            with distributed.main_process_first():
-                centroids = scan(dataset, args.class_uniform_tile, cache_folder(args))
-            self.check_classes(dataset, centroids.pixels)
+        for loader in loaders:
+            self.check_classes(loader.dataset, self.scan(loader.dataset).pixels)
 
     def check_classes(self, dataset: SegmentationSet, pixels: np.ndarray) -> None:
         """Print a warning if the classes of a split have unusual shares; only the first call for it counts.
@@ -212,14 +195,7 @@ class Domains:
         """
         if (split := (dataset.spec.name, dataset.split)) not in self._checked:
             self._checked.add(split)
-            print_notices(unlikely_classes(dataset.spec, dataset.split, pixels, self.classes.train_ids))
-
-
-def print_notices(lines: Sequence[str]) -> None:
-    """Print the lines, in the main process only."""
-    if distributed.is_main():
-        for line in lines:
-            print(line, flush=True)
+            print_notices(*unlikely_classes(dataset.spec, dataset.split, pixels, self.classes.train_ids))
 
 
 def divided_spec(name: str, cv: int, gtav_split: str | None, skip_unlabelled: bool = False) -> DatasetSpec:

@@ -10,15 +10,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datasets.domains import Domains, cache_folder, print_notices
+from datasets.domains import Domains, cache_folder
 from datasets.files.prepared import prepared
-from datasets.files.segmentation import Draw, SegmentationSet, Transform
+from datasets.files.segmentation import Draw, RandomUse, SegmentationSet, Transform
 from datasets.flags import division_flags
 from datasets.sampling.additional import additional_pictures
-from datasets.sampling.class_uniform import TileCentroids, epoch_draws, scan
-from datasets.sampling.loaders import TrainingSampler, share_loader, training_loader
-from datasets.sampling.replacement import BadSamples
-from datasets.sampling.sources import EpochDraws, Sources, domain_uniform, image_uniform
+from datasets.sampling.class_uniform import epoch_draws
+from datasets.sampling.loaders import (
+    EpochDraws,
+    TrainingSampler,
+    domain_uniform,
+    evaluation_loader,
+    image_uniform,
+    training_loader,
+)
+from datasets.sampling.replacement import BadSamples, Sources
 from datasets.sampling.statistics import renormalisation, statistics_of
 from datasets.sampling.target import target_batches, target_seed
 from transforms.multi_crop import MultiCropTransform
@@ -26,10 +32,8 @@ from transforms.pipeline import WEAK_JITTER, CovarianceTransform, MaxSquareTrans
 from utils import distributed
 from utils.errors import UserError
 from utils.images import read_size
+from utils.progress import print_notices
 from utils.seeding import generator
-
-# The last key of the generator that chooses the pictures for covariance statistics.
-_COVARIANCE_PICTURES = 3
 
 
 def training_transform(
@@ -40,8 +44,7 @@ def training_transform(
 ) -> Transform:
     """The training transform that ``--augmentation`` and the flags around it ask for.
 
-    Pictures without a label (``labelled`` false) are neither padded nor rotated, because only a label can
-    mark the pixels that were filled in.
+    Pictures without a label are neither padded nor rotated: only a label can mark pixels that were filled in.
     """
     crop_size = args.crop_size if labelled else args.target_crop_size or args.crop_size
     if args.augmentation == "maxsquare":
@@ -68,14 +71,8 @@ class TrainingLoaders:
 
     The method declares ``views``, ``color_jitter``, ``domains`` and ``target_transform`` (see
     ``methods.common.base.Method``). With "target" among ``domains``, ``--target_dataset`` is opened without
-    labels.
-
-    Attributes:
-        steps_per_epoch: the training steps in one epoch of the source domains.
-        digest: a digest of the names of all training pictures.
-
-    Raises:
-        UserError: with the setting, folder or file that is wrong.
+    labels. An epoch has ``steps_per_epoch`` training steps. ``digest`` is computed from the names of all
+    training pictures. Raises :class:`UserError` with the setting, folder or file that is wrong.
     """
 
     def __init__(
@@ -87,15 +84,12 @@ class TrainingLoaders:
         domains: tuple[str, ...] = ("source",),
         target_transform: str | None = None,
     ) -> None:
-        self.data = data
-        self.seed: int = args.seed
-        self.covariance_images: int = args.covstat_images
+        self.data, self.args = data, args
         self.bad_samples = BadSamples(args.max_bad_samples)
         transform = training_transform(args, views, color_jitter)
         sources = [data.open(name, args.city_mode, transform, args.seed) for name in args.dataset]
         if args.prepared:
-            flags = division_flags(args)
-            sources = [prepared(source, Path(args.prepared), flags) for source in sources]
+            sources = [prepared(each, Path(args.prepared), division_flags(args)) for each in sources]
         self.covariance_sets = [
             data.open(name, "train", CovarianceTransform(), args.seed, labelled=False)
             for name in args.covstat_val_dataset or args.dataset
@@ -107,26 +101,20 @@ class TrainingLoaders:
             unlabelled = MultiCropTransform(args.target_crop_size or args.crop_size, args.group_size)
         else:
             unlabelled = training_transform(args, views, color_jitter, labelled=False)
-        seed = target_seed(args.seed)
         targets = [
-            data.open(name, args.target_split, unlabelled, seed, labelled=False)
+            data.open(name, args.target_split, unlabelled, target_seed(args.seed), labelled=False)
             for name in (args.target_dataset if adapts else ())
         ]
         together = args.processes_per_group if grouped else 1
         self.target = target_batches(targets, args, workers, together) if adapts else None
         if args.renormalise in ("published", "measured"):
             renormalise(sources, targets, args)
-        print_notices([*notices(args, grouped), *scored_targets(targets, self.data, args)])
+        print_notices(*notices(args, grouped), *scored_targets(targets, data, args))
         # This reads every label once and keeps the result. A bad label value is found now, not hours later.
-        draws = [self._draws_of_epoch(source, args) for source in sources]
+        draws = [self._draws_of_epoch(source) for source in sources]
         compose = image_uniform if args.image_uniform_sampling else domain_uniform
-        self.sampler = TrainingSampler(
-            partial(compose, draws, args.seed),
-            args.bs_mult,
-            distributed.rank(),
-            distributed.world_size(),
-            args.seed,
-        )
+        share = distributed.rank(), distributed.world_size()
+        self.sampler = TrainingSampler(partial(compose, draws, args.seed), args.bs_mult, *share, args.seed)
         if len(self.sampler) < args.accumulate:
             raise UserError(
                 f"--accumulate {args.accumulate}: an epoch has only {len(self.sampler)} batches; lower it or "
@@ -135,36 +123,31 @@ class TrainingLoaders:
         self.steps_per_epoch = len(self.sampler) // args.accumulate
         self.batches_per_epoch = self.steps_per_epoch * args.accumulate
         self.parts = len(sources) if args.step_per_domain else 1
-        self.digest = digest_of_names(sources + targets)
+        opened = sources + targets
+        names = [[each.spec.name, *(pair.name for pair in (*each.pairs, *each.boost))] for each in opened]
+        # Names stay the same when the files move.
+        self.digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()
         self.loader = training_loader(Sources(sources, args.max_bad_samples), self.sampler, workers, data.pin)
 
-    def _draws_of_epoch(self, source: SegmentationSet, args: argparse.Namespace) -> EpochDraws:
+    def _draws_of_epoch(self, source: SegmentationSet) -> EpochDraws:
         """The function that lists the draws of one source domain in an epoch."""
-
-        def scan_first(dataset: SegmentationSet) -> TileCentroids:
-            with distributed.main_process_first():
-                return scan(dataset, args.class_uniform_tile, cache_folder(args))
-
-        def open_split(split: str) -> SegmentationSet:
-            return self.data.open(source.spec.name, split, source.transform, args.seed)
-
-        pictures, centroids = len(source), scan_first(source)
+        args = self.args
+        open_split = partial(self.data.open, source.spec.name, transform=source.transform, seed=args.seed)
+        pictures, centroids = len(source), self.data.scan(source)
         self.data.check_classes(source, centroids.pixels)
         names, train_ids = source.classes.class_names, source.classes.train_ids
         expected = source.classes.classes_of(source.spec.class_sets[0])
         missing = [names[c] for c in expected if centroids.pixels[train_ids[c]] == 0]
         if missing:
-            print_notices([f"{source.spec.name}: no training pixel of {', '.join(missing)}"])
+            print_notices(f"{source.spec.name}: no training pixel of {', '.join(missing)}")
         width, height = read_size(source.pairs[0].image)
         if args.class_uniform_pct and args.class_uniform_tile >= max(width, height):
             print_notices(
-                [
-                    f"--class_uniform_tile {args.class_uniform_tile}: {source.spec.name}'s first picture is "
-                    f"{width} x {height}, so each picture is one tile; smaller tiles find rare classes better"
-                ]
+                f"--class_uniform_tile {args.class_uniform_tile}: {source.spec.name}'s first picture is "
+                f"{width} x {height}, so each picture is one tile; smaller tiles find rare classes better"
             )
         additional = additional_pictures(
-            source, centroids, args.maxSkip, args.coarse_boost_classes, open_split, scan_first
+            source, centroids, args.maxSkip, args.coarse_boost_classes, open_split, self.data.scan
         )
         return partial(
             epoch_draws,
@@ -185,10 +168,11 @@ class TrainingLoaders:
         """
         self.sampler.set_position(epoch, first_batch)
         first = epoch * self.batches_per_epoch + first_batch
-        for place, batch in enumerate(self.bad_samples.watched(self.loader), first):
+        for place, batch in enumerate(map(self.bad_samples.note, self.loader), first):
+            size = len(batch["name"]) // self.parts
             for part in range(self.parts):
-                source = {name: _part(values, part, self.parts) for name, values in batch.items()}
-                by_domain = {"source": source}
+                samples = slice(part * size, (part + 1) * size)
+                by_domain = {"source": {name: values[samples] for name, values in batch.items()}}
                 if self.target is not None:
                     target = self.target.batch(place * self.parts + part)
                     by_domain["target"] = self.bad_samples.note(target)
@@ -200,28 +184,19 @@ class TrainingLoaders:
         A batch is one whole picture and its jittered view.
         """
         for opened in self.covariance_sets:
-            if trial == 0 and len(opened) < self.covariance_images:
+            wanted = self.args.covstat_images
+            if trial == 0 and len(opened) < wanted:
                 print_notices(
-                    [
-                        f"--covstat_images {self.covariance_images}: {opened.spec.name} has only "
-                        f"{len(opened)} pictures; each round of statistics takes all of them"
-                    ]
+                    f"--covstat_images {wanted}: {opened.spec.name} has only {len(opened)} pictures; each "
+                    "round of statistics takes all of them"
                 )
-            rng = generator(self.seed, trial, 0, _COVARIANCE_PICTURES)
-            chosen = rng.permutation(len(opened))[: self.covariance_images].tolist()
+            rng = generator(self.args.seed, trial, 0, RandomUse.COVARIANCE_PICTURES)
+            chosen = rng.permutation(len(opened))[:wanted].tolist()
             draws = [Draw(index, trial, place) for place, index in enumerate(chosen)]
-            rank, processes = distributed.rank(), distributed.world_size()
-            dataset = Sources([opened], self.bad_samples.limit)
-            loader = share_loader(dataset, draws, self.data.workers, rank, processes, self.data.pin)
-            yield self.bad_samples.watched(loader)
-
-
-def digest_of_names(opened: Sequence[SegmentationSet]) -> str:
-    """A digest of the names of all pictures, in order; it does not depend on where the files are."""
-    names = [
-        [dataset.spec.name, *(pair.name for pair in [*dataset.pairs, *dataset.boost])] for dataset in opened
-    ]
-    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+            dataset = Sources([opened], self.args.max_bad_samples)
+            share = distributed.rank(), distributed.world_size()
+            loader = evaluation_loader(dataset, 1, self.data.workers, *share, self.data.pin, draws)
+            yield map(self.bad_samples.note, loader)
 
 
 def sizes_of_step(args: argparse.Namespace, target_transform: str | None) -> dict[str, int]:
@@ -243,22 +218,13 @@ def sizes_of_step(args: argparse.Namespace, target_transform: str | None) -> dic
     }
 
 
-def _part(values: Any, part: int, parts: int) -> Any:
-    """The ``part``-th of ``parts`` equal parts of a batch's tensor or list."""
-    size = len(values) // parts
-    return values[part * size : (part + 1) * size]
-
-
 def renormalise(
     sources: Sequence[SegmentationSet], targets: Sequence[SegmentationSet], args: argparse.Namespace
 ) -> None:
     """Add to every sample of ``sources`` the entry ``renormalisation``, float32 2 x 3.
 
     It gives pictures of the source the channel statistics of the first target data set (see
-    :func:`datasets.sampling.statistics.renormalisation`).
-
-    Raises:
-        UserError: there is no target.
+    :func:`datasets.sampling.statistics.renormalisation`). Raises :class:`UserError` if there is no target.
     """
     if not targets:
         raise UserError(
@@ -273,50 +239,42 @@ def renormalise(
             source.constants["renormalisation"] = renormalisation(of_source, of_target)
 
 
-def scored_targets(targets: Sequence[SegmentationSet], data: Domains, args: argparse.Namespace) -> list[str]:
+def scored_targets(
+    targets: Sequence[SegmentationSet], data: Domains, args: argparse.Namespace
+) -> Iterator[str]:
     """A line for every target data set whose val pictures are also used for adaptation."""
-    lines = []
-    for target in targets:
-        name = target.spec.name
-        if name in args.val_dataset and args.target_split == "train":
+    for target in targets if args.target_split == "train" else ():
+        if (name := target.spec.name) in args.val_dataset:
             scored = data.open(name, "val", target.transform, labelled=False)
             if {pair.image for pair in target.pairs} & {pair.image for pair in scored.pairs}:
-                lines.append(
+                yield (
                     f"--target_dataset {name}: pictures that are scored are also trained on, without labels; "
                     'call the score "transductive"'
                 )
-    return lines
 
 
-def notices(args: argparse.Namespace, grouped: bool) -> list[str]:
+def notices(args: argparse.Namespace, grouped: bool) -> Iterator[str]:
     """A line for every setting that has no effect, or that makes a score mean less than it seems to.
 
     ``grouped``: target pictures come as groups of crops.
     """
-    lines = []
     if grouped and args.photometric == "device":
-        lines.append(
-            "--photometric device: has no effect on target crops, which the loader's processes change"
-        )
+        yield "--photometric device: has no effect on target crops, which the loader's processes change"
     if args.city_mode == "trainval":
-        lines.append(
+        yield (
             f"--city_mode trainval: the val pictures of {' '.join(args.dataset)} are trained on too, "
             "so their scores say nothing about unseen pictures"
         )
     # The published scripts pass 10000, which means: in all epochs.
     if args.max_cu_epoch < 10_000 and not (args.coarse_boost_classes or args.maxSkip):
-        lines.append(
-            f"--max_cu_epoch {args.max_cu_epoch}: has no effect without --coarse_boost_classes or --maxSkip"
-        )
+        yield f"--max_cu_epoch {args.max_cu_epoch}: has no effect without --coarse_boost_classes or --maxSkip"
     targets = args.target_dataset or []
     if targets and args.target_split != "train":
-        lines.append(
+        yield (
             f"--target_split {args.target_split}: pictures of {' '.join(targets)} that may be scored are "
             "also trained on, without labels"
         )
-    lines += [
-        f"--target_dataset {name}: is also a source domain, with labels, so there is nothing to adapt to"
-        for name in targets
-        if name in args.dataset
-    ]
-    return lines
+    for name in targets:
+        if name in args.dataset:
+            source = "is also a source domain, with labels, so there is nothing to adapt to"
+            yield f"--target_dataset {name}: {source}"

@@ -21,11 +21,16 @@ import torch
 
 import config
 from datasets.domains import default_workers, divided_spec
-from datasets.files.predicted_labels import CODINGS, count_predictions, find_predictions
 from datasets.files.roots import resolve_root
 from datasets.files.segmentation import SegmentationSet
 from datasets.flags import add_division_arguments, add_root_argument
-from datasets.sampling.importance_weights import importance_weights, write_importance_weights
+from datasets.sampling.importance_weights import (
+    CODINGS,
+    count_predictions,
+    find_predictions,
+    importance_weights,
+    write_importance_weights,
+)
 from datasets.sampling.loaders import evaluation_loader
 from network import stated_architecture
 from network.restore import load_network

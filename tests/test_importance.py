@@ -16,8 +16,8 @@ from processes import two_processes
 from programs import TINY_METHODS, train_arguments
 
 import train
-from datasets.files.predicted_labels import find_predictions
 from datasets.sampling.importance_weights import (
+    find_predictions,
     importance_weights,
     read_importance_weights,
     write_importance_weights,

@@ -1,4 +1,4 @@
-"""The progress bar. It is silent where its output would go to a log file."""
+"""What the main process shows: lines, and a progress bar that is silent where it would go to a log file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from typing import Any
 from tqdm import tqdm
 
 from utils.distributed import is_main
+
+
+def print_notices(*lines: str) -> None:
+    """Print each of ``lines``, in the main process only."""
+    if is_main():
+        for line in lines:
+            print(line, flush=True)
 
 
 class progress_bar(tqdm):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from datasets.definitions import codings
@@ -15,8 +16,6 @@ PROTOCOLS = ("robustnet", "full", "maxsquare")
 """``robustnet``: pictures have the sizes at which RobustNet was scored; ``full``: whole pictures;
 ``maxsquare``: all pictures are 1024 x 512 (width x height), as for maximum squares and SNR.
 """
-
-MAXSQUARE_HEIGHT = 512
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -49,79 +48,57 @@ def evaluation_transform(
     if protocol not in PROTOCOLS:
         raise UserError(f"--protocol {protocol}: known are {', '.join(PROTOCOLS)}")
     if protocol == "maxsquare":
-        rows = height or MAXSQUARE_HEIGHT
+        rows = height or 512
         return EvaluationTransform(size=(rows, 2 * rows))
     transform = dataset.evaluation.get(protocol, EvaluationTransform())
     return replace(transform, height=height, crop=height) if height and transform.height else transform
 
 
-def _cityscapes(split: str) -> Split:
-    return Split(
-        (
-            _cityscapes_layout(f"leftImg8bit_trainvaltest/leftImg8bit/{split}", "gtFine_trainvaltest/gtFine"),
-            _cityscapes_layout(f"leftImg8bit/{split}", "gtFine"),
-        )
+def _cityscapes(pictures: str, labels: str, *splits: str, quality: str = "gtFine") -> tuple[Layout, ...]:
+    """The layouts with the folders ``<archive>/<folder>`` of unpacked archives, and with ``<folder>``."""
+    return tuple(
+        Layout(f"{images}/{split}", f"{truths}/{split}", ("_leftImg8bit.png",), f"_{quality}_labelIds.png")
+        for images, truths in ((pictures, labels), (Path(pictures).name, Path(labels).name))
+        for split in splits
     )
 
 
-def _cityscapes_layout(pictures: str, labels: str, quality: str = "gtFine") -> Layout:
-    split = pictures.rpartition("/")[2]
-    return Layout(pictures, f"{labels}/{split}", ("_leftImg8bit.png",), f"_{quality}_labelIds.png")
-
-
-_CITYSCAPES_COARSE = Split(
-    (
-        _cityscapes_layout("leftImg8bit_trainextra/leftImg8bit/train_extra", "gtCoarse/gtCoarse", "gtCoarse"),
-        _cityscapes_layout("leftImg8bit/train_extra", "gtCoarse", "gtCoarse"),
-    )
+_FINE = ("leftImg8bit_trainvaltest/leftImg8bit", "gtFine_trainvaltest/gtFine")
+_COARSE = ("leftImg8bit_trainextra/leftImg8bit", "gtCoarse/gtCoarse")
+_SEQUENCES = (
+    "leftImg8bit_sequence_trainvaltest/leftImg8bit_sequence",
+    "gtFine_sequence_trainvaltest/gtFine_sequence",
 )
 # The vendor's sequences have no labels. Labels made by somebody else either lie beside the sequences, or
 # frames and labels have a root of their own in the layout of the data set. "val" is needed here because
 # other divisions than the official one train on frames of val.
 _CITYSCAPES_FRAMES = tuple(
-    _cityscapes_layout(f"{pictures}/{split}", labels)
-    for pictures, labels in (
-        (
-            "leftImg8bit_sequence_trainvaltest/leftImg8bit_sequence",
-            "gtFine_sequence_trainvaltest/gtFine_sequence",
-        ),
-        ("leftImg8bit_sequence", "gtFine_sequence"),
-        ("leftImg8bit_trainvaltest/leftImg8bit", "gtFine_trainvaltest/gtFine"),
-        ("leftImg8bit", "gtFine"),
-    )
-    for split in ("train", "val")
+    layout for folders in (_SEQUENCES, _FINE) for layout in _cityscapes(*folders, "train", "val")
 )
 
 
-def _flat(name: str, split: str, pictures: str, labels: str, digits: int) -> Layout:
-    return Layout(pictures, labels, listed=SPLIT_DATA / f"{name}_{split}.txt", digits=digits)
-
-
 def _gtav(split: str, *folders: str, without: str = "") -> Split:
-    sorted_layouts = (Layout(f"images/{folder}", f"labels/{folder}") for folder in folders)
-    return Split((*sorted_layouts, _flat("gtav", split, "images", "labels", 5)), without=without)
+    divided = (Layout(f"images/{folder}", f"labels/{folder}") for folder in folders)
+    flat = Layout("images", "labels", listed=SPLIT_DATA / f"gtav_{split}.txt", digits=5)
+    return Split((*divided, flat), without=without)
 
 
 def _synthia(split: str) -> Split:
     # Unpacking the vendor's archive makes the folder RAND_CITYSCAPES.
     places = ("", "RAND_CITYSCAPES/")
     divided = (Layout(f"{place}RGB/{split}", f"{place}GT/LABELS/{split}") for place in places)
-    flat = (_flat("synthia", split, f"{place}RGB", f"{place}GT/LABELS", 7) for place in places)
-    return Split((*divided, *flat))
+    flat = partial(Layout, listed=SPLIT_DATA / f"synthia_{split}.txt", digits=7)
+    return Split((*divided, *(flat(f"{place}RGB", f"{place}GT/LABELS") for place in places)))
 
 
 def _bdd100k(split: str) -> Split:
+    first = f"segmentation/{split}"  # in the first release
     return Split(
         (
             Layout(f"images/{split}", f"labels/{split}", (".jpg",), "_train_id.png"),
             Layout(f"seg/images/{split}", f"seg/labels/{split}", (".jpg",), "_train_id.png"),
             Layout(f"images/10k/{split}", f"labels/sem_seg/masks/{split}", (".jpg",)),
-            Layout(
-                f"segmentation/{split}/raw_images",
-                f"segmentation/{split}/class_id",
-                (".jpg",),
-                coding=codings.BDD100K_IDS,
-            ),
+            Layout(f"{first}/raw_images", f"{first}/class_id", (".jpg",), coding=codings.BDD100K_IDS),
         )
     )
 
@@ -144,17 +121,12 @@ def _camvid(name: str, **splits: tuple[str, str]) -> DatasetSpec:
 
 def _camvid_layouts(split: str) -> tuple[Layout, ...]:
     """The folders of SegNet's form, which has 11 classes, and of the forms that have all 32 classes."""
-    listed, coding = SPLIT_DATA / f"camvid_{split}.txt", codings.CAMVID_32
+    flat = partial(Layout, listed=SPLIT_DATA / f"camvid_{split}.txt", coding=codings.CAMVID_32)
     return (
         Layout(split, f"{split}annot"),
-        Layout(split, f"{split}_labels", label_suffix="_L.png", coding=coding),
-        *(
-            Layout(pictures, folder, label_suffix=suffix, listed=listed, coding=coding)
-            for pictures, folder, suffix in (
-                ("701_StillsRaw_full", "LabeledApproved_full", "_L.png"),
-                ("images", "labels", "_P.png"),
-            )
-        ),
+        Layout(split, f"{split}_labels", label_suffix="_L.png", coding=codings.CAMVID_32),
+        flat("701_StillsRaw_full", "LabeledApproved_full", label_suffix="_L.png"),
+        flat("images", "labels", label_suffix="_P.png"),
     )
 
 
@@ -190,19 +162,7 @@ def _kitti(fold: int) -> dict[str, Split]:
     return {"train": Split(layouts, only=r"\d{6}" + labelled, without=val), "val": Split(layouts, only=val)}
 
 
-# DA-SAC trains on the first 10,000 pictures of GTAV, whichever official split they are in. Only the sizes of
-# its train and val parts are published: 9,000 and 1,000. Neighbouring pictures are frames of one sequence, so
-# here val is the last 1,000 instead of pictures in between.
-_GTAV_FIRST = Layout("images", "labels")
-_GTAV_9K = Split((_GTAV_FIRST,), only=r"0([0-8]\d{3}|9000)$")
-_GTAV_1K = Split((_GTAV_FIRST,), only=r"(09\d{3}|10000)$", without="09000$")
-
-# Published with DA-SAC (Araslanov and Roth, CVPR 2021).
-_CITYSCAPES_STATISTICS = ChannelStatistics((0.300, 0.344, 0.297), (0.175, 0.180, 0.177))
 _GTAV_STATISTICS = ChannelStatistics((0.481, 0.479, 0.465), (0.243, 0.239, 0.237))
-_SYNTHIA_STATISTICS = ChannelStatistics((0.315, 0.278, 0.248), (0.225, 0.214, 0.210))
-
-_SYNTHIA_CLASS_SETS = (classes.CITYSCAPES_19, classes.SYNTHIA_16, classes.SYNTHIA_13)
 _DAY, _DUSK = "(0006R0|0016E5)_", "0001TP_"
 
 CATALOG: dict[str, DatasetSpec] = {
@@ -212,15 +172,15 @@ CATALOG: dict[str, DatasetSpec] = {
             "cityscapes",
             "cityscapes",
             {
-                **{split: _cityscapes(split) for split in ("train", "val")},
+                **{split: Split(_cityscapes(*_FINE, split)) for split in ("train", "val")},
                 # The vendor keeps the test labels. The label files in the archive hold no classes.
-                "test": Split(tuple(replace(each, labels=None) for each in _cityscapes("test").layouts)),
-                "train_extra": _CITYSCAPES_COARSE,
+                "test": Split(tuple(replace(each, labels=None) for each in _cityscapes(*_FINE, "test"))),
+                "train_extra": Split(_cityscapes(*_COARSE, "train_extra", quality="gtCoarse")),
             },
             codings.CITYSCAPES_IDS,
             city_folds=2,
             nearby_frames=_CITYSCAPES_FRAMES,
-            statistics=_CITYSCAPES_STATISTICS,
+            statistics=ChannelStatistics((0.300, 0.344, 0.297), (0.175, 0.180, 0.177)),
         ),
         DatasetSpec(
             "gtav",
@@ -241,8 +201,8 @@ CATALOG: dict[str, DatasetSpec] = {
             "synthia",
             {split: _synthia(split) for split in ("train", "val")},
             codings.SYNTHIA,
-            _SYNTHIA_CLASS_SETS,
-            statistics=_SYNTHIA_STATISTICS,
+            (classes.CITYSCAPES_19, classes.SYNTHIA_16, classes.SYNTHIA_13),
+            statistics=ChannelStatistics((0.315, 0.278, 0.248), (0.225, 0.214, 0.210)),
         ),
         DatasetSpec(
             "bdd100k", "bdd100k", {split: _bdd100k(split) for split in ("train", "val")}, codings.TRAIN_IDS
@@ -267,13 +227,19 @@ CATALOG: dict[str, DatasetSpec] = {
         DatasetSpec(
             "cityscapes_val2",
             "cityscapes",
-            {"val": replace(_cityscapes("train"), evenly=500)},
+            {"val": Split(_cityscapes(*_FINE, "train"), evenly=500)},
             codings.CITYSCAPES_IDS,
         ),
+        # DA-SAC trains on the first 10,000 pictures of GTAV, whichever official split they are in. Only the
+        # sizes of its train and val parts are published: 9,000 and 1,000. Neighbouring pictures are frames of
+        # one sequence, so here val is the last 1,000 instead of pictures in between.
         DatasetSpec(
             "gtav_10k",
             "gtav",
-            {"train": _GTAV_9K, "val": _GTAV_1K},
+            {
+                "train": Split((Layout("images", "labels"),), only=r"0([0-8]\d{3}|9000)$"),
+                "val": Split((Layout("images", "labels"),), only=r"(09\d{3}|10000)$", without="09000$"),
+            },
             codings.GTAV,
             statistics=_GTAV_STATISTICS,
         ),

@@ -1,8 +1,7 @@
 """How every data set stores its labels, and how these values become train ids.
 
-Each data set stores values of its own ("native ids"). Some data sets also have published colours. A
-:class:`LabelCoding` turns both into train ids with one table look-up. It refuses a value that the coding does
-not have; it never guesses.
+Each data set stores values of its own ("native ids"), and some have published colours. A value that the
+coding does not have is refused; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -66,22 +65,19 @@ class LabelCoding:
         for train_id, values in self.classes.items():
             table[list(values)] = train_id
             native_ids[train_id] = values[0]
-        of_palette = [(colour, int(table[native])) for native, colour in enumerate(self.palette)]
         colours = dict.fromkeys([*self.ignored_colours, *self.palette], IGNORE_LABEL)
+        of_palette = zip(self.palette, table.tolist(), strict=False)
         colours |= {colour: train_id for colour, train_id in of_palette if train_id < NUM_CLASSES}
-        object.__setattr__(self, "table", table)
-        object.__setattr__(self, "native_ids", native_ids)
-        object.__setattr__(self, "colours", colours)
+        # Fields of a frozen class cannot be assigned.
+        vars(self).update(table=table, native_ids=native_ids, colours=colours)
 
     def decode(self, raw: np.ndarray, first_row: int | None = None) -> np.ndarray:
         """Train ids, uint8 H x W, from native ids (integers, H x W) or from colours (uint8 RGB, H x W x 3).
 
-        If ``raw`` is only a part of a picture, ``first_row`` is the row of the picture where it begins.
-        A whole colour picture is refused if all its colours are grey and would mean something else as
-        values. (A part of a picture may rightly be all black.)
-
-        Raises :class:`LabelValueError` with the first value outside the coding and its place. In signed
-        types, -1 means 255 (Cityscapes' licence plate).
+        If ``raw`` is only a part of a picture, ``first_row`` is the row of the picture where it begins. In
+        signed types, -1 means 255 (Cityscapes' licence plate). Raises :class:`LabelValueError` with the first
+        value outside the coding and its place, or if all colours of a whole picture are grey and would mean
+        something else as values. (A part of a picture may rightly be all black.)
         """
         if raw.ndim == 3:
             return self._decode_colours(raw, first_row)
@@ -99,19 +95,29 @@ class LabelCoding:
         The colours count, not the indices, because programs that make files smaller keep the colours and
         change the indices. So an index is a native id only if the palette is the coding's own. Otherwise,
         either all used colours are grey and their level is the native id, or all of them are in ``colours``.
-
         Raises :class:`LabelValueError` with the first colour that the coding does not have, or if the
         palette can be read in two ways.
         """
         train_ids = cv2.LUT(indices, self._own_palette(palette))
         if not (train_ids == UNKNOWN).any():
             return train_ids
-        grey = [int(self.table[colour[0]]) if len(set(colour)) == 1 else UNKNOWN for colour in palette]
-        coloured = [self.colours.get(colour, UNKNOWN) for colour in palette]
-        by_value, by_colour = (cv2.LUT(indices, _filled(table)) for table in (grey, coloured))
+        tables = np.full((2, 256), UNKNOWN, dtype=np.uint8)
+        for index, colour in enumerate(palette):
+            if len(set(colour)) == 1:
+                tables[0, index] = self.table[colour[0]]
+            tables[1, index] = self.colours.get(colour, UNKNOWN)
+        by_value, by_colour = (cv2.LUT(indices, table) for table in tables)
         readings = [each for each in (by_value, by_colour) if not (each == UNKNOWN).any()]
         if not readings:
-            self._refuse_palette((by_colour if self.colours else by_value) == UNKNOWN, indices, palette)
+            unknown = (by_colour if self.colours else by_value) == UNKNOWN
+            y, x = np.unravel_index(int(unknown.argmax()), unknown.shape)
+            index = int(indices[y, x])
+            if index >= len(palette):
+                raise LabelValueError(f"its palette has {len(palette)} colours, but index {index} is used")
+            raise LabelValueError(
+                f"palette colour {palette[index]} at ({x}, {y}) is not in the {self.name} coding; if the "
+                "indices are the label values, save them as a grey picture"
+            )
         # All used colours are black or grey. The unused colours tell which kind of palette it is.
         if len(readings) == 2 and set(palette) <= self.colours.keys() and (by_value != by_colour).any():
             raise LabelValueError(
@@ -121,9 +127,7 @@ class LabelCoding:
         return readings[0]
 
     def _own_palette(self, palette: Sequence[Colour]) -> np.ndarray:
-        """Index -> train id, uint8 (256,), if the index has the colour of the native id of the same number;
-        ``UNKNOWN`` for other indices.
-        """
+        """Index -> train id, uint8 (256,); ``UNKNOWN`` where the colour is not that of this native id."""
         matching = np.zeros(256, dtype=bool)
         same = [own == colour for own, colour in zip(self.palette, palette, strict=False)]
         matching[: len(same)] = same
@@ -134,16 +138,6 @@ class LabelCoding:
             scored = [self.colours.get(colour, IGNORE_LABEL) < NUM_CLASSES for colour in palette]
             matching[: len(palette)] |= (self.table[: len(palette)] == IGNORE_LABEL) & ~np.array(scored)
         return np.where(matching, self.table, UNKNOWN).astype(np.uint8)
-
-    def _refuse_palette(self, unknown: np.ndarray, indices: np.ndarray, palette: Sequence[Colour]) -> None:
-        y, x = np.unravel_index(int(unknown.argmax()), unknown.shape)
-        index = int(indices[y, x])
-        if index >= len(palette):
-            raise LabelValueError(f"its palette has {len(palette)} colours, but index {index} is used")
-        raise LabelValueError(
-            f"palette colour {palette[index]} at ({x}, {y}) is not in the {self.name} coding; if the indices "
-            "are the label values, save them as a grey picture"
-        )
 
     def _decode_colours(self, raw: np.ndarray, first_row: int | None) -> np.ndarray:
         if not self.colours or raw.shape[2] != 3:
@@ -169,49 +163,39 @@ class LabelCoding:
     def _refuse_grey(self, found: np.ndarray, train_ids: np.ndarray) -> None:
         """Refuse colours ``found`` (24 bits each) that are all grey and mean something else as values."""
         values = found & 0xFF
-        if (found == values * 0x010101).all():
-            by_value = self.table[values]
-            both = not (by_value == UNKNOWN).any() and not (train_ids == UNKNOWN).any()
-            if both and (by_value != train_ids).any():
-                raise LabelValueError(
-                    f"its greys can be read as values and as colours of the {self.name} coding, which "
-                    "give different classes; save the label values as a grey picture"
-                )
+        if not (found == values * 0x010101).all():
+            return
+        by_value = self.table[values]
+        known = not (by_value == UNKNOWN).any() and not (train_ids == UNKNOWN).any()
+        if known and (by_value != train_ids).any():
+            raise LabelValueError(
+                f"its greys can be read as values and as colours of the {self.name} coding, which "
+                "give different classes; save the label values as a grey picture"
+            )
 
     def _refuse(self, unknown: np.ndarray, raw: np.ndarray, first_row: int = 0) -> None:
-        if not unknown.any():
-            return
-        y, x = np.unravel_index(int(unknown.argmax()), unknown.shape)
-        value = tuple(raw[y, x].tolist()) if raw.ndim == 3 else int(raw[y, x])
-        raise LabelValueError(
-            f"label value {value} at ({x}, {y + first_row}) is not in the {self.name} coding"
-        )
+        """Raise the error for the first place in ``unknown``, if any is true."""
+        if unknown.any():
+            y, x = np.unravel_index(int(unknown.argmax()), unknown.shape)
+            value = tuple(raw[y, x].tolist()) if raw.ndim == 3 else int(raw[y, x])
+            place = f"({x}, {y + first_row})"
+            raise LabelValueError(f"label value {value} at {place} is not in the {self.name} coding")
 
 
 @cache
 def colour_table(coding: LabelCoding) -> np.ndarray:
-    """Train id of every 24-bit colour (red << 16 | green << 8 | blue), uint8 (2 ** 24,).
-
-    This large table is no attribute of the coding, because codings are sent to other processes.
-    """
+    """Train id of every 24-bit colour (red << 16 | green << 8 | blue), uint8 (2 ** 24,)."""
+    # This large table is no attribute of the coding, because codings are sent to other processes.
     table = np.full(1 << 24, UNKNOWN, dtype=np.uint8)
     for (red, green, blue), train_id in coding.colours.items():
         table[red << 16 | green << 8 | blue] = train_id
     return table
 
 
-def _filled(table: Sequence[int]) -> np.ndarray:
-    """A table of at most 256 train ids as uint8 (256,); the entries beyond its end are ``UNKNOWN``."""
-    return np.array([*table, *[UNKNOWN] * (256 - len(table))], dtype=np.uint8)
-
-
-def _palette(colours: np.ndarray) -> tuple[Colour, ...]:
-    return tuple(map(tuple, colours.tolist()))
-
-
 # Officially, a licence plate has the same colour as a car, and a pole group the same as a pole. Read from
 # colours, such pixels become car and pole; read from ids, they are ignored (as in published results).
-_LABEL_PALETTE = _palette(LABEL_COLOURS)
+_LABEL_PALETTE = tuple(map(tuple, LABEL_COLOURS.tolist()))
+_TRAIN_ID_PALETTE = tuple(map(tuple, PALETTE.tolist()))
 # The colour of "static" in some archives.
 _STATIC = (20, 20, 20)
 _LABEL_IDS = {train_id: (int(LABEL_ID_OF_TRAIN_ID[train_id]),) for train_id in range(NUM_CLASSES)}
@@ -226,8 +210,8 @@ TRAIN_IDS = LabelCoding(
     {t: (t,) for t in range(NUM_CLASSES)},
     (IGNORE_LABEL,),
     8,
-    _palette(PALETTE),
-    (*dict.fromkeys(colour for colour in _LABEL_PALETTE if colour not in _palette(PALETTE)), _STATIC),
+    _TRAIN_ID_PALETTE,
+    (*dict.fromkeys(colour for colour in _LABEL_PALETTE if colour not in _TRAIN_ID_PALETTE), _STATIC),
 )
 SYNTHIA = LabelCoding(
     "synthia",

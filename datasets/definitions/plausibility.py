@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datasets.definitions.codings import LabelCoding
 from datasets.definitions.spec import DatasetSpec
 from utils.errors import UserError
 from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
@@ -18,16 +17,13 @@ STREET_SHARES = (
 """The share of each train id among Cityscapes' labelled training pixels, in percent.
 
 They are computed from the class weights of ERFNet (Romera et al., 2018), which are 1 / ln(1.10 + share).
-Other street scenes are compared with them too. In the measure of :func:`unlikely_classes`, the splits of
-CamVid and of the toy city differ from them by 0.15 to 0.34. Cityscapes' labels with train ids read as label
-ids differ by 0.86.
+Other street scenes are compared with them too.
 """
 
 MOST_DIFFERENT = 0.6
-"""A greater difference gives a warning."""
-
-_CAUSE_TRAIN_IDS = "all their classes are below 19, so they may hold train ids, but label ids are expected"
-_CAUSE_UNKNOWN = "look at some of the labels and compare them with the coding that the data set should have"
+"""A greater difference gives a warning. That of splits of CamVid and of the toy city is 0.15 to 0.34, that of
+Cityscapes' labels with train ids read as label ids is 0.86.
+"""
 
 
 def unlikely_classes(
@@ -37,16 +33,20 @@ def unlikely_classes(
 
     ``pixels`` counts the labelled pixels of each of the 19 train ids; those not in ``train_ids`` have none.
     The difference of two sets of shares is half the sum of their absolute differences: 0 if they are equal, 1
-    if they have no class in common.
-
-    Raises :class:`UserError` if no pixel has a class.
+    if they have no class in common. Raises :class:`UserError` if no pixel has a class.
     """
     coding = dataset.coding
     counts = np.asarray(pixels, dtype=np.float64)
     expected = [t for t in dataset.class_sets[0].train_ids if t in coding.classes and t in train_ids]
     if counts.sum() == 0:
+        values = ", ".join(str(values[0]) for values in list(coding.classes.values())[:3])
+        advice = (
+            "the class has to be in the first channel (red) of the label files"
+            if coding.bits == 16
+            else f"the label files have to hold the values of the {coding.name} coding ({values}, ...)"
+        )
         raise UserError(
-            f"{dataset.name} {split}: no pixel of its labels has a class (all are ignored); {_advice(coding)}"
+            f"{dataset.name} {split}: no pixel of its labels has a class (all are ignored); {advice}"
         )
     known = np.array([(dataset.class_shares or STREET_SHARES)[t] for t in expected])
     found, known = counts[expected] / counts.sum(), known / known.sum()
@@ -58,20 +58,11 @@ def unlikely_classes(
         f"{TRAIN_ID_NAMES[expected[i]]} {100 * found[i]:.0f} % (usually {100 * known[i]:.0f} %)" for i in most
     )
     present = [value for t in np.flatnonzero(counts).tolist() for value in coding.classes.get(t, ())[:1]]
-    cause = _CAUSE_TRAIN_IDS if _has_label_ids(coding) and max(present) < NUM_CLASSES else _CAUSE_UNKNOWN
+    cause = "look at some of the labels and compare them with the coding that the data set should have"
+    # Files of train ids could be read as files of this coding.
+    has_label_ids = IGNORE_LABEL in coding.ignored and max(map(max, coding.classes.values())) >= NUM_CLASSES
+    if has_label_ids and max(present) < NUM_CLASSES:
+        cause = "all their classes are below 19, so they may hold train ids, but label ids are expected"
     return [
         f"warning: {dataset.name} {split}: its labels are unlike those of other streets: {shares}; {cause}"
     ]
-
-
-def _has_label_ids(coding: LabelCoding) -> bool:
-    """Whether files of train ids could be read as files of this coding."""
-    greatest = max(value for values in coding.classes.values() for value in values)
-    return IGNORE_LABEL in coding.ignored and greatest >= NUM_CLASSES
-
-
-def _advice(coding: LabelCoding) -> str:
-    if coding.bits == 16:
-        return "the class has to be in the first channel (red) of the label files"
-    values = ", ".join(str(values[0]) for values in list(coding.classes.values())[:3])
-    return f"the label files have to hold the values of the {coding.name} coding ({values}, ...)"

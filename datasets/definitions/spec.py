@@ -11,8 +11,6 @@ from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
 from utils.scoring.classes import CITYSCAPES_19, ClassSet
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -21,20 +19,19 @@ class Layout:
     The label of ``<pictures>/<name><picture suffix>`` is ``<labels>/<name><label_suffix>``. ``<name>`` may
     contain folders (cities). ``labels`` is None if the pictures have no labels.
 
-    With ``listed``, the folder holds the pictures of all splits, as in the vendor's archive, and the file
-    ``listed`` names the pictures of this split (see :mod:`datasets.files.split_lists`). Such a layout is
-    used only if no split of the data set has a folder of its own.
+    If the folder holds the pictures of all splits, as in the vendor's archive, the file ``listed`` names
+    those of this split (see :mod:`datasets.files.split_lists`). ``digits`` is the number of digits of file
+    names where the list holds plain numbers. Such a layout is used only if no split of the data set has a
+    folder of its own. ``coding`` is that of these labels, if it is not the coding of the data set.
     """
 
     pictures: str
     labels: str | None
-    picture_suffixes: tuple[str, ...] = PICTURE_SUFFIXES
+    picture_suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg")
     label_suffix: str = ".png"
     listed: Path | None = None
     coding: LabelCoding | None = None
-    """The coding of these labels, if it is not the coding of the data set."""
     digits: int = 0
-    """If ``listed`` holds plain numbers: how many digits the file names have."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +39,14 @@ class Split:
     """The files of one split: the first of ``layouts`` that exists.
 
     Two regular expressions choose among its pictures. They are matched at the start of the file name,
-    without folders and suffix: ``only`` must match, and ``without``, if it is not empty, must not.
+    without folders and suffix: ``only`` must match, and ``without``, if it is not empty, must not. The split
+    takes at most ``evenly`` of these pictures, sorted by name, at equal distances.
     """
 
     layouts: tuple[Layout, ...]
     only: str = ""
     without: str = ""
     evenly: int | None = None
-    """If given, the split takes at most this many of these pictures. They are sorted by name and taken at
-    equal distances.
-    """
 
     @property
     def labelled(self) -> bool:
@@ -76,9 +71,7 @@ class DatasetSpec:
     splits: Mapping[str, Split] = field(hash=False)
     coding: LabelCoding
     class_sets: tuple[ClassSet, ...] = (CITYSCAPES_19,)
-    """The classes that scores are averaged over: the first set gives the main mean, the others give further
-    means that are printed beside it.
-    """
+    """The classes that scores are averaged over: those of the main mean, then those of further means."""
     evaluation: Mapping[str, EvaluationTransform] = field(default_factory=dict, hash=False)
     """Protocol -> the size at which pictures are scored, if that is not their own size."""
     folds: tuple[Mapping[str, Split], ...] = field(default=(), hash=False)
@@ -96,7 +89,7 @@ class DatasetSpec:
     further_root_names: tuple[str, ...] = ()
     """Other names that the folder under ``--data_root`` may have."""
     statistics: ChannelStatistics | None = None
-    """The published statistics; without them :mod:`datasets.sampling.statistics` measures them."""
+    """Those published with DA-SAC (Araslanov and Roth, CVPR 2021); others are measured when needed."""
     class_shares: tuple[float, ...] | None = None
     """How often each train id occurs, on any scale, if the labels should not be compared with those of
     Cityscapes (see :mod:`datasets.definitions.plausibility`).
@@ -106,11 +99,6 @@ class DatasetSpec:
     def environment_variable(self) -> str:
         return f"{self.root_name.upper()}_DIR"
 
-    @property
-    def frames_variable(self) -> str:
-        """The environment variable that may name another root for ``nearby_frames``."""
-        return f"{self.root_name.upper()}_AUG_DIR"
-
     def split(self, name: str) -> Split:
         """The split called ``name``, such as "train"; :class:`UserError` if the data set does not have it."""
         if name not in self.splits:
@@ -118,11 +106,7 @@ class DatasetSpec:
         return self.splits[name]
 
     def cross_validation(self, fold: int) -> DatasetSpec:
-        """The data set with its train and val pictures divided as ``--cv fold`` says; 0 is the official way.
-
-        Raises:
-            UserError: the data set has no such division.
-        """
+        """The data set with train and val divided as ``--cv fold`` says; UserError if it has none such."""
         if fold == 0:
             return self
         divisions = max(len(self.folds), self.city_folds)

@@ -7,15 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from datasets.definitions.spec import DatasetSpec, Layout, Split
 from datasets.files.parallel import threaded_map
 from datasets.files.split_lists import read_ids
 from utils.errors import UserError
 from utils.images import read_size
-
-Item = TypeVar("Item")
 
 
 class Pair(NamedTuple):
@@ -30,10 +28,8 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
     """All pairs of one split, or of train and val together ("trainval"), sorted by name.
 
     A label without a picture is left out. So is a picture without a label if ``spec.skips_unlabelled``.
-    With ``labelled=False`` nothing looks for labels, and every ``label`` is None.
-
-    Raises :class:`UserError` if a folder is missing or empty, a picture has no label, a picture is there
-    twice, or the split has no labels at all.
+    With ``labelled=False`` nothing looks for labels, and every ``label`` is None. Raises :class:`UserError`
+    if a folder is missing or empty, a picture has no label or is there twice, or the split has no labels.
     """
     if split == "trainval":
         both = (pair for each in ("train", "val") for pair in list_pairs(spec, each, root, labelled))
@@ -47,12 +43,9 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
             f"{spec.name} {split}: this split has no labels; use it as unlabelled target pictures, or choose "
             "another split"
         )
-    layout = _find_layout(spec, files, Path(root), labelled)
-    folder = Path(root) / layout.pictures
-    if layout.listed:
-        pictures = sorted(_listed_pictures(folder, layout, files, spec, split))
-    else:
-        pictures = sorted(_pictures(folder, layout, files))
+    layout = _find_layout(spec, files, root, labelled)
+    folder = root / layout.pictures
+    pictures = _pictures(folder, layout, spec, split)
     if files.evenly is not None:
         pictures = evenly_spaced(pictures, files.evenly)
     if not pictures:
@@ -62,30 +55,24 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
             raise UserError(f"{folder}: {path} and {next_path} are the same picture twice; remove one")
     if not labelled:
         return [Pair(name, folder / path, None) for name, path in pictures]
-    label_folder = Path(root) / layout.labels
+    label_folder, suffix = root / layout.labels, layout.label_suffix
     labels = set(_walk(label_folder))
-    pairs = [
-        Pair(name, folder / path, label_folder / (name + layout.label_suffix)) for name, path in pictures
-    ]
-    complete = [pair for pair in pairs if pair.name + layout.label_suffix in labels]
-    missing = [pair for pair in pairs if pair.name + layout.label_suffix not in labels]
+    pairs = [Pair(name, folder / path, label_folder / (name + suffix)) for name, path in pictures]
+    complete = [pair for pair in pairs if pair.name + suffix in labels]
+    missing = [pair for pair in pairs if pair.name + suffix not in labels]
     if not missing or (complete and spec.skips_unlabelled):
         return complete
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     remedy = "; pass --skip_unlabelled to leave such pictures out" if complete else ""
-    beside = _beside(missing[0].label, labels, label_folder)
+    beside = _beside(missing[0].name + suffix, labels)
     raise UserError(
         f"{missing[0].image} has no label: {missing[0].label} does not exist{more}{beside}{remedy}"
     )
 
 
-def _beside(label: Path, present: set[str], folder: Path) -> str:
-    """A hint for a missing ``label``: other files of the same picture beside it, such as its colours.
-
-    ``present`` holds the paths of all files below ``folder``. Empty if there is no such file.
-    """
-    picture = label.relative_to(folder).with_suffix("").as_posix().removesuffix("_labelIds")
-    begins = tuple(picture + separator for separator in "._-")
+def _beside(label: str, present: set[str]) -> str:
+    """A hint for a missing ``label``: other files of the same picture ``present`` beside it, if any."""
+    begins = tuple(Path(label).with_suffix("").as_posix().removesuffix("_labelIds") + end for end in "._-")
     others = sorted(path for path in present if path.startswith(begins))[:2]
     if not others:
         return ""
@@ -98,15 +85,14 @@ def as_found(spec: DatasetSpec, split: str, root: Path) -> DatasetSpec:
     Raises :class:`UserError` if train and val of "trainval" have different codings.
     """
     parts = ("train", "val") if split == "trainval" else (split,)
-    layouts = [_find_layout(spec, spec.split(part), Path(root), labelled=True) for part in parts]
-    codings = {(layout.coding or spec.coding).name: layout.coding or spec.coding for layout in layouts}
+    layouts = [_find_layout(spec, spec.split(part), root, labelled=True) for part in parts]
+    codings = list(dict.fromkeys(layout.coding or spec.coding for layout in layouts))
     if len(codings) > 1:
         raise UserError(
             f"{root}: the labels of {' and '.join(parts)} of {spec.name} are stored in different codings "
-            f"({' and '.join(codings)}); keep one form of the data set there"
+            f"({' and '.join(each.name for each in codings)}); keep one form of the data set there"
         )
-    (coding,) = codings.values()
-    return spec if coding == spec.coding else replace(spec, coding=coding)
+    return replace(spec, coding=codings[0])
 
 
 def left_out(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[Pair]) -> str | None:
@@ -120,7 +106,7 @@ def left_out(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[Pair]) -
     return f"{spec.name} {split}: {len(others)} pictures without a label are left out, first {others[0]}"
 
 
-def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
+def evenly_spaced(items: Sequence[Any], count: int) -> list[Any]:
     """``count`` of the ``items`` at equal distances, beginning with the first; all if there are fewer."""
     count = min(count, len(items))
     return [items[place * len(items) // count] for place in range(count)]
@@ -129,8 +115,7 @@ def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
 def check_sizes(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
     """(width, height) of every picture, read from the file headers only.
 
-    Raises :class:`UserError` with the first pair whose picture and label differ in size, or the first
-    unreadable file.
+    Raises :class:`UserError` for the first pair of different sizes, or the first unreadable file.
     """
 
     def size(pair: Pair) -> tuple[int, int]:
@@ -154,8 +139,7 @@ def _fold_by_city(spec: DatasetSpec, split: str, root: Path, labelled: bool) -> 
     official = replace(spec, fold=0)
     cities: dict[tuple[str, str], list[Pair]] = {}
     for part in ("val", "train"):
-        pairs = list_pairs(official, part, root, labelled)
-        for pair in pairs:
+        for pair in list_pairs(official, part, root, labelled):
             city, folder, _ = pair.name.partition("/")
             if not folder:
                 raise UserError(
@@ -173,12 +157,8 @@ def _fold_by_city(spec: DatasetSpec, split: str, root: Path, labelled: bool) -> 
 def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) -> Layout:
     # Lists are used only if no split has a folder of its own, because they could name pictures that are in
     # the folder of another split.
-    divided = any(
-        (root / layout.pictures).is_dir()
-        for split in spec.splits.values()
-        for layout in split.layouts
-        if not layout.listed
-    )
+    of_all_splits = [layout for split in spec.splits.values() for layout in split.layouts]
+    divided = any((root / layout.pictures).is_dir() for layout in of_all_splits if not layout.listed)
     flat = [layout for layout in files.layouts if layout.listed and not divided]
     folders = [layout for layout in files.layouts if not layout.listed]
     present = [layout for layout in folders if (root / layout.pictures).is_dir()]
@@ -199,17 +179,6 @@ def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) ->
     return complete[0]
 
 
-def _pictures(folder: Path, layout: Layout, files: Split) -> Iterator[tuple[str, str]]:
-    """(name, path below ``folder``) of every picture whose name ``files`` accepts."""
-    for path in _walk(folder):
-        suffix = next((end for end in layout.picture_suffixes if path.lower().endswith(end.lower())), None)
-        if suffix is None:
-            continue
-        name = path[: -len(suffix)]
-        if _takes(files, name):
-            yield name, path
-
-
 def _holds_pictures(folder: Path, layout: Layout) -> bool:
     """Whether pictures are directly in ``folder``."""
     return folder.is_dir() and any(
@@ -218,14 +187,20 @@ def _holds_pictures(folder: Path, layout: Layout) -> bool:
     )
 
 
-def _listed_pictures(
-    folder: Path, layout: Layout, files: Split, spec: DatasetSpec, split: str
-) -> Iterator[tuple[str, str]]:
-    """(name, path below ``folder``) of every picture in the layout's list.
+def _pictures(folder: Path, layout: Layout, spec: DatasetSpec, split: str) -> list[tuple[str, str]]:
+    """(name, path below ``folder``) of every picture of the split, sorted.
 
-    Raises :class:`UserError` if some are absent, with their number and the first of them.
+    Raises :class:`UserError` if pictures in the layout's list are absent.
     """
-    present = dict(_pictures(folder, layout, files))
+    files = spec.split(split)
+    found = []
+    for path in _walk(folder):
+        suffix = next((end for end in layout.picture_suffixes if path.lower().endswith(end.lower())), None)
+        if suffix and _takes(files, name := path[: -len(suffix)]):
+            found.append((name, path))
+    if not layout.listed:
+        return sorted(found)
+    present = dict(found)
     listed = [name for name in read_ids(layout.listed, split, layout.digits) if _takes(files, name)]
     absent = [name for name in listed if name not in present]
     if absent:
@@ -234,7 +209,7 @@ def _listed_pictures(
             f"the first is {absent[0]}{layout.picture_suffixes[0]}; "
             + (f"pass {spec.lists_flag} with lists of what is here" if spec.lists_flag else "add them")
         )
-    return ((name, present[name]) for name in listed)
+    return [(name, present[name]) for name in listed]
 
 
 def _takes(files: Split, name: str) -> bool:

@@ -46,10 +46,7 @@ def in_processes(
     """Call ``function(*arguments)`` for all ``arguments`` in ``zip(*items)``, in ``processes`` processes.
 
     When this returns or raises, the processes have stopped. They also end if this process is killed. If calls
-    fail, the first exception in the order of ``items`` is raised.
-
-    Raises:
-        UserError: one of the processes was killed.
+    fail, the first exception in the order of ``items`` is raised; :class:`UserError` if a process was killed.
     """
     executor = ProcessPoolExecutor(processes, initializer=_begin_worker)
     try:
@@ -66,14 +63,11 @@ def in_processes(
 
 
 def _begin_worker() -> None:
-    """What each process of :func:`in_processes` does first."""
     # Ctrl-C is sent to this process too. It must finish its file first; then its parent ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
+    multiprocessing.parent_process().join()
     os._exit(1)

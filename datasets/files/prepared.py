@@ -14,26 +14,21 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 from PIL import Image
 
 from datasets.definitions.codings import TRAIN_IDS, LabelCoding
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import Pair
-from datasets.files.reading import READING, read_label
-from datasets.files.scan_cache import fingerprint
+from datasets.files.reading import READING, fingerprint, read_label
 from datasets.files.segmentation import SegmentationSet
 from transforms.geometric import resize_label
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.images import read_image
-from utils.scoring.classes import NUM_CLASSES, PALETTE
+from utils.scoring.classes import PALETTE
 
 SETTINGS_FILE = "settings.json"
-
-PREPARE = ("python", "-m", "scripts.prepare")
 
 
 @dataclass(frozen=True)
@@ -46,11 +41,6 @@ class Settings:
 
     quality: int | None = None
     height: int | None = None
-
-    @property
-    def suffix(self) -> Literal[".ppm", ".jpg"]:
-        """The suffix of the copied pictures."""
-        return ".ppm" if self.quality is None else ".jpg"
 
     @property
     def flags(self) -> list[str]:
@@ -67,13 +57,10 @@ def folder_of(directory: Path, spec: DatasetSpec, split: str) -> Path:
 def copy_of(pair: Pair, folder: Path, settings: Settings, coding: LabelCoding) -> Pair:
     """The paths of a pair's copies in ``folder``, whether or not they exist."""
     files = (("picture", pair.image), ("label", pair.label))
-    how = (READING, dataclasses.asdict(settings), coding.name, coding.table.tolist())
-    stamp = fingerprint(files, *how)
-    return Pair(
-        pair.name,
-        folder / "pictures" / f"{pair.name}.{stamp}{settings.suffix}",
-        folder / "labels" / f"{pair.name}.{stamp}.png",
-    )
+    how = dataclasses.asdict(settings), coding.name, coding.table.tolist()
+    name = f"{pair.name}.{fingerprint(files, READING, *how)}"
+    suffix = ".ppm" if settings.quality is None else ".jpg"
+    return Pair(pair.name, folder / "pictures" / f"{name}{suffix}", folder / "labels" / f"{name}.png")
 
 
 def write_copy(pair: Pair, copy: Pair, settings: Settings, coding: LabelCoding) -> None:
@@ -91,17 +78,11 @@ def write_copy(pair: Pair, copy: Pair, settings: Settings, coding: LabelCoding) 
         if settings.height is not None:
             width = max(1, int(label.shape[1] / label.shape[0] * settings.height))
             label = resize_label(label, (settings.height, width))
+        # A palette picture, here in the colours of the classes, is fast to read.
+        image = Image.fromarray(label)
+        image.putpalette(PALETTE.tobytes().ljust(3 * 256, b"\0"))
         with atomic_write(copy.label) as temporary:
-            coloured(label).save(temporary)
-
-
-def coloured(label: np.ndarray) -> Image.Image:
-    """Train ids as a palette picture in the colours of the classes. Such a PNG is fast to read."""
-    palette = np.zeros((256, 3), dtype=np.uint8)
-    palette[:NUM_CLASSES] = PALETTE
-    image = Image.fromarray(label)
-    image.putpalette(palette.tobytes())
-    return image
+            image.save(temporary)
 
 
 def read_settings(folder: Path) -> Settings | None:
@@ -115,11 +96,7 @@ def read_settings(folder: Path) -> Settings | None:
 
 
 def present_settings(directory: Path, spec: DatasetSpec, split: str, flags: Sequence[str] = ()) -> Settings:
-    """The settings of the copies of a split in ``directory``; ``flags`` as for :func:`prepared`.
-
-    Raises:
-        UserError: there are no copies.
-    """
+    """The settings of the copies of a split; :class:`UserError`, with ``flags``, if there are no copies."""
     settings = read_settings(folder_of(directory, spec, split))
     if settings is None:
         command = _command(directory, spec, split, flags)
@@ -139,11 +116,8 @@ def differences(directory: Path, specs: Sequence[DatasetSpec], split: str, flags
 def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = ()) -> SegmentationSet:
     """``dataset`` with the copies in ``directory`` instead of its own pictures and labels.
 
-    ``flags`` say where the originals are and how they are divided. Errors show them in the command that
-    makes the copies.
-
-    Raises:
-        UserError: a copy is missing or out of date.
+    ``flags`` say where the originals are and how they are divided. The :class:`UserError` for a copy that is
+    missing or out of date shows them in the command that makes the copies.
     """
     spec, split = dataset.spec, dataset.split
     folder = folder_of(directory, spec, split)
@@ -164,7 +138,7 @@ def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = (
 
 def _command(directory: Path, spec: DatasetSpec, split: str, flags: Sequence[str]) -> str:
     """The command line that makes copies."""
-    what = ("--dataset", spec.name, "--split", split, "--output", str(directory))
+    prepare = ("python", "-m", "scripts.prepare", "--dataset", spec.name, "--split", split)
     # PowerShell and cmd have quotes of their own.
     join = subprocess.list2cmdline if os.name == "nt" else shlex.join
-    return join([*PREPARE, *what, *flags])
+    return join([*prepare, "--output", str(directory), *flags])

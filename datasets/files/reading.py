@@ -1,19 +1,24 @@
-"""Reading one label file; errors name the file."""
+"""Reading label files, where errors name the file, and a cache for what was found by reading many files."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.definitions.codings import Colour, LabelCoding, LabelValueError
+from datasets.definitions.codings import LabelCoding, LabelValueError
+from utils.files import atomic_write
 from utils.images import UNREADABLE, is_plain, no_pipe, plain_pixels, unreadable
 from utils.png import decode_png
 from utils.scoring.classes import IGNORE_LABEL
 
-LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")
+Arrays = dict[str, np.ndarray]
 
 READING = 2
 """Must be raised when :func:`read_label` decodes some file differently, so that stored results of earlier
@@ -29,15 +34,18 @@ def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np
     """
     try:
         with Image.open(no_pipe(path)) as image:
-            if image.format in LOSSY:
+            if image.format in ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"):
                 raise LabelValueError(f"a {image.format} file, which does not keep label values exactly")
             if image.mode == "P":
-                return coding.decode_palette(np.asarray(image), _palette(image))
+                levels = image.getpalette("RGB") or []
+                colours = list(zip(levels[::3], levels[1::3], levels[2::3], strict=True))
+                return coding.decode_palette(np.asarray(image), colours)
             if coding.bits == 16:
                 return coding.decode(_first_channel(path))
             if is_plain(image):
                 return _plain_label(image, path, coding, rows or range(image.height))
-            if image.mode in ("RGB", "RGBA", "LA") and _is_deep(image):
+            # Of channels with 16 bits in the file, Pillow keeps only the upper 8.
+            if image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[3]) for tile in image.tile):
                 raise LabelValueError(f"16 bits per channel where the {coding.name} coding has 8")
             # Transparent pixels keep their value. White is 255 in pictures of 1 bit, as in those of 8 bits.
             plain = {"1": "L", "LA": "L", "RGBA": "RGB"}.get(image.mode, image.mode)
@@ -64,20 +72,42 @@ def _plain_label(image: Image.Image, path: Path, coding: LabelCoding, rows: rang
     return label
 
 
-def _palette(image: Image.Image) -> list[Colour]:
-    """The colours of a palette picture, in the order of its indices."""
-    levels = image.getpalette("RGB") or []
-    return list(zip(levels[::3], levels[1::3], levels[2::3], strict=True))
-
-
-def _is_deep(image: Image.Image) -> bool:
-    """Whether the channels have 16 bits in the file; Pillow keeps only the upper 8 of them."""
-    return any(";16" in str(tile[3]) for tile in image.tile)
-
-
 def _first_channel(path: Path) -> np.ndarray:
     """The first (red) channel with all its 16 bits, of which Pillow would keep only the upper 8."""
     pixels = decode_png(path, cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("not a whole PNG file")
     return pixels if pixels.ndim == 2 else pixels[..., 2]  # OpenCV's order is blue, green, red
+
+
+def fingerprint(files: Iterable[tuple[str, Path]], *settings: object) -> str:
+    """A short key for a result that depends on ``files``, as (name, path), and on ``settings``.
+
+    The names, sizes and modification times count; the paths do not.
+    """
+    stats = ((name, path.stat()) for name, path in files)
+    content = [[(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats], *settings]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def cached_arrays(
+    folder: Path | None,
+    name: str,
+    compute: Callable[[], Arrays],
+    files: Iterable[tuple[str, Path]],
+    *settings: object,
+) -> Arrays:
+    """The result of ``compute``, which is kept in a file of ``folder``, if that is given.
+
+    The file name is ``name`` and the :func:`fingerprint` of ``files`` and ``settings``.
+    """
+    if folder is None:
+        return compute()
+    cache = Path(folder) / f"{name}_{fingerprint(files, *settings)}.npz"
+    # Whatever is wrong with the file, computing it again is right.
+    with contextlib.suppress(Exception), np.load(cache) as saved:
+        return dict(saved)
+    arrays = compute()
+    with atomic_write(cache) as temporary:
+        np.savez_compressed(temporary, **arrays)
+    return arrays

@@ -13,11 +13,9 @@ from utils.errors import UserError
 def resolve_root(spec: DatasetSpec, data_root: str | None, configured: Mapping[str, str]) -> Path:
     """The folder of a data set.
 
-    With ``data_root`` it is the subfolder with a name of the data set (capitals do not matter), and no other
-    setting counts. Otherwise it is what the environment variable says, else what ``configured`` (config.py)
-    says.
-
-    Raises :class:`UserError` with the setting that names no folder, or with all three if none is given.
+    With ``data_root`` it is the subfolder with a name of the data set (capitals do not matter). Otherwise it
+    is what the environment variable says, else what ``configured`` (config.py) says. Raises
+    :class:`UserError` with the setting that names no folder, or with all three if none is given.
     """
     variable = spec.environment_variable
     settings = {
@@ -41,8 +39,7 @@ def resolve_root(spec: DatasetSpec, data_root: str | None, configured: Mapping[s
 def _in_data_root(spec: DatasetSpec, data_root: Path, given: Mapping[str, str]) -> Path:
     """The folder of ``spec`` in ``data_root``.
 
-    The other settings, ``given``, are only named in errors. If they were used, a data set from elsewhere
-    would be read without the user's knowledge.
+    Errors name the other settings, ``given``. To use them would read data from elsewhere unnoticed.
     """
     if not data_root.is_dir():
         raise UserError(f"--data_root {data_root}: no such folder")
@@ -51,7 +48,8 @@ def _in_data_root(spec: DatasetSpec, data_root: Path, given: Mapping[str, str]) 
         if found := _subfolder(data_root, name):
             return found
     missing = f"{spec.name}: --data_root {data_root} has no folder {' or '.join(names)}"
-    if _is_own_folder(spec, data_root):
+    layouts = [layout for split in spec.splits.values() for layout in split.layouts]
+    if any((data_root / layout.pictures).is_dir() for layout in layouts):
         raise UserError(f"{missing}, but seems to be that folder itself; give the folder that it is in")
     unused = "".join(
         f"; {setting} is {value}, which is not used because --data_root is given"
@@ -63,15 +61,8 @@ def _in_data_root(spec: DatasetSpec, data_root: Path, given: Mapping[str, str]) 
     )
 
 
-def _is_own_folder(spec: DatasetSpec, folder: Path) -> bool:
-    """Whether ``folder`` itself has a folder for pictures of ``spec``."""
-    layouts = (layout for split in spec.splits.values() for layout in split.layouts)
-    return any((folder / layout.pictures).is_dir() for layout in layouts)
-
-
 def _subfolder(parent: Path, name: str) -> Path | None:
-    exact = parent / name
-    if exact.is_dir():
-        return exact
+    if (parent / name).is_dir():
+        return parent / name
     matches = (entry for entry in sorted(parent.iterdir()) if entry.name.lower() == name.lower())
     return next((entry for entry in matches if entry.is_dir()), None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,15 +17,28 @@ from torch.utils.data import Dataset
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import Pair, as_found, list_pairs
 from datasets.files.reading import read_label
-from transforms.geometric import Centroid, Label, Size
+from transforms.geometric import Centroid, Label
 from transforms.pipeline import Sample
 from utils.errors import UserError
 from utils.images import read_image, read_size
 from utils.scoring.classes import CITYSCAPES_19, ClassSet
 from utils.seeding import generator
 
-# Generators of samples of source domain n have 10 * n as their last key; other generators have 1 to 9.
-_SOURCES = 10
+
+class RandomUse(IntEnum):
+    """What a generator is for: its last key, so that no two of them draw the same numbers.
+
+    Generators of samples of source domain n have n * ``SAMPLE``.
+    """
+
+    EPOCH_LIST = 1
+    EPOCH_ORDER = 2
+    COVARIANCE_PICTURES = 3
+    DOMAIN_ORDER = 4
+    TARGET_SEED = 5
+    IMPORTANCE_DRAWS = 6
+    REPLACEMENT = 7
+    SAMPLE = 10
 
 
 class Draw(NamedTuple):
@@ -41,32 +56,22 @@ class Draw(NamedTuple):
     source: int = 0
 
 
-class Transform(Protocol):
-    """Turns a picture and its train ids into named tensors; all random choices come from ``rng``."""
+Transform = Callable[[Image.Image, Label, Centroid, np.random.Generator], Sample]
+"""Turns a picture and its train ids into named tensors; all random choices come from the generator.
 
-    def __call__(
-        self, image: Image.Image, label: Label, centroid: Centroid, rng: np.random.Generator
-    ) -> Sample: ...
-
-
-@runtime_checkable
-class PartialTransform(Protocol):
-    """A transform that can say which rows of a picture it needs.
-
-    ``rows_used`` gets (height, width), the centroid, and a generator in the same state as the later call.
-    """
-
-    def rows_used(self, native: Size, centroid: Centroid, rng: np.random.Generator) -> range: ...
+It may have a method ``rows_used``, which says which rows of a picture it needs. That gets (height, width),
+the centroid, and a generator in the same state as the later call.
+"""
 
 
 class SegmentationSet(Dataset):
     """One split of one data set.
 
     A sample is what ``transform`` returns (see :mod:`transforms.pipeline`) plus ``constants``, ``name`` (str)
-    and ``index`` (int). Its label holds the class numbers of ``classes``, and ``IGNORE_LABEL``
-    elsewhere. A sample depends on (``seed``, draw) alone: it is the same on any worker, on
-    any rank and after any resume. With ``labelled=False``, nothing looks for label files or reads them.
-    Raises :class:`UserError` with the file or folder that is wrong.
+    and ``index`` (int). Its label holds the class numbers of ``classes``, and ``IGNORE_LABEL`` elsewhere. A
+    sample depends on (``seed``, draw) alone: it is the same on any worker, on any rank and after any resume.
+    With ``labelled=False``, nothing looks for label files or reads them. Raises :class:`UserError` with the
+    file or folder that is wrong.
     """
 
     def __init__(
@@ -79,11 +84,8 @@ class SegmentationSet(Dataset):
         labelled: bool = True,
         classes: ClassSet = CITYSCAPES_19,
     ) -> None:
-        self.classes = classes
-        self.split = split
-        self.root = Path(root)
-        self.transform = transform
-        self.seed = seed
+        self.split, self.root = split, Path(root)
+        self.transform, self.seed, self.classes = transform, seed, classes
         self.pairs = list_pairs(spec, split, self.root, labelled)
         self.spec = as_found(spec, split, self.root) if labelled else spec
         self.constants: dict[str, torch.Tensor] = {}
@@ -123,11 +125,11 @@ class SegmentationSet(Dataset):
 
     def _generator(self, draw: Draw) -> np.random.Generator:
         """The generator of one sample; with each call it starts afresh."""
-        return generator(self.seed, draw.epoch, draw.position, _SOURCES * draw.source)
+        return generator(self.seed, draw.epoch, draw.position, RandomUse.SAMPLE * draw.source)
 
     def _rows_used(self, draw: Draw) -> range | None:
         """The rows of the picture that have to be read; None for all rows."""
-        if not isinstance(self.transform, PartialTransform):
+        if not hasattr(self.transform, "rows_used"):
             return None
         width, height = read_size(self.pair(draw.index).image)
         return self.transform.rows_used((height, width), draw.centroid, self._generator(draw))

@@ -1,7 +1,4 @@
-"""Lists of the pictures of each split, for data sets that have all pictures in one folder.
-
-A list is a text file of ours, or GTAV's official ``split.mat``.
-"""
+"""Lists of the pictures of each split, for data sets that have all pictures in one folder."""
 
 from __future__ import annotations
 
@@ -21,8 +18,8 @@ def read_ids(file: Path, split: str, digits: int) -> list[str]:
     """The ids of a list, sorted and without repetitions.
 
     They are the lines of a text file, which may end in ``.png``, or the numbers ``<split>Ids`` of a ``.mat``
-    file, written with ``digits`` digits. Raises :class:`UserError` with a file that is missing, unreadable
-    or empty.
+    file (GTAV's official one), written with ``digits`` digits. Raises :class:`UserError` with a file that is
+    missing, unreadable or empty.
     """
     if not file.is_file():
         raise UserError(f"{file}: no such file; it should list the pictures of the {split} split")

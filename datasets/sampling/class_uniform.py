@@ -1,9 +1,8 @@
 """Class-uniform sampling: a part of each epoch has equally many draws of each class, even of rare ones.
 
 Zhu et al., "Improving semantic segmentation via video propagation and label relaxation", CVPR 2019. Every
-picture is divided into tiles. For each class in a tile, the centre of its pixels (its centroid) is stored. A
-draw of a class is a crop around one of its centroids. Here the tiles cover the whole picture, including the
-narrower tiles at its right and lower edges.
+picture is divided into tiles. A draw of a class is a crop around the centre of its pixels (its centroid) in
+one of them. Here the tiles cover the whole picture; those at its right and lower edges are narrower.
 """
 
 from __future__ import annotations
@@ -16,14 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from datasets.files.parallel import threaded_map
-from datasets.files.reading import READING
-from datasets.files.scan_cache import Arrays, cached_arrays, fingerprint
-from datasets.files.segmentation import Draw, SegmentationSet
+from datasets.files.reading import READING, Arrays, cached_arrays
+from datasets.files.segmentation import Draw, RandomUse, SegmentationSet
 from utils.scoring.classes import NUM_CLASSES
 from utils.seeding import generator
-
-# The last key of the generator for the list of an epoch, so that it differs from those of samples.
-_EPOCH_LIST = 1
 
 
 @dataclass(frozen=True)
@@ -48,9 +43,8 @@ class TileCentroids:
 class Additional:
     """The additional pictures that epochs up to ``--max_cu_epoch`` may draw.
 
-    ``whole``: how many of them may also be drawn without a centroid, as the split's own pictures are. They
-    come directly after the split's own pictures. The others are drawn only around centroids. ``centroids``
-    are those of all pictures, own and additional.
+    The first ``whole`` of them, directly after the split's own pictures, may be drawn without a centroid, as
+    those are. The others are drawn only around ``centroids``, which are those of all pictures.
     """
 
     whole: int
@@ -83,27 +77,19 @@ def tile_centroids(label: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray
     sum_x = np.bincount(cells, lengths * (columns + (lengths - 1) / 2), size)
     sum_y = np.bincount(cells, lengths * rows.astype(np.float64), size)
     present = np.flatnonzero(count)
-    points = np.stack(
-        [present // tiles, sum_x[present] // count[present], sum_y[present] // count[present]], 1
-    )
+    x, y = sum_x[present] // count[present], sum_y[present] // count[present]
+    points = np.stack([present // tiles, x, y], 1)
     return points.astype(np.int64), count.reshape(NUM_CLASSES, tiles).sum(1).astype(np.int64)
 
 
 def scan(
     dataset: SegmentationSet, tile: int, cache_dir: Path | None = None, threads: int | None = None
 ) -> TileCentroids:
-    """The tile centroids of every label of ``dataset``, from ``cache_dir`` if the data has not changed.
+    """The tile centroids of every label of ``dataset``.
 
-    The key in the cache holds what the result depends on: names, sizes and modification times of the label
-    files, the label coding and ``tile``, but not the folder of the data. If there are several processes, one
-    of them should call this before the others do.
+    They come from ``cache_dir`` if neither the label files nor their coding have changed; the folder of the
+    data does not count. If there are several processes, one should call this before the others do.
     """
-    cache = None
-    if cache_dir is not None:
-        coding = dataset.spec.coding
-        labels = ((pair.name, pair.label) for pair in dataset.pairs)
-        key = fingerprint(labels, READING, coding.name, coding.table.tolist(), tile)
-        cache = Path(cache_dir) / f"{dataset.spec.name}_{dataset.split}_tile{tile}_{key}.npz"
 
     def scan_one(index: int) -> tuple[np.ndarray, np.ndarray]:
         points, pixels = tile_centroids(dataset.read_label(index), tile)
@@ -117,7 +103,10 @@ def scan(
         points = points[np.argsort(points[:, 0], kind="stable")]
         return {"points": points, "pixels": pixels.sum(0), "pictures": (pixels > 0).sum(0)}
 
-    return TileCentroids(**cached_arrays(cache, scan_all))
+    name, coding = f"{dataset.spec.name}_{dataset.split}_tile{tile}", dataset.spec.coding
+    labels = ((pair.name, pair.label) for pair in dataset.pairs)
+    settings = READING, coding.name, coding.table.tolist(), tile
+    return TileCentroids(**cached_arrays(cache_dir, name, scan_all, labels, *settings))
 
 
 def epoch_draws(
@@ -141,7 +130,7 @@ def epoch_draws(
     Up to epoch ``max_cu_epoch`` the ``additional`` pictures are drawn too. Later epochs draw only from the
     ``pictures`` of the split and their ``centroids``, but have the same length.
     """
-    rng = generator(seed, epoch, 0, _EPOCH_LIST)
+    rng = generator(seed, epoch, 0, RandomUse.EPOCH_LIST)
     length = pictures
     if additional is not None:
         length += additional.whole
@@ -155,10 +144,8 @@ def epoch_draws(
             for picture, x, y in points[_cycle(len(points), counts[train_id], rng)].tolist():
                 chosen.append((picture, (x, y)))
     whole = [(int(picture), None) for picture in _cycle(pictures, length - len(chosen), rng)]
-    return [
-        Draw(picture, epoch, position, centroid)
-        for position, (picture, centroid) in enumerate([*whole, *chosen])
-    ]
+    numbered = enumerate([*whole, *chosen])
+    return [Draw(picture, epoch, position, centroid) for position, (picture, centroid) in numbered]
 
 
 def _draws_per_class(
@@ -179,7 +166,6 @@ def _draws_per_class(
 
 def _cycle(available: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
     """``wanted`` random indices below ``available``; each comes again only after all others have come."""
-    if available == 0:
-        return np.empty(0, dtype=np.int64)
-    rounds = [rng.permutation(available) for _ in range(-(-wanted // available))]
-    return np.concatenate([np.empty(0, dtype=np.int64), *rounds])[:wanted]
+    rounds = -(-wanted // available) if available else 0
+    indices = [rng.permutation(available) for _ in range(rounds)]
+    return np.concatenate([np.empty(0, dtype=np.int64), *indices])[:wanted]

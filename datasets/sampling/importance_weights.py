@@ -10,29 +10,76 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 
-from datasets.files.segmentation import Draw
+from datasets.definitions.codings import CITYSCAPES_IDS, TRAIN_IDS
+from datasets.files.parallel import threaded_map
+from datasets.files.reading import read_label
+from datasets.files.segmentation import Draw, RandomUse
 from utils.errors import UserError
 from utils.files import write_json
 from utils.run.checkpoint import NUMPY_SCALARS
-from utils.scoring.classes import NUM_CLASSES
+from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, ClassSet
 from utils.seeding import generator
 
-# The last key of the generator for the draws of an epoch, so that it differs from those of other uses.
-_IMPORTANCE = 6
+CODINGS = {"trainids": TRAIN_IDS, "labelids": CITYSCAPES_IDS}
+"""Kind of result, as infer.py calls it -> the coding of its pixel values."""
 
-# In published files, the name of a picture is the file name of its label.
-_LABEL_SUFFIXES = ("_gtFine_labelIds.png", ".png")
 # In published files, class numbers and shares are numpy scalars.
 _PUBLISHED_TYPES = [*NUMPY_SCALARS, type(np.dtype("uint8"))]
+
+
+def find_predictions(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The PNG file with the prediction of every picture, in the order of ``names``.
+
+    A name is a path without suffix, as ``Pair.name``. The prediction of ``city/street_1`` is
+    ``city/street_1.png``, as infer.py writes it. If that does not exist, it is the file called
+    ``street_1.png`` or ``street_1_<anything>.png`` anywhere below ``folder``, as in the official evaluation
+    of Cityscapes. Raises :class:`UserError` if a picture has no prediction or several.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--predictions {folder}: no such folder")
+    by_path: dict[str, str] = {}
+    by_picture: dict[str, list[str]] = defaultdict(list)
+    for file in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")):
+        by_path[file.removesuffix(".png")] = file
+        # The stem a_b_c may be of the picture a_b_c, a_b or a.
+        words = PurePosixPath(file).stem.split("_")
+        for length in range(1, len(words) + 1):
+            by_picture["_".join(words[:length])].append(file)
+    found = []
+    for name in names:
+        matching = [by_path[name]] if name in by_path else by_picture[PurePosixPath(name).name]
+        if not matching:
+            raise UserError(f"--predictions {folder}: holds no prediction of {name} as PNG")
+        if len(matching) > 1:
+            raise UserError(
+                f"--predictions {folder}: {matching[0]} and {matching[1]} both may be the prediction of "
+                f"{name}; give a folder with only one kind of result"
+            )
+        found.append(folder / matching[0])
+    return found
+
+
+def count_predictions(files: Sequence[Path], coding: str, classes: ClassSet) -> np.ndarray:
+    """The number of pixels of each class in every file, int64 (files, classes).
+
+    Pixels of other train ids and ignored pixels are not counted. ``coding`` is a key of :data:`CODINGS`.
+    Raises :class:`UserError` with a file that cannot be read, or that holds a value outside the coding.
+    """
+
+    def count(file: Path) -> np.ndarray:
+        predicted = classes.class_of_train_id[read_label(file, CODINGS[coding])]
+        return np.bincount(predicted.ravel(), minlength=IGNORE_LABEL + 1)[: len(classes.train_ids)]
+
+    return np.stack(threaded_map(count, files, "predictions"))
 
 
 @dataclass(frozen=True)
@@ -51,10 +98,9 @@ class ImportanceWeights:
 
 
 def shares(pixels: np.ndarray) -> np.ndarray:
-    """Each picture's share of all pixels of each class, float64 (pictures, classes).
+    """Each picture's share of the ``pixels`` of each class, float64, both (pictures, classes).
 
-    ``pixels``, of the same shape, holds numbers of pixels or sums of probabilities. A column of the result
-    sums to 1; it is 0 if no picture shows the class.
+    A column sums to 1; it is 0 if no picture shows the class.
     """
     return pixels / np.maximum(pixels.sum(0), np.finfo(np.float64).tiny)
 
@@ -78,33 +124,25 @@ def write_importance_weights(path: Path, weights: ImportanceWeights) -> None:
 def read_importance_weights(path: Path) -> ImportanceWeights:
     """Read a file of :func:`write_importance_weights`, or a published one.
 
-    A published file holds {label file: {class: share}}, written by ``torch.save``, with numpy scalars.
-
-    Raises:
-        UserError: there is no such file, or it is of neither kind.
+    A published file holds {label file: {class: share}}, written by ``torch.save``, with numpy scalars. Raises
+    :class:`UserError` if there is no such file, or it is of neither kind.
     """
     path = Path(path)
+    flag = f"--importance_weights {path}"
     if not path.is_file():
-        raise UserError(
-            f"--importance_weights {path}: no such file; make one with python -m scripts.importance"
-        )
+        raise UserError(f"{flag}: no such file; make one with python -m scripts.importance")
     try:
-        weights = _from_json(path) if path.read_bytes()[:1] == b"{" else _published(path)
+        weights = _weights_in(path)
     except pickle.UnpicklingError:
-        raise UserError(
-            f"--importance_weights {path}: holds more than numbers; refused to run code from it"
-        ) from None
+        raise UserError(f"{flag}: holds more than numbers; refused to run code from it") from None
     except Exception as error:  # For damaged files the readers raise almost any exception.
         reason = f"{type(error).__name__} {error}".split("\n")[0]
+        raise UserError(f"{flag}: cannot be read as importance weights ({reason})") from None
+    entries = [entry for of_picture in weights.pictures.values() for entry in of_picture.items()]
+    if not all(number in range(weights.num_classes) and 0 <= share <= 1 for number, share in entries):
         raise UserError(
-            f"--importance_weights {path}: cannot be read as importance weights ({reason})"
-        ) from None
-    values = [share for of_picture in weights.pictures.values() for share in of_picture.values()]
-    classes = {number for of_picture in weights.pictures.values() for number in of_picture}
-    if not classes <= {*range(weights.num_classes)} or not all(0 <= share <= 1 for share in values):
-        raise UserError(
-            f"--importance_weights {path}: holds classes beyond its {weights.num_classes}, or shares outside "
-            "0 to 1; make it anew with python -m scripts.importance"
+            f"{flag}: holds classes beyond its {weights.num_classes}, or shares outside 0 to 1; make it anew "
+            "with python -m scripts.importance"
         )
     return weights
 
@@ -119,33 +157,28 @@ def content_digest(weights: ImportanceWeights) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
-def _from_json(path: Path) -> ImportanceWeights:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    pictures = {name: _plain(of_picture) for name, of_picture in content.pop("pictures").items()}
+def _weights_in(path: Path) -> ImportanceWeights:
+    if path.read_bytes()[:1] == b"{":
+        content = json.loads(path.read_text(encoding="utf-8"))
+    else:
+        with torch.serialization.safe_globals(_PUBLISHED_TYPES):
+            by_file = torch.load(path, map_location="cpu", weights_only=True)
+        # In published files, the name of a picture is the file name of its label.
+        pictures = {re.sub(r"(_gtFine_labelIds)?\.png\Z", "", file): by_file[file] for file in by_file}
+        content = {"pictures": pictures, "num_classes": NUM_CLASSES}
+    pictures = {
+        name: {int(number): float(share) for number, share in of_picture.items()}
+        for name, of_picture in content.pop("pictures").items()
+    }
     return ImportanceWeights(int(content.pop("num_classes")), pictures, **content)
-
-
-def _published(path: Path) -> ImportanceWeights:
-    with torch.serialization.safe_globals(_PUBLISHED_TYPES):
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    pictures = {}
-    for file, of_picture in content.items():
-        suffix = next((each for each in _LABEL_SUFFIXES if file.endswith(each)), "")
-        pictures[file.removesuffix(suffix)] = _plain(of_picture)
-    return ImportanceWeights(NUM_CLASSES, pictures)
-
-
-def _plain(of_picture: Mapping[Any, Any]) -> dict[int, float]:
-    return {int(number): float(share) for number, share in of_picture.items()}
 
 
 def shares_of(weights: ImportanceWeights, names: Sequence[str], path: Path) -> np.ndarray:
     """The shares of the pictures called ``names``, float64 (pictures, classes), from the file ``path``.
 
     If no name in the file has a folder, as in published files, the folders in ``names`` do not count either.
-
-    Raises:
-        UserError: a picture has no entry, an entry has no picture, or a name means several pictures.
+    Raises :class:`UserError` if a picture has no entry, an entry has no picture, or a name means several
+    pictures.
     """
     if not any("/" in name for name in weights.pictures):
         names = [name.rpartition("/")[2] for name in names]
@@ -164,8 +197,8 @@ def shares_of(weights: ImportanceWeights, names: Sequence[str], path: Path) -> n
             )
     table = np.zeros((len(names), weights.num_classes))
     for row, name in zip(table, names, strict=True):
-        for number, share in weights.pictures[name].items():
-            row[number] = share
+        of_picture = weights.pictures[name]
+        row[list(of_picture)] = list(of_picture.values())
     return table
 
 
@@ -190,7 +223,7 @@ def importance_draws(probabilities: np.ndarray, epoch: int, seed: int = 0) -> li
     pictures, num_classes = probabilities.shape
     classes = (epoch * pictures + np.arange(pictures)) % num_classes
     cumulative = probabilities.cumsum(0)
-    uniform = generator(seed, epoch, 0, _IMPORTANCE).random(pictures)
+    uniform = generator(seed, epoch, 0, RandomUse.IMPORTANCE_DRAWS).random(pictures)
     draws = []
     for position, (number, place) in enumerate(zip(classes, uniform, strict=True)):
         # Because of rounding, the last sum may not be exactly 1, so the random number is scaled by it.

@@ -13,46 +13,63 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from datasets.files.segmentation import Draw
+from datasets.files.segmentation import Draw, RandomUse
 from utils.errors import UserError
 from utils.machine import own_words
 from utils.seeding import generator
 
-# The last key of the generator for the order of an epoch, so that it differs from that of its list.
-_EPOCH_ORDER = 2
+Item = tuple[Draw, ...]
+"""The draws that belong together: one picture, or one picture of each source domain."""
+
+EpochDraws = Callable[[int], Sequence[Draw]]
+"""Number of an epoch -> the draws of one domain in that epoch."""
+
+
+def domain_uniform(sources: Sequence[EpochDraws], seed: int, epoch: int) -> list[Item]:
+    """Items with one picture of each domain, in random order. There are as many as in the smallest domain."""
+    shuffled = []
+    for number, draws_of_epoch in enumerate(sources):
+        draws = draws_of_epoch(epoch)
+        order = generator(seed, epoch, number, RandomUse.DOMAIN_ORDER).permutation(len(draws))
+        shuffled.append([draws[index]._replace(source=number) for index in order])
+    return list(zip(*shuffled, strict=False))
+
+
+def image_uniform(sources: Sequence[EpochDraws], seed: int, epoch: int) -> list[Item]:
+    """Items with one picture each: all pictures of all domains, so a larger domain is seen more often."""
+    return [
+        (draw._replace(source=number),)
+        for number, draws_of_epoch in enumerate(sources)
+        for draw in draws_of_epoch(epoch)
+    ]
 
 
 class TrainingSampler(Sampler[list[Draw]]):
     """Batches of draws for one of ``world_size`` processes.
 
-    ``items_of_epoch(epoch)`` lists the items of an epoch. An item is one draw, or a tuple with one draw per
-    source domain. The list must be the same on every rank, and equally long in every epoch. It is
-    shuffled by (``seed``, epoch) and divided into global batches of ``batch_size * world_size`` items. An
-    incomplete last batch is dropped; an epoch shorter than one global batch repeats items to fill it.
-    :meth:`set_position` is for resuming.
+    ``items_of_epoch(epoch)`` lists the items of an epoch. The list must be the same on every rank, and
+    equally long in every epoch. It is shuffled by (``seed``, epoch) and divided into global batches of
+    ``batch_size * world_size`` items. An incomplete last batch is dropped; an epoch shorter than one global
+    batch repeats items to fill it.
     """
 
     def __init__(
         self,
-        items_of_epoch: Callable[[int], Sequence[tuple[Draw, ...]]],
+        items_of_epoch: Callable[[int], Sequence[Item]],
         batch_size: int,
         rank: int = 0,
         world_size: int = 1,
         seed: int = 0,
     ) -> None:
         self.items_of_epoch = items_of_epoch
-        self.batch_size = batch_size
-        self.rank = rank
-        self.world_size = world_size
-        self.seed = seed
-        self.epoch = 0
-        self.first_batch = 0
-        self.length = max(1, len(items_of_epoch(0)) // (batch_size * world_size))
+        self.global_batch = batch_size * world_size
+        self.rank, self.world_size, self.seed = rank, world_size, seed
+        self.set_position(0)
+        self.length = max(1, len(items_of_epoch(0)) // self.global_batch)
 
     def set_position(self, epoch: int, first_batch: int = 0) -> None:
         """Let the next iteration yield the batches of ``epoch`` from number ``first_batch`` on."""
-        self.epoch = epoch
-        self.first_batch = first_batch
+        self.epoch, self.first_batch = epoch, first_batch
 
     def __len__(self) -> int:
         """The number of batches in a whole epoch, even if the next iteration starts in the middle."""
@@ -60,17 +77,17 @@ class TrainingSampler(Sampler[list[Draw]]):
 
     def __iter__(self) -> Iterator[list[Draw]]:
         items = self.items_of_epoch(self.epoch)
-        order = generator(self.seed, self.epoch, 0, _EPOCH_ORDER).permutation(len(items))
+        order = generator(self.seed, self.epoch, 0, RandomUse.EPOCH_ORDER).permutation(len(items))
         shuffled = [items[index] for index in order]
-        global_batch = self.batch_size * self.world_size
-        if len(shuffled) < global_batch:
+        if len(shuffled) < self.global_batch:
             # A repeated draw gets another position, so that its crop is a different one.
-            repeated = itertools.islice(itertools.cycle(shuffled), global_batch)
+            repeated = itertools.islice(itertools.cycle(shuffled), self.global_batch)
             shuffled = [
                 tuple(draw._replace(position=number) for draw in item) for number, item in enumerate(repeated)
             ]
         for batch in range(self.first_batch, self.length):
-            share = shuffled[batch * global_batch : (batch + 1) * global_batch][self.rank :: self.world_size]
+            first = batch * self.global_batch
+            share = shuffled[first + self.rank : first + self.global_batch : self.world_size]
             # The draws are ordered by domain, so that a batch can be divided into one part per domain.
             yield [draw for of_domain in zip(*share, strict=True) for draw in of_domain]
 
@@ -102,25 +119,12 @@ def evaluation_loader(
     rank: int = 0,
     world_size: int = 1,
     pin: bool = False,
+    draws: Sequence[Draw] | None = None,
 ) -> Loader:
-    """This rank's share of ``dataset``, in order; a ``batch_size`` above 1 needs pictures of equal size."""
-    share = range(rank, len(dataset), world_size)
-    return Loader(
-        dataset, batch_size=batch_size, sampler=share, **_worker_settings(workers, pin, persistent=False)
-    )
-
-
-def share_loader(
-    dataset: Dataset,
-    draws: Sequence[Draw],
-    workers: int = 4,
-    rank: int = 0,
-    world_size: int = 1,
-    pin: bool = False,
-) -> Loader:
-    """This rank's share of a list of draws, one at a time and in order."""
-    share = draws[rank::world_size]
-    return Loader(dataset, batch_size=1, sampler=share, **_worker_settings(workers, pin, persistent=False))
+    """This rank's share of ``dataset``, or of ``draws``, in order; batches need pictures of equal size."""
+    share = (range(len(dataset)) if draws is None else draws)[rank::world_size]
+    settings = _worker_settings(workers, pin, persistent=False)
+    return Loader(dataset, batch_size=batch_size, sampler=share, **settings)
 
 
 def _worker_settings(workers: int, pin: bool, persistent: bool) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """Channel statistics of data sets, and the change that gives pictures of one the statistics of another.
 
-Araslanov and Roth, "Self-supervised augmentation consistency for adapting semantic segmentation", CVPR 2021.
-In their released code, the pictures of the source get the target's mean and standard deviation.
+In the released code of DA-SAC (Araslanov and Roth, CVPR 2021), the pictures of the source get the target's.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch import Tensor
 from datasets.definitions.spec import ChannelStatistics
 from datasets.files.pairing import evenly_spaced
 from datasets.files.parallel import threaded_map
-from datasets.files.scan_cache import Arrays, cached_arrays, fingerprint
+from datasets.files.reading import Arrays, cached_arrays
 from datasets.files.segmentation import SegmentationSet
 from utils.images import read_image
 
@@ -31,10 +30,6 @@ def measured_statistics(dataset: SegmentationSet, cache_dir: Path | None = None)
     should call this before the others do.
     """
     pairs = evenly_spaced(dataset.pairs, MOST_PICTURES)
-    cache = None
-    if cache_dir is not None:
-        key = fingerprint((pair.name, pair.image) for pair in pairs)
-        cache = Path(cache_dir) / f"{dataset.spec.name}_{dataset.split}_channels_{key}.npz"
 
     def measure() -> Arrays:
         description = f"channels of {dataset.spec.name} {dataset.split}"
@@ -43,8 +38,9 @@ def measured_statistics(dataset: SegmentationSet, cache_dir: Path | None = None)
         mean = sums / pixels
         return {"mean": mean, "std": np.sqrt(squares / pixels - mean**2)}
 
-    arrays = cached_arrays(cache, measure)
-    return ChannelStatistics(tuple(arrays["mean"].tolist()), tuple(arrays["std"].tolist()))
+    name = f"{dataset.spec.name}_{dataset.split}_channels"
+    arrays = cached_arrays(cache_dir, name, measure, ((pair.name, pair.image) for pair in pairs))
+    return ChannelStatistics(*(tuple(arrays[moment].tolist()) for moment in ("mean", "std")))
 
 
 def _moments(path: Path) -> tuple[int, np.ndarray, np.ndarray]:
@@ -68,9 +64,8 @@ def renormalisation(source: ChannelStatistics, target: ChannelStatistics) -> Ten
 
     New picture = picture * scale + shift, for red, green and blue from 0 to 1.
     """
-    (source_mean, source_std), (mean, std) = (
-        (torch.tensor(each.mean, dtype=torch.float64), torch.tensor(each.std, dtype=torch.float64))
-        for each in (source, target)
+    source_mean, source_std, mean, std = (
+        torch.tensor(each, dtype=torch.float64) for each in (source.mean, source.std, target.mean, target.std)
     )
     scale = std / source_std
     return torch.stack([scale, mean - source_mean * scale]).float()

@@ -44,7 +44,7 @@ class Evaluation:
         self.selection = Selection(args.selection, args.dataset, args.val_dataset)
         names = dict.fromkeys([*args.dataset, *args.val_dataset])
         self.validation = {name: domains.evaluation_loader(name) for name in names}
-        domains.check_labels(self.validation.values(), args)
+        domains.check_labels(self.validation.values())
 
     def score(self, name: str) -> DomainScore:
         """Score the current weights on the val split of one domain."""

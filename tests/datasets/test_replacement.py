@@ -22,8 +22,7 @@ from datasets.definitions.catalog import spec
 from datasets.files.pairing import list_pairs
 from datasets.files.segmentation import Draw, SegmentationSet
 from datasets.sampling.loaders import TrainingSampler, training_loader
-from datasets.sampling.replacement import NOTICES, BadSamples
-from datasets.sampling.sources import Sources
+from datasets.sampling.replacement import NOTICES, BadSamples, Sources
 from transforms.pipeline import TrainTransform
 from utils.errors import UserError
 from utils.images import read_image
@@ -126,7 +125,7 @@ def test_a_picture_counts_once() -> None:
     bad = BadSamples(limit=3)
     assert bad.scalars() == {}
     assert bad.note(batch("", "x", "x y")) == {"name": ["a"] * 3}
-    assert list(bad.watched([batch("y"), batch("")])) == [{"name": ["a"]}] * 2
+    assert [bad.note(each) for each in (batch("y"), batch(""))] == [{"name": ["a"]}] * 2
     assert bad.news() == replaced("x y")
     bad.note(batch("x", "z"))
     assert bad.news() == replaced("z")

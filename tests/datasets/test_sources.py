@@ -14,8 +14,7 @@ import config
 import train
 from datasets.domains import Domains
 from datasets.sampling.class_uniform import epoch_draws
-from datasets.sampling.loaders import TrainingSampler
-from datasets.sampling.sources import domain_uniform, image_uniform
+from datasets.sampling.loaders import TrainingSampler, domain_uniform, image_uniform
 from datasets.training import TrainingLoaders
 from utils.errors import UserError
 from utils.run.checkpoint import load_checkpoint

@@ -15,8 +15,16 @@ from hypothesis import strategies as st
 from datasets.definitions.catalog import spec
 from datasets.files.segmentation import Draw, SegmentationSet
 from datasets.sampling.class_uniform import TileCentroids, epoch_draws
-from datasets.sampling.loaders import TrainingSampler, evaluation_loader
-from datasets.sampling.sources import EpochDraws, Item, domain_uniform, image_uniform
+from datasets.sampling.loaders import (
+    EpochDraws,
+    Item,
+    TrainingSampler,
+    domain_uniform,
+    evaluation_loader,
+    image_uniform,
+    training_loader,
+)
+from datasets.sampling.replacement import Sources
 from datasets.sampling.target import TargetBatches
 from datasets.toycity import generate
 from transforms.pipeline import TrainTransform
@@ -180,9 +188,9 @@ def test_a_target_batch_depends_on_its_number_alone(
     domains: list[int], batch_size: int, jumps: list[int], seed: int
 ) -> None:
     def batches() -> TargetBatches:
-        return TargetBatches(
-            [*map(Numbered, domains)], domain_draws(domains, seed, 0.0), batch_size, seed, 0, (0, 1)
-        )
+        items = partial(image_uniform, domain_draws(domains, seed, 0.0), seed)
+        sampler = TrainingSampler(items, batch_size, seed=seed)
+        return TargetBatches(training_loader(Sources([*map(Numbered, domains)]), sampler, workers=0))
 
     in_order, jumping = batches(), batches()
     expected = [in_order.batch(number)["draw"].tolist() for number in range(41)]

@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from network.backbone import BACKBONES
-from network.backbone.timm import PREFIX as TIMM_PREFIX
-from network.backbone.timm import TimmBackbone
+from network.backbone import BACKBONES, create_backbone
 from network.head import build_heads
 from network.head.deeplabv2 import BRANCHES, DILATIONS
 from network.segmentor import SegmentationNet
@@ -162,7 +160,7 @@ def create_network(
         num_classes: channels of the logits.
         output_stride: input pixels per pixel of layer4: 8, 16 or 32; residual networks also have 4.
         wt_layer: the seven codes of ``network.sites``.
-        partial_dilation: see ``network.backbone.dilation``; the family dilates its mobile backbones so.
+        partial_dilation: see :meth:`Backbone.dilate`; the family dilates its mobile backbones so.
         per_image_input: normalise each picture by its own mean and deviation (``network.input_spec``).
         snr_stages: stages with an SNR module behind them (``network.norm.snr``), 1 to 4 for layer1 to layer4.
         atrous_branches: how many of the four branches of the heads deeplabv2 and deeplabv2_fc are summed, 4
@@ -172,11 +170,8 @@ def create_network(
     Raises:
         UserError: a name is unknown, or the network does not have the output stride, site, stage or branches.
     """
-    if backbone not in BACKBONES and not backbone.startswith(TIMM_PREFIX):
-        known = ", ".join([*list_backbones(), f"{TIMM_PREFIX}NAME"])
-        raise UserError(f"--backbone {backbone}: unknown; the backbones are {known}")
     codes, stages = [int(code) for code in wt_layer], sorted(int(stage) for stage in snr_stages)
-    trunk = BACKBONES.get(backbone, TimmBackbone)(backbone, output_stride, codes, partial_dilation)
+    trunk = create_backbone(backbone, output_stride, codes, partial_dilation)
     trunk.add_restitution(stages)
     return SegmentationNet(
         trunk,

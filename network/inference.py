@@ -143,13 +143,7 @@ def _rgb(picture: Picture) -> Image.Image:
         except UNREADABLE as error:
             raise unreadable("picture", getattr(picture, "filename", "") or "a PIL picture", error) from error
     is_array = isinstance(picture, np.ndarray)
-    if (
-        is_array
-        and picture.dtype == np.uint8
-        and picture.ndim == 3
-        and picture.shape[2] == 3
-        and picture.size
-    ):
+    if is_array and picture.dtype == np.uint8 and picture.shape[2:] == (3,) and picture.size:
         return Image.fromarray(picture)
     what = f"{picture.dtype} {picture.shape}" if is_array else type(picture).__name__
     raise UserError(

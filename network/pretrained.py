@@ -12,22 +12,20 @@ import torch
 import torchvision
 from torch import Tensor
 
-from network.backbone import BACKBONES
+from network.backbone import create_backbone
 from network.backbone.base import Backbone
 from network.backbone.caffe_resnet import ENTRY_PREFIX as CAFFE_PREFIX
 from network.backbone.timm import TimmBackbone
 from network.input_spec import CAFFE, IMAGENET
 from network.segmentor import SegmentationNet
-from network.sites import NO_SITES
 from utils.distributed import main_process_first
 from utils.errors import UserError
 from utils.run.checkpoint import read_file
 from utils.run.tensor_file import state_of
 
-# The backbones whose weights torchvision does not have -> the file the RobustNet family uses.
-FILE_ONLY = {
-    "resnet101_3x3stem": "resnet101-imagenet.pth of github.com/CSAILVision/semantic-segmentation-pytorch"
-}
+# torchvision does not have the weights of this backbone; the RobustNet family uses this file.
+FILE_ONLY = "resnet101_3x3stem"
+ITS_FILE = "resnet101-imagenet.pth of github.com/CSAILVision/semantic-segmentation-pytorch"
 
 # Entries that a file may have beside the backbone: the classifier of torchvision's networks and of DeepLabV2.
 CLASSIFIERS = ("fc.", "classifier.", "layer5.")
@@ -93,7 +91,7 @@ def _weights(backbone: Backbone, file: Path | None) -> dict[str, Tensor]:
 def _further_entries(backbone: Backbone, source: Mapping[str, Tensor]) -> list[str]:
     """The entries of the file ``source`` that a plain ``backbone``, without sites, does not have."""
     with torch.device("meta"):
-        plain = BACKBONES[backbone.name](backbone.name, backbone.strides["layer4"], NO_SITES, False)
+        plain = create_backbone(backbone.name, backbone.strides["layer4"])
     known = {plain.imagenet_key(key) for key in plain.state_dict()}
     return [key for key in source if key not in known and not key.startswith(CLASSIFIERS)]
 
@@ -110,10 +108,10 @@ def _read(file: Path) -> dict[str, Tensor]:
 
 
 def _download(backbone: Backbone) -> dict[str, Tensor]:
-    if backbone.name in FILE_ONLY:
+    if backbone.name == FILE_ONLY:
         raise UserError(
             f"{backbone.name}: its ImageNet weights cannot be downloaded by name; pass --backbone_weights "
-            f"FILE ({FILE_ONLY[backbone.name]}) or --no_pretrained"
+            f"FILE ({ITS_FILE}) or --no_pretrained"
         )
     url = torchvision.models.get_model_weights(backbone.torchvision_name)["IMAGENET1K_V1"].url
     folder, name = Path(torch.hub.get_dir()) / "checkpoints", url.rsplit("/", 1)[-1]
@@ -138,7 +136,5 @@ def _check_cached(file: Path) -> None:
     digest = re.search(r"-([0-9a-f]{8,})\.", file.name)
     if digest is None or not file.is_file():
         return
-    with file.open("rb") as opened:
-        found = hashlib.sha256(opened.read()).hexdigest()
-    if not found.startswith(digest[1]):
+    if not hashlib.sha256(file.read_bytes()).hexdigest().startswith(digest[1]):
         raise UserError(f"{file}: is damaged, or another file; delete it, so that it is downloaded again")

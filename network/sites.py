@@ -27,6 +27,8 @@ NO_SITES = (0,) * NUM_SITES
 WHITENED_CODES = (1, 2)
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 STAGE_OF_SITE = ("stem", "stem", "stem", "layer1", "layer2", "layer3", "layer4")
+# The last site of each stage.
+SITE_OF_STAGE = {stage: site for site, stage in enumerate(STAGE_OF_SITE)}
 
 # Code -> builder of its layer, from the number of channels.
 SITE_LAYERS: dict[int, Callable[[int], nn.Module]] = {

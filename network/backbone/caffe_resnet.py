@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torchvision
 from torch import Tensor, nn
 
@@ -25,20 +23,11 @@ class CaffeResNetBackbone(ResNetBackbone):
     Max-pooling rounds up, so that maps may be one pixel larger. Convolutions start at N(0, 0.01).
     """
 
-    def __init__(
-        self,
-        name: str,
-        output_stride: int,
-        wt_layer: Sequence[int],
-        partial_dilation: bool,
-        input_spec: InputSpec = CAFFE,
-        trained_stem_norm: bool = False,
-    ) -> None:
+    def __init__(self, name: str, input_spec: InputSpec = CAFFE, trained_stem_norm: bool = False) -> None:
         """The defaults are AdaptSegNet's (Tsai et al., CVPR 2018).
 
         Args:
             name: torchvision's name of a ResNet with bottlenecks, then ``_caffe``, then the variant's suffix.
-            output_stride, wt_layer, partial_dilation: as for every backbone.
             input_spec: the input that it expects.
             trained_stem_norm: whether the weight and bias of the stem's BatchNorm are trained. Its running
                 statistics are updated in any case.
@@ -53,7 +42,7 @@ class CaffeResNetBackbone(ResNetBackbone):
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=WEIGHT_DEVIATION)
         network.bn1.requires_grad_(trained_stem_norm)
-        super().__init__(name, network, output_stride, wt_layer, partial_dilation)
+        super().__init__(name, network)
         self.torchvision_name = torchvision_name
         self.input_spec = input_spec
 

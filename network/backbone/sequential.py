@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from network.backbone.base import Backbone
+from network.backbone.base import Backbone, last_norm
 from network.sites import STAGES
 
 
@@ -25,8 +25,7 @@ class SequentialBackbone(Backbone):
         self.first_module = dict(zip(STAGES, starts, strict=False))
         for stage, start, end in zip(STAGES, starts, starts[1:], strict=False):
             self.add_module(stage, nn.Sequential(*modules[start:end]))
-            norms = [m for m in getattr(self, stage).modules() if isinstance(m, nn.BatchNorm2d)]
-            self.channels[stage] = norms[-1].num_features
+            self.channels[stage] = last_norm(getattr(self, stage)).num_features
 
     def imagenet_key(self, key: str) -> str:
         stage, index, rest = key.split(".", 2)

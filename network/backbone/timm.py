@@ -27,9 +27,7 @@ class TimmBackbone(Backbone):
     pictures of any size. Convolutional and most hierarchical models do; plain vision transformers do not.
     """
 
-    def __init__(
-        self, name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
-    ) -> None:
+    def __init__(self, name: str, output_stride: int, wt_layer: Sequence[int]) -> None:
         """``name``: ``timm:`` and a name of ``timm.list_models()``.
 
         Raises:

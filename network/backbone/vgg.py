@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.models.vgg import cfgs, make_layers
 
 from network.backbone.sequential import SequentialBackbone
+from network.sites import SITE_OF_STAGE
 
-SITE_OF_STAGE = {"stem": 2, "layer1": 3, "layer2": 4, "layer3": 5, "layer4": 6}
 # Where each stage starts in torchvision's list of modules, and the end. A stage ends with a max-pooling.
 VGG16_STARTS = (0, 7, 14, 24, 34, 44)
 
@@ -25,9 +22,7 @@ class VGG16Backbone(SequentialBackbone):
 
     native_strides = {"stem": 2, "layer1": 4, "layer2": 8, "layer3": 16, "layer4": 32}
 
-    def __init__(
-        self, name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
-    ) -> None:
+    def __init__(self, name: str) -> None:
         # Building the whole torchvision model would also initialise a classifier of 120 million weights.
         modules = make_layers(cfgs["D"], batch_norm=True)
         for module in modules:
@@ -35,8 +30,6 @@ class VGG16Backbone(SequentialBackbone):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 nn.init.zeros_(module.bias)
         super().__init__(name, modules, "features", VGG16_STARTS)
-        self.limit_stride(output_stride, partial_dilation)
-        self.add_sites(wt_layer, {site: self.channels[stage] for stage, site in SITE_OF_STAGE.items()})
 
     def dilate(self, stage: str, dilation: int, partial: bool) -> int:
         # The pooling ends the stage. Without it, the next stage is the first that needs more dilation.
@@ -44,11 +37,7 @@ class VGG16Backbone(SequentialBackbone):
         return 2 * super().dilate(stage, dilation, partial)
 
     def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
-        site = SITE_OF_STAGE[stage]
-        if site not in self.sites:
-            return getattr(self, stage)(x)
         *layers, _, pooling = getattr(self, stage)
         for layer in layers:
             x = layer(x)
-        x = self.apply_site(site, x, features)
-        return pooling(F.relu(x, inplace=not self.is_whitened(site)))
+        return pooling(self.activate_site(SITE_OF_STAGE[stage], x, features))

@@ -19,10 +19,10 @@ from torch import nn
 
 from network.backbone.base import Backbone
 from network.head.aggregation import AggregationHead
-from network.head.auxiliary import AuxiliaryHead
 from network.head.deeplabv2 import AtrousAuxiliary, DeepLabV2, DeepLabV2FullyConnected
 from network.head.deeplabv3plus import DeepLabV3Plus
 from network.head.fcn8s import FCN8s
+from network.head.layers import AuxiliaryHead
 from utils.errors import UserError
 
 HEADS: dict[str, type[nn.Module]] = {

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from network.backbone.base import Backbone
-from network.head.attention import LayoutEdgeAttention
 from network.head.coarse_layout import coarse_layout
 from network.head.deeplabv3plus import AtrousPyramid, DeepLabV3Plus
-from network.head.layers import conv_norm_relu, double_convolution, resize, resize_scores
+from network.head.layers import conv_norm_relu, double_convolution, initialise_head, resize, resize_scores
 from network.head.reconstruction import EdgeReconstruction, LayoutReconstruction
-from network.initialisation import initialise_head
+from network.precision import without_autocast
 
 AGGREGATED_CHANNELS = 128
 COARSE_WEIGHT = 0.5
+ATTENTION_DEVIATION = 0.01
 
 
 class AggregationHead(nn.Module):
@@ -24,9 +26,6 @@ class AggregationHead(nn.Module):
     prediction is 0.5 x coarse logits + final logits, in training and in evaluation. With output stride 16 and
     layer1 at stride 4 this is the published network. At other strides the branches have more or fewer strided
     convolutions, so that they end on the grid of layer4.
-
-    Attributes:
-        embedding_channels: taps, with their channels, that a contrastive method may project.
     """
 
     auxiliary_weight = 0.4
@@ -79,3 +78,39 @@ class AggregationHead(nn.Module):
 def on_grid(x: Tensor, grid: tuple[int, int]) -> Tensor:
     """``x`` resized to height and width ``grid``; this is needed if a backbone rounds sizes down."""
     return x if (x.shape[-2], x.shape[-1]) == grid else resize(x, grid)
+
+
+class LayoutEdgeAttention(nn.Module):
+    """``gamma * attention(query=layout, key=edges, value=content) + projected content``.
+
+    The attention has one head over all pixels. Products are not divided by the square root of their length,
+    and ``gamma`` starts at zero. The attention is computed block by block, so that memory grows with the
+    number of pixels and not with its square. It is computed in the precision of the parameters, also under
+    autocast, because unscaled products need all their digits.
+    """
+
+    def __init__(self, content_channels: int, code_channels: int = 256, channels: int = 128) -> None:
+        """``code_channels``: channels of layout and edges; ``channels``: channels of the output."""
+        super().__init__()
+        self.query = nn.Conv2d(code_channels, channels, 1)
+        self.key = nn.Conv2d(code_channels, channels, 1)
+        self.value = nn.Conv2d(content_channels, channels, 1)
+        self.content = nn.Conv2d(content_channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+        for convolution in (self.query, self.key, self.value, self.content):
+            nn.init.normal_(convolution.weight, std=ATTENTION_DEVIATION)
+
+    def forward(self, content: Tensor, layout: Tensor, edges: Tensor) -> Tensor:
+        """B x channels x H x W from three maps with the same B, H and W."""
+        projected, value = self.content(content), self.value(content)
+        precision = self.gamma.dtype
+        with without_autocast(content):
+            query, key = self.query(layout.to(precision)), self.key(edges.to(precision))
+            sequences = (pixel_sequence(x) for x in (query, key, value.to(precision)))
+            attended = F.scaled_dot_product_attention(*sequences, scale=1.0)
+        return self.gamma * attended.squeeze(1).transpose(1, 2).reshape(projected.shape) + projected
+
+
+def pixel_sequence(x: Tensor) -> Tensor:
+    """B x C x H x W -> B x 1 x HW x C, contiguous: the memory-saving attention kernels require this."""
+    return x.flatten(2).transpose(1, 2).unsqueeze(1).contiguous()

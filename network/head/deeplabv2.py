@@ -58,7 +58,6 @@ class DeepLabV2(nn.Module):
     Attributes:
         hidden_channels: channels of the 3x3 convolutions before the classifier, each of dilation 4 and with a
             ReLU.
-        embedding_channels: taps, with their channels, that a contrastive method may project.
     """
 
     auxiliary_weight = 0.1

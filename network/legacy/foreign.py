@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from network.backbone import BACKBONES
+from network.backbone import create_backbone
 from network.sites import NO_SITES
 from utils import distributed
+from utils.errors import UserError
 
 Value = TypeVar("Value")
 Prefixes = Iterable[tuple[str, str]]
@@ -90,6 +91,26 @@ class ForeignFile(ABC):
         """The names of the data sets that the network was trained on, if the file tells them."""
         return []
 
+    def nearest_backbone(
+        self, state: Mapping[str, Tensor], names: Iterable[str], least_overlap: float
+    ) -> str:
+        """The backbone of ``names`` whose convolutions overlap most with those of ``state``, our names.
+
+        The overlap of two sets is common / all.
+
+        Raises:
+            UserError: no overlap is ``least_overlap`` or more.
+        """
+        found = convolutions(state)
+        own = {name: convolutions_of(name) for name in names}
+        overlap = {name: len(found & theirs) / len(found | theirs) for name, theirs in own.items()}
+        nearest = max(overlap, key=overlap.__getitem__)
+        if overlap[nearest] < least_overlap:
+            raise UserError(
+                f"{self.path}: its entries are of no backbone known here; they are {', '.join(overlap)}"
+            )
+        return nearest
+
     def announce(self, words: str) -> None:
         """Print one line about the file."""
         if distributed.is_main():
@@ -128,7 +149,7 @@ def convolutions(state: Mapping[str, Tensor]) -> set[tuple[str, tuple[int, ...]]
 
 @cache
 def convolutions_of(backbone: str) -> set[tuple[str, tuple[int, ...]]]:
-    """The :func:`convolutions` of a backbone by name."""
+    """The :func:`convolutions` of the backbone ``backbone``."""
     with torch.device("meta"):
-        trunk = BACKBONES[backbone](backbone, 32, NO_SITES, False)
+        trunk = create_backbone(backbone)
     return convolutions(prefixed(BACKBONE_PREFIX, trunk.state_dict()))

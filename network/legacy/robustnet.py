@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor
 
-from network.backbone import BACKBONES
+from network.backbone import BACKBONES, create_backbone
 from network.backbone.caffe_resnet import INFIX as CAFFE_INFIX
 from network.factory import ARCHITECTURES, FAMILY_PREFIX, architecture_from_arch
-from network.legacy.foreign import ForeignFile, convolutions, convolutions_of, prefixed
+from network.legacy.foreign import ForeignFile, prefixed
 from network.legacy.robustnet_names import from_family, projections, to_family
 from network.legacy.robustnet_sites import family_lacks, resolve_codes
 from network.sites import NO_SITES
@@ -115,7 +115,7 @@ class RobustNetFile(ForeignFile):
         state = from_family(self.entries)
         name = self._backbone(state, stated)
         output_stride, stride_origin = self._output_stride(name, stated)
-        wt_layer, code_origin = self._codes(name, output_stride, state, stated.get("wt_layer"))
+        wt_layer, code_origin = self._codes(state, name, output_stride, stated.get("wt_layer"))
         aggregates = any(key.startswith(AGGREGATION_PREFIX) for key in state)
         kind = "BlindNet" if projections(self.entries) else "DIIA" if aggregates else "RobustNet"
         self.announce(
@@ -130,8 +130,8 @@ class RobustNetFile(ForeignFile):
             "wt_layer": wt_layer,
             "partial_dilation": any(
                 architecture.get("partial_dilation", False)
-                for architecture in _architectures_with(name)
-                if architecture["output_stride"] == output_stride
+                for architecture in ARCHITECTURES.values()
+                if (architecture["backbone"], architecture["output_stride"]) == (name, output_stride)
             ),
             "per_image_input": stated.get("per_image_input", bool(self.command.image_in)),
         }
@@ -148,13 +148,11 @@ class RobustNetFile(ForeignFile):
         if self.command.arch is None:
             return told
         state = from_family(self.entries)
-        backbone = self._nearest_backbone(state)
+        backbone = self.nearest_backbone(state, FAMILY_BACKBONES, LEAST_OVERLAP)
         if self.command.wt_layer is not None:
-            told["wt_layer"], _ = self._codes(backbone, self._output_stride(backbone, {})[0], state, None)
+            told["wt_layer"], _ = self._codes(state, backbone)
         trained = self._trained_with(backbone)
-        return told | {
-            name: trained[name] for name in ("output_stride", "partial_dilation") if name in trained
-        }
+        return told | {key: trained[key] for key in ("output_stride", "partial_dilation") if key in trained}
 
     @property
     def training_sets(self) -> list[str]:
@@ -162,8 +160,16 @@ class RobustNetFile(ForeignFile):
 
     def _backbone(self, state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> str:
         """The backbone of the entries; a UserError if ``stated`` or the training command line has another."""
-        trained = self._trained_architecture() if "backbone" not in stated and self.command.arch else {}
-        nearest = self._nearest_backbone(state)
+        trained = {}
+        if self.command.arch and "backbone" not in stated:
+            try:
+                trained = architecture_from_arch(self.command.arch)
+            except UserError:
+                raise UserError(
+                    f"{self.path}: was trained with --arch {self.command.arch}, which is unknown here; state "
+                    "--arch or --backbone and --output_stride"
+                ) from None
+        nearest = self.nearest_backbone(state, FAMILY_BACKBONES, LEAST_OVERLAP)
         for source, origin in ((stated, "the flags say"), (trained, "the training command line in it says")):
             if source.get("backbone", nearest) != nearest:
                 raise UserError(
@@ -172,34 +178,17 @@ class RobustNetFile(ForeignFile):
                 )
         return nearest
 
-    def _nearest_backbone(self, state: Mapping[str, Tensor]) -> str:
-        """The backbone with these convolutions; if some are missing or in excess, the nearest one."""
-        found = convolutions(state)
-        own = {name: convolutions_of(name) for name in FAMILY_BACKBONES}
-        overlap = {name: len(found & theirs) / len(found | theirs) for name, theirs in own.items()}
-        nearest = max(overlap, key=overlap.__getitem__)
-        if overlap[nearest] < LEAST_OVERLAP:
-            raise UserError(
-                f"{self.path}: its entries are of no backbone known here; they are {', '.join(overlap)}"
-            )
-        return nearest
-
     def _codes(
-        self, backbone: str, output_stride: int, state: Mapping[str, Tensor], stated: Sequence[int] | None
+        self,
+        state: Mapping[str, Tensor],
+        backbone: str,
+        output_stride: int = 32,
+        stated: Sequence[int] | None = None,
     ) -> tuple[list[int], str]:
         """The codes of the sites and where they come from."""
         with torch.device("meta"):
-            trunk = BACKBONES[backbone](backbone, output_stride, NO_SITES, False)
+            trunk = create_backbone(backbone, output_stride)
         return resolve_codes(trunk, state, self.path, stated, self.command.wt_layer)
-
-    def _trained_architecture(self) -> dict[str, Any]:
-        try:
-            return architecture_from_arch(self.command.arch)
-        except UserError:
-            raise UserError(
-                f"{self.path}: was trained with --arch {self.command.arch}, which is unknown here; state "
-                "--arch or --backbone and --output_stride"
-            ) from None
 
     def _output_stride(self, backbone: str, stated: Mapping[str, Any]) -> tuple[int, str]:
         """The output stride and where it comes from."""
@@ -207,8 +196,9 @@ class RobustNetFile(ForeignFile):
             return stated["output_stride"], "as stated"
         if trained := self._trained_with(backbone):
             return trained["output_stride"], "trained so"
-        usual = [a["output_stride"] for a in _architectures_with(backbone)]
-        return (usual or [16])[0], "the usual one; --output_stride or --arch say otherwise"
+        known = (known for known in ARCHITECTURES.values() if known["backbone"] == backbone)
+        usual = next((architecture["output_stride"] for architecture in known), 16)
+        return usual, "the usual one; --output_stride or --arch say otherwise"
 
     def _trained_with(self, backbone: str) -> dict[str, Any]:
         """The architecture in the training command line; empty if it is unknown or has another backbone."""
@@ -228,10 +218,6 @@ class RobustNetFile(ForeignFile):
         score = {"epoch": 0, "mean_iu": 0}
         entries = prefixed(DISTRIBUTED_PREFIX, to_family(state))
         return {"state_dict": entries, **score, "command": shlex.join(words)}
-
-
-def _architectures_with(backbone: str) -> list[dict[str, Any]]:
-    return [architecture for architecture in ARCHITECTURES.values() if architecture["backbone"] == backbone]
 
 
 def _family_arch(config: Mapping[str, Any], path: Path | str) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from network.precision import without_autocast
-from utils.distributed import all_reduce_sum, world_size
+from utils.distributed import all_reduce_sum
 
 CHANNELS_PER_GROUP = 16
 EPSILON = 1e-5
@@ -80,16 +80,11 @@ class SwitchWhitening(nn.Module):
         This also updates the running averages. The covariance of a union is the mean of the covariances of
         its parts plus the covariance of their means.
         """
-        total = mean.new_full((), mean.shape[0] * pixels)
-        batch_mean = pixels * mean.sum(0)
-        if world_size() > 1:
-            total, batch_mean = all_reduce_sum(total), SumOverProcesses.apply(batch_mean)
-        batch_mean = batch_mean / total
+        total = all_reduce_sum(mean.new_full((), mean.shape[0] * pixels))
+        batch_mean = SumOverProcesses.apply(pixels * mean.sum(0)) / total
         offset = mean - batch_mean
-        batch_covariance = pixels * (covariance + offset @ offset.transpose(2, 3)).sum(0)
-        if world_size() > 1:
-            batch_covariance = SumOverProcesses.apply(batch_covariance)
-        batch_covariance = batch_covariance / total
+        spread = pixels * (covariance + offset @ offset.transpose(2, 3)).sum(0)
+        batch_covariance = SumOverProcesses.apply(spread) / total
         with torch.no_grad():
             self.running_mean.lerp_(batch_mean, 1 - self.momentum)
             self.running_cov.lerp_(batch_covariance, 1 - self.momentum)

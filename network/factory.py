@@ -57,7 +57,6 @@ DASAC_ARCHITECTURES: dict[str, dict[str, Any]] = {
     "fcn_vgg16_bn": {**DASAC, "backbone": "vgg16_bn", "head": "fcn8s", "output_stride": 32},
 }
 
-
 # The arguments of ``create_network`` that a published architecture has if it does not name them.
 PLAIN: dict[str, Any] = {
     "wt_layer": list(NO_SITES),
@@ -84,8 +83,7 @@ def list_backbones() -> list[str]:
 def architecture_from_arch(arch: str) -> dict[str, Any]:
     """Arguments of :func:`create_network` for a published name, e.g. ``network.deepv3.DeepR50V3PlusD``.
 
-    Raises:
-        UserError: there is no such name.
+    A UserError is raised if there is no such name.
     """
     bare = DEEPLABV2_ARCHITECTURES | DASAC_ARCHITECTURES
     known = ARCHITECTURES | bare
@@ -101,10 +99,8 @@ def architecture_from_arch(arch: str) -> dict[str, Any]:
 def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of :func:`create_network` that a command line gives, and only those.
 
-    ``flags`` is flag -> value; a flag that is not given is ``None`` or absent. These flags are read:
-    ``arch``, ``backbone`` (also a name of ``DEEPLABV2_ARCHITECTURES``), ``output_stride``, ``wt_layer``,
-    ``snr_stages``, ``head``, ``deeplabv2_head``, ``auxiliary``, ``image_in``, ``num_classes``. Flags beside
-    ``arch`` win over it.
+    ``flags`` is flag -> value; a flag that is not given is ``None`` or absent. Flags of other things are not
+    read. ``backbone`` may be a name of ``DEEPLABV2_ARCHITECTURES``. Flags beside ``arch`` win over it.
     """
     arch, backbone = flags.get("arch"), flags.get("backbone")
     if backbone in DEEPLABV2_ARCHITECTURES:
@@ -123,10 +119,7 @@ def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flag_of(name: str, value: Any) -> str:
-    """The flag that gives :func:`create_network` the argument ``name`` with ``value``, for messages.
-
-    An argument that only ``--arch`` can give comes with its own name.
-    """
+    """The flag that gives :func:`create_network` the argument ``name`` with ``value``, for messages."""
     if name == "per_image_input":
         return "--image_in" if value else "no --image_in"
     if name == "auxiliary":
@@ -170,7 +163,7 @@ def create_network(
     Raises:
         UserError: a name is unknown, or the network does not have the output stride, site, stage or branches.
     """
-    codes, stages = [int(code) for code in wt_layer], sorted(int(stage) for stage in snr_stages)
+    codes, stages = list(map(int, wt_layer)), sorted(map(int, snr_stages))
     trunk = create_backbone(backbone, output_stride, codes, partial_dilation)
     trunk.add_restitution(stages)
     return SegmentationNet(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from network.backbone import create_backbone
 from network.backbone.base import Backbone
-from network.backbone.caffe_resnet import ENTRY_PREFIX as CAFFE_PREFIX
+from network.backbone.resnet import CAFFE_ENTRY_PREFIX
 from network.backbone.timm import TimmBackbone
 from network.input_spec import CAFFE, IMAGENET
 from network.segmentor import SegmentationNet
@@ -22,10 +21,6 @@ from utils.distributed import main_process_first
 from utils.errors import UserError
 from utils.run.checkpoint import read_file
 from utils.run.tensor_file import state_of
-
-# torchvision does not have the weights of this backbone; the RobustNet family uses this file.
-FILE_ONLY = "resnet101_3x3stem"
-ITS_FILE = "resnet101-imagenet.pth of github.com/CSAILVision/semantic-segmentation-pytorch"
 
 # Entries that a file may have beside the backbone: the classifier of torchvision's networks and of DeepLabV2.
 CLASSIFIERS = ("fc.", "classifier.", "layer5.")
@@ -35,18 +30,16 @@ def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) ->
     """Fill the backbone of ``network`` with ImageNet weights, in place.
 
     Without ``file`` they are torchvision's ``IMAGENET1K_V1``, from which the RobustNet family trained, or
-    timm's for a backbone of timm. They are downloaded once. If a site of the stem has a layer with affine
-    parameters, these start from those of the BatchNorm that the layer replaces, as in the family. Other
-    layers of sites keep their initial values. All other entries of the backbone must be in the file. The file
-    may have a classifier, but no other entries, because a file of a deeper network has all names of a
-    shallower one.
+    timm's for a backbone of timm. They are downloaded once. The affine parameters of a layer at a site of the
+    stem start from those of the BatchNorm that it replaces, as in the family. Other layers of sites keep
+    their initial values. All other entries of the backbone must be in the file. It may have a classifier, but
+    no other entries, because a file of a deeper network has all names of a shallower one.
 
     Args:
         network: a new network.
         file: a state dict with torchvision's names, like its downloads; or with ``Scale.`` before these
             names, like DeepLab_resnet_pretrained_init-f81d91e8.pth, from which AdaptSegNet starts. The two
-            kinds expect different pictures: if a Caffe ResNet gets the other kind, its first convolution is
-            converted.
+            kinds expect different pictures: the first convolution of a Caffe ResNet is converted if need be.
 
     Raises:
         UserError: the file does not exist, is no state dict or is of another network, or the download failed;
@@ -82,9 +75,17 @@ def _weights(backbone: Backbone, file: Path | None) -> dict[str, Tensor]:
     if isinstance(backbone, TimmBackbone):
         with main_process_first():
             return backbone.pretrained_weights(file)
-    content = _download(backbone) if file is None else _read(file)
-    made_for = CAFFE if any(str(key).startswith(CAFFE_PREFIX) for key in content) else IMAGENET
-    weights = {str(key).removeprefix(CAFFE_PREFIX): value for key, value in content.items()}
+    if file is None:
+        content = _download(backbone)
+    else:
+        try:
+            content = state_of(read_file(file))
+        except UserError as error:
+            raise UserError(f"--backbone_weights {error}") from None
+        if not content:
+            raise UserError(f"--backbone_weights {file}: holds no state dict (names and tensors)")
+    made_for = CAFFE if any(str(key).startswith(CAFFE_ENTRY_PREFIX) for key in content) else IMAGENET
+    weights = {str(key).removeprefix(CAFFE_ENTRY_PREFIX): value for key, value in content.items()}
     return backbone.fit_to_input(weights, made_for)
 
 
@@ -96,22 +97,12 @@ def _further_entries(backbone: Backbone, source: Mapping[str, Tensor]) -> list[s
     return [key for key in source if key not in known and not key.startswith(CLASSIFIERS)]
 
 
-def _read(file: Path) -> dict[str, Tensor]:
-    try:
-        content = read_file(file)
-    except UserError as error:
-        raise UserError(f"--backbone_weights {error}") from None
-    state = state_of(content)
-    if not state:
-        raise UserError(f"--backbone_weights {file}: holds no state dict (names and tensors)")
-    return state
-
-
 def _download(backbone: Backbone) -> dict[str, Tensor]:
-    if backbone.name == FILE_ONLY:
+    if backbone.name == "resnet101_3x3stem":  # torchvision has no weights of it.
         raise UserError(
             f"{backbone.name}: its ImageNet weights cannot be downloaded by name; pass --backbone_weights "
-            f"FILE ({ITS_FILE}) or --no_pretrained"
+            "FILE (resnet101-imagenet.pth of github.com/CSAILVision/semantic-segmentation-pytorch) or "
+            "--no_pretrained"
         )
     url = torchvision.models.get_model_weights(backbone.torchvision_name)["IMAGENET1K_V1"].url
     folder, name = Path(torch.hub.get_dir()) / "checkpoints", url.rsplit("/", 1)[-1]
@@ -133,7 +124,7 @@ def _check_cached(file: Path) -> None:
 
     torch checks the digest only of a file that it has just downloaded.
     """
-    digest = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    digest = torch.hub.HASH_REGEX.search(file.name)
     if digest is None or not file.is_file():
         return
     if not hashlib.sha256(file.read_bytes()).hexdigest().startswith(digest[1]):

@@ -28,17 +28,22 @@ def load_network(
     The architecture comes from the checkpoint alone; what the command line has ``stated`` (arguments of
     ``create_network``) is only compared with it. A file of another system (``network.legacy``) does not tell
     everything, and what is ``stated`` completes it. With ``partial`` only the entries that fit are taken.
-    With ``teacher`` the network is the moving average that a method keeps of it.
-
-    Raises:
-        UserError: unreadable checkpoint, keys that do not fit, a statement that contradicts the checkpoint,
-            or no teacher in it.
+    With ``teacher`` the network is the moving average that a method keeps of it. A UserError is raised if the
+    checkpoint is unreadable or without teacher, or its keys or a statement do not fit.
     """
     stated = stated or {}
     checkpoint = read_file(path)
     if not is_own(checkpoint):
         checkpoint = foreign_file(checkpoint, path).checkpoint(stated)
-    network = _network_of(checkpoint, path)
+    try:
+        network = create_network(**checkpoint["network"])
+    except MissingLibrary:  # The file may be good.
+        raise
+    except Exception as error:  # Whoever wrote the file may have written anything.
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{path}: cannot build the network that it describes ({reason}); use another file"
+        ) from error
     _refuse_difference(path, network.config, stated, stated, "the flags say", "drop or correct them")
     state = network_state(checkpoint, TEACHER_PREFIX if teacher else NETWORK_PREFIX)
     if teacher and not state:
@@ -47,28 +52,13 @@ def load_network(
     return network.eval(), checkpoint
 
 
-def _network_of(checkpoint: Mapping[str, Any], path: Path | str) -> SegmentationNet:
-    """The network that a checkpoint describes, with random weights; a UserError if it cannot be built."""
-    try:
-        return create_network(**checkpoint["network"])
-    except MissingLibrary:  # The file may be good.
-        raise
-    except Exception as error:  # Whoever wrote the file may have written anything.
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"{path}: cannot build the network that it describes ({reason}); use another file"
-        ) from error
-
-
 def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> list[str]:
     """Load the weights a run starts from into ``method``, which holds its network as ``network``.
 
     The network's entries must all fit, or with ``partial`` those that do are taken. What a file holds beside
     the network (masks, projection heads, a teacher) is taken as far as ``method`` has it, whatever method
-    wrote it; returns the names of the parts of ``method`` that were taken whole.
-
-    Raises:
-        UserError: unreadable checkpoint, another network, or keys that do not fit (without ``partial``).
+    wrote it; returns the names of the parts of ``method`` that were taken whole. A UserError is raised if the
+    checkpoint is unreadable or, without ``partial``, of another network or with keys that do not fit.
     """
     content, config = read_file(path), method.network.config
     foreign = None if is_own(content) else foreign_file(content, path)
@@ -102,11 +92,7 @@ def _refuse_difference(
 def _load_further(
     method: nn.Module, model: Mapping[str, Tensor], path: Path | str, partial: bool
 ) -> list[str]:
-    """Load what ``model`` holds beside the network and ``method`` has too; say so if that is not all.
-
-    Returns what :func:`load_start` returns; a UserError if an entry of both has another shape (without
-    ``partial``).
-    """
+    """Take what ``model`` holds beside the network, as :func:`load_start` says; tell if that is not all."""
     theirs = {key: value for key, value in model.items() if not key.startswith(NETWORK_PREFIX)}
     own = {key: value for key, value in method.state_dict().items() if not key.startswith(NETWORK_PREFIX)}
     fitting = {key: value for key, value in theirs.items() if key in own and own[key].shape == value.shape}

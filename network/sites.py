@@ -43,13 +43,8 @@ SITE_LAYERS: dict[int, Callable[[int], nn.Module]] = {
 def active_sites(wt_layer: Sequence[int], site_channels: Mapping[int, int], backbone: str) -> dict[int, int]:
     """Site -> code of the sites that have a layer, in order of execution.
 
-    Args:
-        wt_layer: seven codes.
-        site_channels: site -> channels, for all sites of the backbone.
-        backbone: its name, for the error message.
-
-    Raises:
-        UserError: there are not seven codes, a code is unknown, or the backbone does not have a site.
+    ``site_channels``: site -> channels, for all sites of the backbone, whose name is ``backbone``. A
+    UserError is raised if there are not seven codes, a code is unknown, or the backbone lacks a site.
     """
     codes = list(wt_layer)
     if len(codes) != NUM_SITES:

@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from network.backbone.base import Backbone
-from network.backbone.caffe_resnet import CaffeResNetBackbone
-from network.backbone.linear_bottleneck import MNASNetBackbone, MobileNetV2Backbone
-from network.backbone.resnet import ResNetBackbone, build_resnet101_3x3stem
+from network.backbone.resnet import CaffeResNetBackbone, ResNetBackbone, build_resnet101_3x3stem
+from network.backbone.sequential import MNASNetBackbone, MobileNetV2Backbone, VGG16Backbone
 from network.backbone.shufflenet import ShuffleNetV2Backbone
 from network.backbone.timm import PREFIX, TimmBackbone
-from network.backbone.vgg import VGG16Backbone
 from network.input_spec import IMAGENET
 from network.sites import NO_SITES
 from utils.errors import UserError
@@ -46,11 +44,7 @@ BACKBONES: dict[str, Callable[[str], Backbone]] = {
 def create_backbone(
     name: str, output_stride: int = 32, wt_layer: Sequence[int] = NO_SITES, partial_dilation: bool = False
 ) -> Backbone:
-    """The backbone ``name`` with random weights; the arguments are those of ``network.create_network``.
-
-    Raises:
-        UserError: the name is unknown, or the backbone does not have the output stride or a site.
-    """
+    """The backbone ``name`` with random weights; arguments and errors are those of ``create_network``."""
     if name.startswith(PREFIX):
         return TimmBackbone(name, output_stride, wt_layer)
     if name not in BACKBONES:

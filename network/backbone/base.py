@@ -36,11 +36,13 @@ class Backbone(nn.Module):
         input_spec: the pictures that its pretrained weights expect.
         native_strides: stage -> stride of the network without dilation.
         output_strides: the output strides that it can have.
+        activation: the function that follows a site before an activation.
     """
 
     input_spec: InputSpec = IMAGENET
     native_strides: Mapping[str, int]
     output_strides: tuple[int, ...] = (8, 16, 32)
+    activation: Callable[..., Tensor] = staticmethod(F.relu)
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -57,11 +59,7 @@ class Backbone(nn.Module):
         return list(getattr(self, stage))
 
     def limit_stride(self, output_stride: int, partial_dilation: bool) -> None:
-        """Dilate the stages whose stride would exceed ``output_stride``, and set ``strides``.
-
-        Raises:
-            UserError: the backbone cannot have this output stride.
-        """
+        """Dilate the stages whose stride would exceed ``output_stride``, if that is possible."""
         if output_stride not in self.output_strides:
             strides = ", ".join(map(str, self.output_strides))
             raise UserError(f"--output_stride {output_stride}: {self.name} has {strides}; use one of them")
@@ -76,16 +74,11 @@ class Backbone(nn.Module):
 
         From its first strided block on (with that block), every convolution larger than 1x1 is dilated, so
         that it sees the same part of the picture as with the stride (DeepLabV3, Chen et al. 2017, section
-        3.1, without multi-grid).
+        3.1, without multi-grid). A block has at most one stride on any path. With ``partial`` only the
+        convolutions that had the stride are dilated, and none after them: the published MobileNetV2 and
+        ShuffleNetV2 of RobustNet were trained like this.
 
-        Args:
-            stage: its blocks have at most one stride on any path.
-            dilation: that of the stage before.
-            partial: dilate only the convolutions that had the stride, and no convolutions after them. The
-                published MobileNetV2 and ShuffleNetV2 of RobustNet were trained like this.
-
-        Returns:
-            The dilation that the next stage starts with.
+        ``dilation`` is that of the stage before; returned is that which the next stage starts with.
         """
         for block in self.blocks(stage):
             convs = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
@@ -121,15 +114,9 @@ class Backbone(nn.Module):
         """Whether ``site`` is whitened: its map is an output, so no activation may overwrite it in place."""
         return self.sites.get(site) in WHITENED_CODES
 
-    def activate_site(
-        self,
-        site: int,
-        x: Tensor,
-        features: dict[str, Tensor],
-        activation: Callable[..., Tensor] = F.relu,
-    ) -> Tensor:
-        """The activation that follows :meth:`apply_site`."""
-        return activation(self.apply_site(site, x, features), inplace=not self.is_whitened(site))
+    def activate_site(self, site: int, x: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """:meth:`apply_site`, and the activation that follows."""
+        return self.activation(self.apply_site(site, x, features), inplace=not self.is_whitened(site))
 
     def tap_site(self, site: int, normalised: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``normalised``; add it to ``features`` if the site is whitened."""
@@ -138,11 +125,7 @@ class Backbone(nn.Module):
         return normalised
 
     def add_restitution(self, stages: Sequence[int]) -> None:
-        """Put an SNR module behind each of ``stages``, 1 to 4 for layer1 to layer4.
-
-        Raises:
-            UserError: a stage does not exist or is given twice.
-        """
+        """Put an SNR module behind each of ``stages``; a UserError unless they are of 1 to 4, each once."""
         for stage in stages:
             if stage not in range(1, len(STAGES)) or str(stage) in self.restitutions:
                 words = " ".join(map(str, stages))
@@ -152,11 +135,7 @@ class Backbone(nn.Module):
             self.restitutions[str(stage)] = StyleRestitution(self.channels[STAGES[stage]])
 
     def restitute(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
-        """Apply the SNR module of ``stage`` to ``x``, if there is one.
-
-        In training, its three maps are added to ``features`` as ``snr<n>_normalised``, ``snr<n>_restituted``
-        and ``snr<n>_contaminated``.
-        """
+        """Apply the SNR module of ``stage``, if there is one, to ``x``; its maps are features in training."""
         number = str(STAGES.index(stage))
         if number not in self.restitutions:
             return x
@@ -182,11 +161,10 @@ class Backbone(nn.Module):
         return self.apply_site(SITE_OF_STAGE[stage], getattr(self, stage)(x), features)
 
     def forward(self, x: Tensor, until: str = "layer4") -> dict[str, Tensor]:
-        """Features of B x 3 x H x W pictures, name -> map.
+        """Features of B x 3 x H x W pictures, name -> map; the stages after ``until`` are not run.
 
-        The names are the stages up to ``until``, ``site<n>`` (the normalised map of a whitened site, before
-        the activation), and in training ``snr<n>_*`` (see :meth:`restitute`). The map of a stage with SNR is
-        the restituted one.
+        The names are those of ``network.segmentor.SegmentationOutput``. A stage with SNR has the restituted
+        map.
         """
         features: dict[str, Tensor] = {}
         for stage in STAGES:

@@ -1,4 +1,4 @@
-"""ResNet, ResNeXt and Wide ResNet: torchvision's modules, with sites and dilation."""
+"""ResNet, ResNeXt, Wide ResNet and Caffe's ResNet: torchvision's modules, with sites and dilation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from network.backbone.base import Backbone, last_norm
+from network.input_spec import CAFFE, InputSpec
 from network.sites import SITE_OF_STAGE, STAGES
+
+# Example: resnet101_caffe_rgb = torchvision's name + this + a variant's suffix.
+CAFFE_INFIX = "_caffe"
+# Before every name in files that descend from the weights converted from Caffe.
+CAFFE_ENTRY_PREFIX = "Scale."
+CAFFE_DEVIATION = 0.01
 
 
 def residual_sum(block: BasicBlock | Bottleneck, x: Tensor) -> Tensor:
@@ -91,3 +98,39 @@ def build_resnet101_3x3stem(name: str) -> ResNetBackbone:
     for conv in (network.conv1, network.conv2, network.conv3, first.conv1, first.downsample[0]):
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return ResNetBackbone(name, network)
+
+
+class CaffeResNetBackbone(ResNetBackbone):
+    """The ResNet of DeepLabV2 (Chen et al., TPAMI 2018), which came from Caffe, from torchvision's modules.
+
+    It has Caffe's strides and padding, and by default Caffe's input.
+    The stride of a stage is on the first 1x1 convolution of its first block, not on the 3x3 convolution.
+    Max-pooling rounds up, so that maps may be one pixel larger. Convolutions start at N(0, 0.01).
+    """
+
+    def __init__(self, name: str, input_spec: InputSpec = CAFFE, trained_stem_norm: bool = False) -> None:
+        """The defaults are AdaptSegNet's (Tsai et al., CVPR 2018).
+
+        ``name``: torchvision's name of a ResNet with bottlenecks, ``_caffe``, and the variant's suffix. Only
+        with ``trained_stem_norm`` are the weight and bias of the stem's BatchNorm trained; its running
+        statistics are updated in any case.
+        """
+        torchvision_name = name.partition(CAFFE_INFIX)[0]
+        network = torchvision.models.get_model(torchvision_name, weights=None)
+        for stage in STAGES[2:]:
+            first = getattr(network, stage)[0]
+            first.conv1.stride, first.conv2.stride = first.conv2.stride, first.conv1.stride
+        network.maxpool = nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=CAFFE_DEVIATION)
+        network.bn1.requires_grad_(trained_stem_norm)
+        super().__init__(name, network)
+        self.torchvision_name = torchvision_name
+        self.input_spec = input_spec
+
+    def fit_to_input(self, weights: dict[str, Tensor], made_for: InputSpec) -> dict[str, Tensor]:
+        stem = "conv1.weight"
+        if stem not in weights or made_for == self.input_spec:
+            return weights
+        return {**weights, stem: self.input_spec.convert_convolution(weights[stem], made_for)}

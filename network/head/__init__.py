@@ -39,9 +39,7 @@ def build_heads(
 ) -> tuple[nn.Module, nn.Module | None]:
     """The head with this name and, with ``auxiliary``, its auxiliary head.
 
-    Raises:
-        UserError: the name is unknown, or the head does not have so many atrous branches or does not fit the
-            backbone.
+    A UserError is raised if the name is unknown, or the head does not fit the branches or the backbone.
     """
     if name not in HEADS:
         raise UserError(f"--head {name}: unknown; the heads are {', '.join(sorted(HEADS))}")

@@ -6,15 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from loss.precision import without_autocast
 from network.backbone.base import Backbone
 from network.head.coarse_layout import coarse_layout
 from network.head.deeplabv3plus import AtrousPyramid, DeepLabV3Plus
 from network.head.layers import conv_norm_relu, double_convolution, initialise_head, resize, resize_scores
-from network.head.reconstruction import EdgeReconstruction, LayoutReconstruction
-from network.precision import without_autocast
 
 AGGREGATED_CHANNELS = 128
 COARSE_WEIGHT = 0.5
+CODE_CHANNELS = 256
 ATTENTION_DEVIATION = 0.01
 
 
@@ -114,3 +114,75 @@ class LayoutEdgeAttention(nn.Module):
 def pixel_sequence(x: Tensor) -> Tensor:
     """B x C x H x W -> B x 1 x HW x C, contiguous: the memory-saving attention kernels require this."""
     return x.flatten(2).transpose(1, 2).unsqueeze(1).contiguous()
+
+
+def reducing_convolutions(before: int, between: int, factor: int) -> list[nn.Module]:
+    """3x3 convolutions, ``before`` -> ``between`` -> 256 channels, with BatchNorm and ReLU between them.
+
+    The first ones have stride 2, so that the output is ``factor`` (a power of two) times smaller. The
+    published network has two convolutions, which reduce by 4; a factor of 8 adds a third one.
+    """
+    halvings = factor.bit_length() - 1
+    channels = [before, between, *[CODE_CHANNELS] * max(1, halvings - 1)]
+    layers: list[nn.Module] = []
+    for number, (taken, given) in enumerate(zip(channels, channels[1:], strict=False)):
+        if layers:
+            layers += [nn.BatchNorm2d(taken), nn.ReLU(inplace=True)]
+        layers.append(nn.Conv2d(taken, given, 3, stride=2 if number < halvings else 1, padding=1))
+    return layers
+
+
+class ReconstructionBranch(nn.Module):
+    """The common part of the branches for edges and for the layout, which differ little between domains.
+
+    Each encodes its map into 256 channels on the grid of layer4. Only training segments this code.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.refinement = double_convolution(CODE_CHANNELS)
+        self.classifier = nn.Conv2d(CODE_CHANNELS, num_classes, 1)
+
+    def segment(self, code: Tensor, size: tuple[int, int]) -> Tensor:
+        """Logits of the code, B x 256 x h x w -> B x classes x ``size``."""
+        # Only a loss reads these logits, and nothing takes the best class of them, so 16 bits are enough.
+        return resize(self.classifier(self.refinement(code)), size)
+
+
+class EdgeReconstruction(ReconstructionBranch):
+    """Edges from layer1, and their code (the paper's edge reconstruction module)."""
+
+    def __init__(self, channels: int, num_classes: int, factor: int) -> None:
+        """``channels``: channels of layer1; ``factor``: the grid of layer4 is so many times smaller."""
+        super().__init__(num_classes)
+        self.encoder = nn.Sequential(
+            nn.Conv2d(channels, 128, 1),
+            nn.BatchNorm2d(128),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(128, 64, 3, padding=1),
+        )
+        self.decoder = nn.Sequential(*reducing_convolutions(64, 256, factor))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """layer1 -> edges B x 64 x size of layer1, and their code B x 256 x size of layer4."""
+        edges = self.encoder(x)
+        return edges, self.decoder(edges)
+
+
+class LayoutReconstruction(ReconstructionBranch):
+    """The code of a semantic layout (the paper's semantic layout reconstruction module)."""
+
+    def __init__(self, num_classes: int, stride: int) -> None:
+        """``stride``: picture pixels per pixel of layer4, at least 4."""
+        super().__init__(num_classes)
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 64, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(64),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2, padding=1),
+            *reducing_convolutions(64, 128, stride // 4),
+        )
+
+    def forward(self, layout: Tensor) -> Tensor:
+        """Layout int64 B x H x W (train ids and 255, used as numbers) -> code B x 256 x size of layer4."""
+        return self.encoder(layout.unsqueeze(1).to(self.classifier.weight.dtype))

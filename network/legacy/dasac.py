@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from network.backbone.vgg import VGG16_STARTS
+from network.backbone.sequential import VGG16_STARTS
 from network.factory import DASAC_ARCHITECTURES, published_name
 from network.legacy.foreign import ForeignFile, prefixed, to_ours, to_theirs
 from network.sites import STAGES
@@ -110,7 +110,7 @@ class DasacFile(ForeignFile):
         return None
 
     def network(self, stated: Mapping[str, Any]) -> dict[str, Any]:
-        """As the base class says. The entries tell everything."""
+        """As the base class says; the entries tell everything."""
         parts = "student and teacher" if self.teacher else "no teacher"
         self.announce(f"DA-SAC checkpoint, {self.arch}, {self.num_classes} classes, {parts}")
         return {**DASAC_ARCHITECTURES[self.arch], "num_classes": self.num_classes}

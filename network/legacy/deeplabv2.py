@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from network.backbone import BACKBONES
-from network.backbone.caffe_resnet import ENTRY_PREFIX, INFIX
+from network.backbone.resnet import CAFFE_ENTRY_PREFIX, CAFFE_INFIX
 from network.factory import DEEPLABV2, DEEPLABV2_ARCHITECTURES, published_name
 from network.legacy.foreign import ForeignFile, prefixed, to_ours, to_theirs
 from utils.errors import UserError
@@ -28,7 +28,7 @@ PREFIXES = (
     ("", "backbone."),
 )
 RELEASED_BRANCHES = 2
-CAFFE_BACKBONES = [name for name in BACKBONES if name.endswith(INFIX)]
+CAFFE_BACKBONES = [name for name in BACKBONES if name.endswith(CAFFE_INFIX)]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class DeepLabV2File(ForeignFile):
 
     @classmethod
     def recognised(cls, content: object, path: Path | str) -> DeepLabV2File | None:
-        bare = {key.removeprefix(ENTRY_PREFIX): value for key, value in (state_of(content) or {}).items()}
+        state = state_of(content) or {}
+        bare = {key.removeprefix(CAFFE_ENTRY_PREFIX): value for key, value in state.items()}
         if CLASSIFIER_KEY not in bare:
             return None
         # Files older than torch 0.4.1 do not count batches.
@@ -69,7 +70,7 @@ class DeepLabV2File(ForeignFile):
         return config
 
     def told(self) -> dict[str, Any]:
-        """As the base class says. Output stride and number of summed branches do not change the entries."""
+        """As the base class says; no entry tells the output stride and the number of summed branches."""
         return {
             "backbone": self.nearest_backbone(self.state, CAFFE_BACKBONES, least_overlap=1.0),
             "head": DEEPLABV2["head"],

@@ -18,9 +18,8 @@ from utils import distributed
 from utils.errors import UserError
 
 Value = TypeVar("Value")
+# Pairs (their prefix, our prefix).
 Prefixes = Iterable[tuple[str, str]]
-"""Pairs (their prefix, our prefix)."""
-
 BACKBONE_PREFIX = "backbone."
 
 
@@ -44,17 +43,11 @@ class ForeignFile(ABC):
     def content_of(cls, checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any] | None:
         """What this family would write for the network of ``checkpoint``, which is ours and from ``path``.
 
-        It is ``None`` if the network belongs to another family.
-
-        Raises:
-            UserError: the family has no network that computes the same.
+        ``None`` if another family has such networks; a UserError if this one has none that computes the same.
         """
 
     def checkpoint(self, stated: Mapping[str, Any]) -> dict[str, Any]:
-        """The file as a checkpoint of ours: network, model, arguments. One line is printed.
-
-        Arguments and errors are those of :meth:`network`.
-        """
+        """The file as a checkpoint of ours: network, model, arguments; ``stated`` is for :meth:`network`."""
         network = self.network(stated)
         model = self.model(network.get("wt_layer", NO_SITES))
         return {"network": network, "model": model, "arguments": {"dataset": self.training_sets}}
@@ -63,26 +56,19 @@ class ForeignFile(ABC):
     def network(self, stated: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of ``create_network`` for the network in the file. One line is printed.
 
-        What the file does not tell comes from ``stated``, which holds such arguments too.
-
-        Raises:
-            UserError: the entries fit no network known here, contradict ``stated``, or do not tell enough.
+        What the file does not tell comes from ``stated``, which holds such arguments too. A UserError is
+        raised if the entries fit no network known here, contradict ``stated``, or do not tell enough.
         """
 
     @abstractmethod
     def model(self, wt_layer: Sequence[int]) -> dict[str, Tensor]:
-        """The entries for a network with ``wt_layer``, by the names that a method of ours gives them.
-
-        The network's begin with ``network.``; some files also hold other parts of a method.
-        """
+        """The entries for a network with ``wt_layer``, named as in our methods: ``network.*``, and others."""
 
     def told(self) -> dict[str, Any]:
-        """The arguments of ``create_network`` that the file alone tells.
+        """The arguments of ``create_network`` that the file tells, and a run that starts from it must have.
 
-        A run that starts from the file must have them. Entries that a network lacks are found without this.
-
-        Raises:
-            UserError: the entries fit no network known here, or contradict the rest of the file.
+        What shows in the entries may be left out, because loading compares these. A UserError is raised if
+        the entries fit no network known here, or contradict the rest of the file.
         """
         return self.network({})
 
@@ -94,12 +80,9 @@ class ForeignFile(ABC):
     def nearest_backbone(
         self, state: Mapping[str, Tensor], names: Iterable[str], least_overlap: float
     ) -> str:
-        """The backbone of ``names`` whose convolutions overlap most with those of ``state``, our names.
+        """The one of ``names`` whose convolutions overlap most with those of ``state``, which has our names.
 
-        The overlap of two sets is common / all.
-
-        Raises:
-            UserError: no overlap is ``least_overlap`` or more.
+        The overlap is common / all convolutions. A UserError is raised if it is below ``least_overlap``.
         """
         found = convolutions(state)
         own = {name: convolutions_of(name) for name in names}

@@ -99,8 +99,9 @@ def architecture_from_arch(arch: str) -> dict[str, Any]:
 def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of :func:`create_network` that a command line gives, and only those.
 
-    ``flags`` is flag -> value; a flag that is not given is ``None`` or absent. Flags of other things are not
-    read. ``backbone`` may be a name of ``DEEPLABV2_ARCHITECTURES``. Flags beside ``arch`` win over it.
+    ``flags`` is flag -> value, ``None`` or absent if not given. Read are ``arch``, ``backbone`` (also a name
+    of ``DEEPLABV2_ARCHITECTURES``), ``output_stride``, ``wt_layer``, ``snr_stages``, ``head``, ``auxiliary``,
+    ``deeplabv2_head``, ``image_in`` and ``num_classes``. Flags beside ``arch`` win over it.
     """
     arch, backbone = flags.get("arch"), flags.get("backbone")
     if backbone in DEEPLABV2_ARCHITECTURES:
@@ -119,7 +120,7 @@ def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flag_of(name: str, value: Any) -> str:
-    """The flag that gives :func:`create_network` the argument ``name`` with ``value``, for messages."""
+    """The flag, or words without one, for the argument ``name`` of :func:`create_network` with ``value``."""
     if name == "per_image_input":
         return "--image_in" if value else "no --image_in"
     if name == "auxiliary":

@@ -82,7 +82,7 @@ def _refuse_difference(
     other_has: str,
     remedy: str,
 ) -> None:
-    """A UserError if two networks, both arguments of ``create_network``, differ in one of ``names``."""
+    """Raise a UserError if two networks (arguments of ``create_network``) differ in one of ``names``."""
     for name in names:
         if trained[name] != other[name]:
             was, differs = flag_of(name, trained[name]), flag_of(name, other[name])

@@ -73,8 +73,8 @@ class ResNetBackbone(Backbone):
     def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
         if stage == "stem":
             for site in range(self.first_site, 3):
-                norm = self.stem_norm(site)
-                x = getattr(self, norm)(getattr(self, norm.replace("bn", "conv"))(x))
+                convolution = getattr(self, f"conv{site - self.first_site + 1}")
+                x = getattr(self, self.stem_norm(site))(convolution(x))
                 x = F.relu(self.tap_site(site, x, features), inplace=not self.is_whitened(site))
             return self.maxpool(x)
         site = SITE_OF_STAGE[stage]
@@ -101,11 +101,11 @@ def build_resnet101_3x3stem(name: str) -> ResNetBackbone:
 
 
 class CaffeResNetBackbone(ResNetBackbone):
-    """The ResNet of DeepLabV2 (Chen et al., TPAMI 2018), which came from Caffe, from torchvision's modules.
+    """The ResNet of DeepLabV2 (Chen et al., TPAMI 2018): torchvision's with bottlenecks, and Caffe's ways.
 
-    It has Caffe's strides and padding, and by default Caffe's input.
     The stride of a stage is on the first 1x1 convolution of its first block, not on the 3x3 convolution.
-    Max-pooling rounds up, so that maps may be one pixel larger. Convolutions start at N(0, 0.01).
+    Max-pooling rounds up, so that maps may be one pixel larger. Convolutions start at N(0, 0.01). The input
+    is Caffe's by default.
     """
 
     def __init__(self, name: str, input_spec: InputSpec = CAFFE, trained_stem_norm: bool = False) -> None:

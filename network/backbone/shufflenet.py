@@ -6,6 +6,7 @@ import torchvision
 from torch import Tensor, nn
 
 from network.backbone.base import Backbone, last_norm
+from network.sites import STAGES
 
 LIBRARY_NAMES = {
     "stem.0": "conv1",
@@ -31,11 +32,9 @@ class ShuffleNetV2Backbone(Backbone):
         self.stem = nn.Sequential(network.conv1, network.maxpool)
         self.layer1, self.layer2, self.layer3 = network.stage2, network.stage3, network.stage4
         self.layer4 = network.conv5
-        # The branch that comes last gives half of the channels of a block.
-        halves = {"stem": 1, "layer1": 2, "layer2": 2, "layer3": 2, "layer4": 1}
-        self.channels = {
-            stage: n * last_norm(getattr(self, stage)).num_features for stage, n in halves.items()
-        }
+        # A block joins two branches with as many channels each.
+        for stage, branches in zip(STAGES, (1, 2, 2, 2, 1), strict=True):
+            self.channels[stage] = branches * last_norm(getattr(self, stage)).num_features
 
     def place_site(self, site: int, layer: nn.Module) -> None:
         super().place_site(site, layer)

@@ -21,11 +21,7 @@ def describe(config: Mapping[str, Any], height: int, width: int) -> str:
 def network_cost(config: Mapping[str, Any], height: int, width: int) -> tuple[int, float]:
     """Parameters, with the auxiliary head's, and multiply-accumulates of one forward pass in evaluation mode.
 
-    They are counted on the meta device: nothing is computed and no memory is used.
-
-    Args:
-        config: arguments of ``create_network``.
-        height, width: size of the picture in pixels.
+    They are counted on the meta device, without computing. ``config``: arguments of ``create_network``.
     """
     with torch.device("meta"):
         network = create_network(**config).eval()

@@ -6,9 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from network.backbone import BACKBONES
-from network.backbone.timm import PREFIX as TIMM_PREFIX
-from network.backbone.timm import TimmBackbone
+from network.backbone import BACKBONES, create_backbone
 from network.head import build_heads
 from network.head.deeplabv2 import BRANCHES, DILATIONS
 from network.segmentor import SegmentationNet
@@ -59,7 +57,6 @@ DASAC_ARCHITECTURES: dict[str, dict[str, Any]] = {
     "fcn_vgg16_bn": {**DASAC, "backbone": "vgg16_bn", "head": "fcn8s", "output_stride": 32},
 }
 
-
 # The arguments of ``create_network`` that a published architecture has if it does not name them.
 PLAIN: dict[str, Any] = {
     "wt_layer": list(NO_SITES),
@@ -86,8 +83,7 @@ def list_backbones() -> list[str]:
 def architecture_from_arch(arch: str) -> dict[str, Any]:
     """Arguments of :func:`create_network` for a published name, e.g. ``network.deepv3.DeepR50V3PlusD``.
 
-    Raises:
-        UserError: there is no such name.
+    A UserError is raised if there is no such name.
     """
     bare = DEEPLABV2_ARCHITECTURES | DASAC_ARCHITECTURES
     known = ARCHITECTURES | bare
@@ -103,10 +99,9 @@ def architecture_from_arch(arch: str) -> dict[str, Any]:
 def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of :func:`create_network` that a command line gives, and only those.
 
-    ``flags`` is flag -> value; a flag that is not given is ``None`` or absent. These flags are read:
-    ``arch``, ``backbone`` (also a name of ``DEEPLABV2_ARCHITECTURES``), ``output_stride``, ``wt_layer``,
-    ``snr_stages``, ``head``, ``deeplabv2_head``, ``auxiliary``, ``image_in``, ``num_classes``. Flags beside
-    ``arch`` win over it.
+    ``flags`` is flag -> value, ``None`` or absent if not given. Read are ``arch``, ``backbone`` (also a name
+    of ``DEEPLABV2_ARCHITECTURES``), ``output_stride``, ``wt_layer``, ``snr_stages``, ``head``, ``auxiliary``,
+    ``deeplabv2_head``, ``image_in`` and ``num_classes``. Flags beside ``arch`` win over it.
     """
     arch, backbone = flags.get("arch"), flags.get("backbone")
     if backbone in DEEPLABV2_ARCHITECTURES:
@@ -125,10 +120,7 @@ def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flag_of(name: str, value: Any) -> str:
-    """The flag that gives :func:`create_network` the argument ``name`` with ``value``, for messages.
-
-    An argument that only ``--arch`` can give comes with its own name.
-    """
+    """The flag, or words without one, for the argument ``name`` of :func:`create_network` with ``value``."""
     if name == "per_image_input":
         return "--image_in" if value else "no --image_in"
     if name == "auxiliary":
@@ -162,7 +154,7 @@ def create_network(
         num_classes: channels of the logits.
         output_stride: input pixels per pixel of layer4: 8, 16 or 32; residual networks also have 4.
         wt_layer: the seven codes of ``network.sites``.
-        partial_dilation: see ``network.backbone.dilation``; the family dilates its mobile backbones so.
+        partial_dilation: see :meth:`Backbone.dilate`; the family dilates its mobile backbones so.
         per_image_input: normalise each picture by its own mean and deviation (``network.input_spec``).
         snr_stages: stages with an SNR module behind them (``network.norm.snr``), 1 to 4 for layer1 to layer4.
         atrous_branches: how many of the four branches of the heads deeplabv2 and deeplabv2_fc are summed, 4
@@ -172,11 +164,8 @@ def create_network(
     Raises:
         UserError: a name is unknown, or the network does not have the output stride, site, stage or branches.
     """
-    if backbone not in BACKBONES and not backbone.startswith(TIMM_PREFIX):
-        known = ", ".join([*list_backbones(), f"{TIMM_PREFIX}NAME"])
-        raise UserError(f"--backbone {backbone}: unknown; the backbones are {known}")
-    codes, stages = [int(code) for code in wt_layer], sorted(int(stage) for stage in snr_stages)
-    trunk = BACKBONES.get(backbone, TimmBackbone)(backbone, output_stride, codes, partial_dilation)
+    codes, stages = list(map(int, wt_layer)), sorted(map(int, snr_stages))
+    trunk = create_backbone(backbone, output_stride, codes, partial_dilation)
     trunk.add_restitution(stages)
     return SegmentationNet(
         trunk,

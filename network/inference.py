@@ -47,8 +47,7 @@ class Segmentation:
     def overlay(self) -> Image.Image:
         """The picture, RGB, with the colours of the classes laid over it; it is drawn when first asked for.
 
-        Raises:
-            UserError: nothing tells the colours of the network's classes.
+        A UserError is raised if nothing tells the colours of the network's classes.
         """
         if self.num_classes not in NETWORK_CLASS_SETS:
             known = ", ".join(map(str, NETWORK_CLASS_SETS))
@@ -58,12 +57,7 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A trained network on its device, for pictures of any size.
-
-    Attributes:
-        network: in evaluation mode.
-        device: where it is.
-    """
+    """A trained network in evaluation mode, on its device, for pictures of any size."""
 
     network: SegmentationNet
     device: torch.device
@@ -143,13 +137,7 @@ def _rgb(picture: Picture) -> Image.Image:
         except UNREADABLE as error:
             raise unreadable("picture", getattr(picture, "filename", "") or "a PIL picture", error) from error
     is_array = isinstance(picture, np.ndarray)
-    if (
-        is_array
-        and picture.dtype == np.uint8
-        and picture.ndim == 3
-        and picture.shape[2] == 3
-        and picture.size
-    ):
+    if is_array and picture.dtype == np.uint8 and picture.shape[2:] == (3,) and picture.size:
         return Image.fromarray(picture)
     what = f"{picture.dtype} {picture.shape}" if is_array else type(picture).__name__
     raise UserError(

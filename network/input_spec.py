@@ -30,11 +30,10 @@ class InputSpec:
     per_image: bool = False
 
     def prepare(self, images: Tensor, renormalisation: Tensor | None = None) -> Tensor:
-        """uint8 RGB pictures B x 3 x H x W -> the network's float32 input, on the same device.
+        """RGB pictures B x 3 x H x W, uint8 or float in 0..1 -> the network's float32 input, on their device.
 
-        Floating point pictures must be RGB in 0..1. ``renormalisation``, float B x 2 x 3, is a scale and a
-        shift for red, green and blue (in 0..1) of every picture. It is applied first, and gives the pictures
-        of one data set the colour statistics of another.
+        ``renormalisation``, float B x 2 x 3, is a scale and a shift of red, green and blue (in 0..1) of every
+        picture. Applied first, it gives the pictures of one data set the colour statistics of another.
         """
         scale = self.value_range if images.is_floating_point() else self.value_range / 255
         x = images.float() * scale

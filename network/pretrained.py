@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,22 +11,16 @@ import torch
 import torchvision
 from torch import Tensor
 
-from network.backbone import BACKBONES
+from network.backbone import create_backbone
 from network.backbone.base import Backbone
-from network.backbone.caffe_resnet import ENTRY_PREFIX as CAFFE_PREFIX
+from network.backbone.resnet import CAFFE_ENTRY_PREFIX
 from network.backbone.timm import TimmBackbone
 from network.input_spec import CAFFE, IMAGENET
 from network.segmentor import SegmentationNet
-from network.sites import NO_SITES
 from utils.distributed import main_process_first
 from utils.errors import UserError
 from utils.run.checkpoint import read_file
 from utils.run.tensor_file import state_of
-
-# The backbones whose weights torchvision does not have -> the file the RobustNet family uses.
-FILE_ONLY = {
-    "resnet101_3x3stem": "resnet101-imagenet.pth of github.com/CSAILVision/semantic-segmentation-pytorch"
-}
 
 # Entries that a file may have beside the backbone: the classifier of torchvision's networks and of DeepLabV2.
 CLASSIFIERS = ("fc.", "classifier.", "layer5.")
@@ -37,18 +30,16 @@ def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) ->
     """Fill the backbone of ``network`` with ImageNet weights, in place.
 
     Without ``file`` they are torchvision's ``IMAGENET1K_V1``, from which the RobustNet family trained, or
-    timm's for a backbone of timm. They are downloaded once. If a site of the stem has a layer with affine
-    parameters, these start from those of the BatchNorm that the layer replaces, as in the family. Other
-    layers of sites keep their initial values. All other entries of the backbone must be in the file. The file
-    may have a classifier, but no other entries, because a file of a deeper network has all names of a
-    shallower one.
+    timm's for a backbone of timm. They are downloaded once. The affine parameters of a layer at a site of the
+    stem start from those of the BatchNorm that it replaces, as in the family. Other layers of sites keep
+    their initial values. All other entries of the backbone must be in the file. It may have a classifier, but
+    no other entries, because a file of a deeper network has all names of a shallower one.
 
     Args:
         network: a new network.
         file: a state dict with torchvision's names, like its downloads; or with ``Scale.`` before these
             names, like DeepLab_resnet_pretrained_init-f81d91e8.pth, from which AdaptSegNet starts. The two
-            kinds expect different pictures: if a Caffe ResNet gets the other kind, its first convolution is
-            converted.
+            kinds expect different pictures: the first convolution of a Caffe ResNet is converted if need be.
 
     Raises:
         UserError: the file does not exist, is no state dict or is of another network, or the download failed;
@@ -84,36 +75,34 @@ def _weights(backbone: Backbone, file: Path | None) -> dict[str, Tensor]:
     if isinstance(backbone, TimmBackbone):
         with main_process_first():
             return backbone.pretrained_weights(file)
-    content = _download(backbone) if file is None else _read(file)
-    made_for = CAFFE if any(str(key).startswith(CAFFE_PREFIX) for key in content) else IMAGENET
-    weights = {str(key).removeprefix(CAFFE_PREFIX): value for key, value in content.items()}
+    if file is None:
+        content = _download(backbone)
+    else:
+        try:
+            content = state_of(read_file(file))
+        except UserError as error:
+            raise UserError(f"--backbone_weights {error}") from None
+        if not content:
+            raise UserError(f"--backbone_weights {file}: holds no state dict (names and tensors)")
+    made_for = CAFFE if any(str(key).startswith(CAFFE_ENTRY_PREFIX) for key in content) else IMAGENET
+    weights = {str(key).removeprefix(CAFFE_ENTRY_PREFIX): value for key, value in content.items()}
     return backbone.fit_to_input(weights, made_for)
 
 
 def _further_entries(backbone: Backbone, source: Mapping[str, Tensor]) -> list[str]:
     """The entries of the file ``source`` that a plain ``backbone``, without sites, does not have."""
     with torch.device("meta"):
-        plain = BACKBONES[backbone.name](backbone.name, backbone.strides["layer4"], NO_SITES, False)
+        plain = create_backbone(backbone.name, backbone.strides["layer4"])
     known = {plain.imagenet_key(key) for key in plain.state_dict()}
     return [key for key in source if key not in known and not key.startswith(CLASSIFIERS)]
 
 
-def _read(file: Path) -> dict[str, Tensor]:
-    try:
-        content = read_file(file)
-    except UserError as error:
-        raise UserError(f"--backbone_weights {error}") from None
-    state = state_of(content)
-    if not state:
-        raise UserError(f"--backbone_weights {file}: holds no state dict (names and tensors)")
-    return state
-
-
 def _download(backbone: Backbone) -> dict[str, Tensor]:
-    if backbone.name in FILE_ONLY:
+    if backbone.name == "resnet101_3x3stem":  # torchvision has no weights of it.
         raise UserError(
             f"{backbone.name}: its ImageNet weights cannot be downloaded by name; pass --backbone_weights "
-            f"FILE ({FILE_ONLY[backbone.name]}) or --no_pretrained"
+            "FILE (resnet101-imagenet.pth of github.com/CSAILVision/semantic-segmentation-pytorch) or "
+            "--no_pretrained"
         )
     url = torchvision.models.get_model_weights(backbone.torchvision_name)["IMAGENET1K_V1"].url
     folder, name = Path(torch.hub.get_dir()) / "checkpoints", url.rsplit("/", 1)[-1]
@@ -135,10 +124,8 @@ def _check_cached(file: Path) -> None:
 
     torch checks the digest only of a file that it has just downloaded.
     """
-    digest = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    digest = torch.hub.HASH_REGEX.search(file.name)
     if digest is None or not file.is_file():
         return
-    with file.open("rb") as opened:
-        found = hashlib.sha256(opened.read()).hexdigest()
-    if not found.startswith(digest[1]):
+    if not hashlib.sha256(file.read_bytes()).hexdigest().startswith(digest[1]):
         raise UserError(f"{file}: is damaged, or another file; delete it, so that it is downloaded again")

@@ -28,39 +28,15 @@ def load_network(
     The architecture comes from the checkpoint alone; what the command line has ``stated`` (arguments of
     ``create_network``) is only compared with it. A file of another system (``network.legacy``) does not tell
     everything, and what is ``stated`` completes it. With ``partial`` only the entries that fit are taken.
-    With ``teacher`` the network is the moving average that a method keeps of it.
-
-    Raises:
-        UserError: unreadable checkpoint, keys that do not fit, a statement that contradicts the checkpoint,
-            or no teacher in it.
+    With ``teacher`` the network is the moving average that a method keeps of it. A UserError is raised if the
+    checkpoint is unreadable or without teacher, or its keys or a statement do not fit.
     """
     stated = stated or {}
     checkpoint = read_file(path)
     if not is_own(checkpoint):
         checkpoint = foreign_file(checkpoint, path).checkpoint(stated)
-    network = _network_of(checkpoint, path)
-    own = network.config
-    for name, value in stated.items():
-        if own[name] != value:
-            raise UserError(
-                f"{path}: was trained with {flag_of(name, own[name])}, the flags say {flag_of(name, value)}; "
-                "drop or correct them"
-            )
-    state = network_state(checkpoint, TEACHER_PREFIX if teacher else NETWORK_PREFIX)
-    if teacher and not state:
-        raise UserError(f"--teacher: {path} has none, only checkpoints of --method sac have; drop --teacher")
-    load_state(network, state, path, partial)
-    return network.eval(), checkpoint
-
-
-def _network_of(checkpoint: Mapping[str, Any], path: Path | str) -> SegmentationNet:
-    """The network that a checkpoint describes, with random weights.
-
-    Raises:
-        UserError: there is no such network, or a library that it needs is missing.
-    """
     try:
-        return create_network(**checkpoint["network"])
+        network = create_network(**checkpoint["network"])
     except MissingLibrary:  # The file may be good.
         raise
     except Exception as error:  # Whoever wrote the file may have written anything.
@@ -68,6 +44,12 @@ def _network_of(checkpoint: Mapping[str, Any], path: Path | str) -> Segmentation
         raise UserError(
             f"{path}: cannot build the network that it describes ({reason}); use another file"
         ) from error
+    _refuse_difference(path, network.config, stated, stated, "the flags say", "drop or correct them")
+    state = network_state(checkpoint, TEACHER_PREFIX if teacher else NETWORK_PREFIX)
+    if teacher and not state:
+        raise UserError(f"--teacher: {path} has none, only checkpoints of --method sac have; drop --teacher")
+    load_state(network, state, path, partial)
+    return network.eval(), checkpoint
 
 
 def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> list[str]:
@@ -75,31 +57,42 @@ def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> li
 
     The network's entries must all fit, or with ``partial`` those that do are taken. What a file holds beside
     the network (masks, projection heads, a teacher) is taken as far as ``method`` has it, whatever method
-    wrote it; returns the names of the parts of ``method`` that were taken whole.
-
-    Raises:
-        UserError: unreadable checkpoint, another network, or keys that do not fit (without ``partial``).
+    wrote it; returns the names of the parts of ``method`` that were taken whole. A UserError is raised if the
+    checkpoint is unreadable or, without ``partial``, of another network or with keys that do not fit.
     """
     content, config = read_file(path), method.network.config
     foreign = None if is_own(content) else foreign_file(content, path)
     if not partial:
-        refuse_another_network(foreign.told() if foreign else content["network"], config, path)
+        # Some networks have the same entries (normalisation without parameters, strides).
+        told = foreign.told() if foreign else content["network"]
+        names = [name for name in told if name in config]
+        remedy = "state the same, or take what fits with --partial_load"
+        _refuse_difference(path, told, config, names, "this network has", remedy)
     if foreign:
         content = {"model": foreign.model(config["wt_layer"])}
     load_state(method.network, network_state(content), path, partial)
-    return load_further(method, content["model"], path, partial)
+    return _load_further(method, content["model"], path, partial)
 
 
-def load_further(
-    method: nn.Module, model: Mapping[str, Tensor], path: Path | str, partial: bool = False
+def _refuse_difference(
+    path: Path | str,
+    trained: Mapping[str, Any],
+    other: Mapping[str, Any],
+    names: Iterable[str],
+    other_has: str,
+    remedy: str,
+) -> None:
+    """Raise a UserError if two networks (arguments of ``create_network``) differ in one of ``names``."""
+    for name in names:
+        if trained[name] != other[name]:
+            was, differs = flag_of(name, trained[name]), flag_of(name, other[name])
+            raise UserError(f"{path}: was trained with {was}, {other_has} {differs}; {remedy}")
+
+
+def _load_further(
+    method: nn.Module, model: Mapping[str, Tensor], path: Path | str, partial: bool
 ) -> list[str]:
-    """Load what ``model`` holds beside the network and ``method`` has too; say so if that is not all.
-
-    Returns the names of the parts of ``method`` (its buffers and modules) that were taken whole.
-
-    Raises:
-        UserError: an entry of both has another shape (without ``partial``).
-    """
+    """Take what ``model`` holds beside the network, as :func:`load_start` says; tell if that is not all."""
     theirs = {key: value for key, value in model.items() if not key.startswith(NETWORK_PREFIX)}
     own = {key: value for key, value in method.state_dict().items() if not key.startswith(NETWORK_PREFIX)}
     fitting = {key: value for key, value in theirs.items() if key in own and own[key].shape == value.shape}
@@ -123,17 +116,3 @@ def load_further(
 def parts_of(keys: Iterable[str]) -> list[str]:
     """The buffers and modules of a method, network apart, that entries of its state dict belong to."""
     return list(dict.fromkeys(k.partition(".")[0] for k in keys if not k.startswith(NETWORK_PREFIX)))
-
-
-def refuse_another_network(made_with: Mapping[str, Any], config: Mapping[str, Any], path: Path | str) -> None:
-    """Raise a UserError if the file at ``path`` was ``made_with`` another network than that of ``config``.
-
-    Both are arguments of ``create_network``; ``made_with`` holds those that the file tells. Some networks
-    have the same entries (normalisation without parameters, strides), so entries alone do not tell.
-    """
-    for name, value in made_with.items():
-        if name in config and config[name] != value:
-            raise UserError(
-                f"{path}: was trained with {flag_of(name, value)}, this network has "
-                f"{flag_of(name, config[name])}; state the same, or take what fits with --partial_load"
-            )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from network.backbone.base import Backbone
-from network.input_spec import IMAGENET, InputSpec
+from network.input_spec import InputSpec
 from network.sites import STAGE_OF_SITE, WHITENED_CODES
 from utils.errors import UserError
 
@@ -20,7 +20,7 @@ class SegmentationOutput(NamedTuple):
     Attributes:
         logits: B x classes x H x W, at picture size.
         aux_logits: B x classes x h x w, at the resolution of layer3 or, with DeepLabV2, at picture size.
-            ``None`` in evaluation mode, if it is not asked for, or if there is no auxiliary head.
+            ``None`` in evaluation, if not asked for, and without auxiliary head.
         features: name -> map. The names are ``stem``, ``layer1`` .. ``layer4``, ``site<n>`` (the normalised
             map of a whitened site, before its activation), and those of the head, such as ``decoder`` and
             ``decoder_logits``. In training also ``snr<n>_normalised``, ``snr<n>_restituted`` and
@@ -50,12 +50,10 @@ class SegmentationNet(nn.Module):
         head: nn.Module,
         auxiliary: nn.Module | None,
         config: Mapping[str, Any],
-        input_spec: InputSpec = IMAGENET,
+        input_spec: InputSpec,
     ) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.head = head
-        self.auxiliary = auxiliary
+        self.backbone, self.head, self.auxiliary = backbone, head, auxiliary
         self.config = dict(config)
         self.input_spec = input_spec
 
@@ -70,12 +68,8 @@ class SegmentationNet(nn.Module):
     def forward(self, x: Tensor, auxiliary: bool = True) -> SegmentationOutput:
         """Segment normalised float pictures, B x 3 x H x W.
 
-        Without ``auxiliary`` the auxiliary head is not run in training, so that its running statistics do not
-        change.
-
-        Raises:
-            UserError: ``x`` has another shape or type, or a training batch has too few pictures for
-                BatchNorm.
+        Without ``auxiliary`` the auxiliary head is not run in training: its running statistics do not change.
+        A UserError is raised if ``x`` has another shape or type, or too few pictures for BatchNorm.
         """
         check_pictures(x)
         features, size = self.backbone(x), (x.shape[-2], x.shape[-1])
@@ -91,22 +85,18 @@ class SegmentationNet(nn.Module):
         The factor is ``backbone_factor`` for the backbone with its SNR modules, and the head's published
         factor for both heads.
         """
-        heads = nn.ModuleList(head for head in (self.head, self.auxiliary) if head is not None)
-        factors = ((self.backbone, backbone_factor), (heads, self.head.learning_rate_factor))
-        return [
-            ([parameter for parameter in part.parameters() if parameter.requires_grad], factor)
-            for part, factor in factors
-        ]
+        backbone, heads = self.backbone.parameters(), list(self.head.parameters())
+        if self.auxiliary is not None:
+            heads += self.auxiliary.parameters()
+        groups = ((backbone, backbone_factor), (heads, self.head.learning_rate_factor))
+        return [([each for each in part if each.requires_grad], factor) for part, factor in groups]
 
     def predict(self, images: Tensor) -> Tensor:
         """Logits B x classes x H x W of RGB pictures, uint8 B x 3 x H x W."""
         return self(self.input_spec.prepare(images)).logits
 
     def whitening_features(self, x: Tensor, codes: Sequence[int] = WHITENED_CODES) -> dict[int, Tensor]:
-        """Site -> normalised map, for the whitened sites with one of ``codes``.
-
-        Stages after the last of these sites are not run.
-        """
+        """Site -> normalised map of the whitened sites with one of ``codes``; later stages are not run."""
         check_pictures(x)
         sites = [site for site, code in self.sites.items() if code in codes and code in WHITENED_CODES]
         if not sites:

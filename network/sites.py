@@ -27,6 +27,8 @@ NO_SITES = (0,) * NUM_SITES
 WHITENED_CODES = (1, 2)
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 STAGE_OF_SITE = ("stem", "stem", "stem", "layer1", "layer2", "layer3", "layer4")
+# The last site of each stage.
+SITE_OF_STAGE = {stage: site for site, stage in enumerate(STAGE_OF_SITE)}
 
 # Code -> builder of its layer, from the number of channels.
 SITE_LAYERS: dict[int, Callable[[int], nn.Module]] = {
@@ -41,13 +43,8 @@ SITE_LAYERS: dict[int, Callable[[int], nn.Module]] = {
 def active_sites(wt_layer: Sequence[int], site_channels: Mapping[int, int], backbone: str) -> dict[int, int]:
     """Site -> code of the sites that have a layer, in order of execution.
 
-    Args:
-        wt_layer: seven codes.
-        site_channels: site -> channels, for all sites of the backbone.
-        backbone: its name, for the error message.
-
-    Raises:
-        UserError: there are not seven codes, a code is unknown, or the backbone does not have a site.
+    ``site_channels``: site -> channels, for all sites of the backbone, whose name is ``backbone``. A
+    UserError is raised if there are not seven codes, a code is unknown, or the backbone lacks a site.
     """
     codes = list(wt_layer)
     if len(codes) != NUM_SITES:

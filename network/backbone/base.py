@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from network.backbone.dilation import replace_stride_with_dilation
 from network.input_spec import IMAGENET, InputSpec
 from network.norm.snr import StyleRestitution
-from network.sites import SITE_LAYERS, STAGES, WHITENED_CODES, active_sites
+from network.sites import SITE_LAYERS, SITE_OF_STAGE, STAGES, WHITENED_CODES, active_sites
 from utils.errors import UserError
+
+
+def last_norm(module: nn.Module) -> nn.BatchNorm2d:
+    """The last BatchNorm of ``module``, which tells the channels of its output."""
+    return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)][-1]
 
 
 class Backbone(nn.Module):
     """A classification network without its classifier, in five stages: stem, layer1, layer2, layer3, layer4.
 
-    A subclass keeps the modules of a stage under the stage's name (or overrides :meth:`blocks`). When it has
-    its modules, it calls :meth:`limit_stride` and :meth:`add_sites`. It runs a stage in :meth:`run_stage`.
+    A subclass keeps the modules of a stage under the stage's name, and fills in ``channels``. Then
+    ``network.backbone.create_backbone`` calls :meth:`limit_stride` and :meth:`add_sites`. Sites 2..6 are at
+    the end of their stages, unless the subclass overrides :meth:`run_stage`.
 
     Attributes:
         name: the name in the registry.
@@ -30,11 +36,13 @@ class Backbone(nn.Module):
         input_spec: the pictures that its pretrained weights expect.
         native_strides: stage -> stride of the network without dilation.
         output_strides: the output strides that it can have.
+        activation: the function that follows a site before an activation.
     """
 
     input_spec: InputSpec = IMAGENET
     native_strides: Mapping[str, int]
     output_strides: tuple[int, ...] = (8, 16, 32)
+    activation: Callable[..., Tensor] = staticmethod(F.relu)
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -51,11 +59,7 @@ class Backbone(nn.Module):
         return list(getattr(self, stage))
 
     def limit_stride(self, output_stride: int, partial_dilation: bool) -> None:
-        """Dilate the stages whose stride would exceed ``output_stride``, and set ``strides``.
-
-        Raises:
-            UserError: the backbone cannot have this output stride.
-        """
+        """Dilate the stages whose stride would exceed ``output_stride``, if that is possible."""
         if output_stride not in self.output_strides:
             strides = ", ".join(map(str, self.output_strides))
             raise UserError(f"--output_stride {output_stride}: {self.name} has {strides}; use one of them")
@@ -66,21 +70,35 @@ class Backbone(nn.Module):
                 dilation = self.dilate(stage, dilation, partial_dilation)
 
     def dilate(self, stage: str, dilation: int, partial: bool) -> int:
-        """Replace the stride of ``stage`` by dilation, in place.
+        """Change ``stage`` in place so that it does not reduce the resolution.
 
-        ``dilation`` is that of the stage before. ``partial``: see ``network.backbone.dilation``.
+        From its first strided block on (with that block), every convolution larger than 1x1 is dilated, so
+        that it sees the same part of the picture as with the stride (DeepLabV3, Chen et al. 2017, section
+        3.1, without multi-grid). A block has at most one stride on any path. With ``partial`` only the
+        convolutions that had the stride are dilated, and none after them: the published MobileNetV2 and
+        ShuffleNetV2 of RobustNet were trained like this.
 
-        Returns:
-            The dilation that the next stage starts with.
+        ``dilation`` is that of the stage before; returned is that which the next stage starts with.
         """
-        return replace_stride_with_dilation(self.blocks(stage), dilation, partial)
+        for block in self.blocks(stage):
+            convs = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
+            strided = [conv for conv in convs if conv.stride != (1, 1)]
+            if strided:
+                dilation *= strided[0].stride[0]
+            for conv in strided if partial else convs:
+                size = conv.kernel_size[0]
+                conv.stride = (1, 1)
+                if size > 1:
+                    conv.dilation = (dilation, dilation)
+                    conv.padding = (dilation * (size // 2),) * 2
+        return dilation
 
-    def add_sites(self, wt_layer: Sequence[int], site_channels: Mapping[int, int]) -> None:
+    def add_sites(self, wt_layer: Sequence[int]) -> None:
         """Build the layers of the active sites; :meth:`place_site` puts each where the backbone uses it."""
-        self.all_site_channels = dict(site_channels)
-        self.sites = active_sites(wt_layer, site_channels, self.name)
+        self.all_site_channels |= {site: self.channels[stage] for stage, site in SITE_OF_STAGE.items()}
+        self.sites = active_sites(wt_layer, self.all_site_channels, self.name)
         for site, code in self.sites.items():
-            self.place_site(site, SITE_LAYERS[code](site_channels[site]))
+            self.place_site(site, SITE_LAYERS[code](self.all_site_channels[site]))
 
     def place_site(self, site: int, layer: nn.Module) -> None:
         """Keep ``layer`` for :meth:`apply_site`. If it replaces a BatchNorm, that is removed here."""
@@ -96,6 +114,10 @@ class Backbone(nn.Module):
         """Whether ``site`` is whitened: its map is an output, so no activation may overwrite it in place."""
         return self.sites.get(site) in WHITENED_CODES
 
+    def activate_site(self, site: int, x: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """:meth:`apply_site`, and the activation that follows."""
+        return self.activation(self.apply_site(site, x, features), inplace=not self.is_whitened(site))
+
     def tap_site(self, site: int, normalised: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``normalised``; add it to ``features`` if the site is whitened."""
         if self.is_whitened(site):
@@ -103,11 +125,7 @@ class Backbone(nn.Module):
         return normalised
 
     def add_restitution(self, stages: Sequence[int]) -> None:
-        """Put an SNR module behind each of ``stages``, 1 to 4 for layer1 to layer4.
-
-        Raises:
-            UserError: a stage does not exist or is given twice.
-        """
+        """Put an SNR module behind each of ``stages``; a UserError unless they are of 1 to 4, each once."""
         for stage in stages:
             if stage not in range(1, len(STAGES)) or str(stage) in self.restitutions:
                 words = " ".join(map(str, stages))
@@ -117,11 +135,7 @@ class Backbone(nn.Module):
             self.restitutions[str(stage)] = StyleRestitution(self.channels[STAGES[stage]])
 
     def restitute(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
-        """Apply the SNR module of ``stage`` to ``x``, if there is one.
-
-        In training, its three maps are added to ``features`` as ``snr<n>_normalised``, ``snr<n>_restituted``
-        and ``snr<n>_contaminated``.
-        """
+        """Apply the SNR module of ``stage``, if there is one, to ``x``; its maps are features in training."""
         number = str(STAGES.index(stage))
         if number not in self.restitutions:
             return x
@@ -144,14 +158,13 @@ class Backbone(nn.Module):
 
     def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
         """The output of ``stage`` for its input ``x``; whitened maps are added to ``features``."""
-        raise NotImplementedError
+        return self.apply_site(SITE_OF_STAGE[stage], getattr(self, stage)(x), features)
 
     def forward(self, x: Tensor, until: str = "layer4") -> dict[str, Tensor]:
-        """Features of B x 3 x H x W pictures, name -> map.
+        """Features of B x 3 x H x W pictures, name -> map; the stages after ``until`` are not run.
 
-        The names are the stages up to ``until``, ``site<n>`` (the normalised map of a whitened site, before
-        the activation), and in training ``snr<n>_*`` (see :meth:`restitute`). The map of a stage with SNR is
-        the restituted one.
+        The names are those of ``network.segmentor.SegmentationOutput``. A stage with SNR has the restituted
+        map.
         """
         features: dict[str, Tensor] = {}
         for stage in STAGES:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torchvision
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from network.backbone.base import Backbone
+from network.backbone.base import Backbone, last_norm
+from network.sites import STAGES
 
-SITE_OF_STAGE = {"layer1": 3, "layer2": 4, "layer3": 5}
 LIBRARY_NAMES = {
     "stem.0": "conv1",
     "layer1": "stage2",
@@ -29,22 +26,15 @@ class ShuffleNetV2Backbone(Backbone):
 
     native_strides = {"stem": 4, "layer1": 8, "layer2": 16, "layer3": 32, "layer4": 32}
 
-    def __init__(
-        self, name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
-    ) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__(name)
         network = torchvision.models.get_model(name, weights=None)
         self.stem = nn.Sequential(network.conv1, network.maxpool)
         self.layer1, self.layer2, self.layer3 = network.stage2, network.stage3, network.stage4
         self.layer4 = network.conv5
-        self.channels = {"stem": network.conv1[0].out_channels}
-        for stage in SITE_OF_STAGE:
-            # This branch gives half of the channels of a block.
-            self.channels[stage] = 2 * getattr(self, stage)[-1].branch2[-2].num_features
-        self.channels["layer4"] = network.conv5[0].out_channels
-        self.limit_stride(output_stride, partial_dilation)
-        sites = {2: self.channels["stem"]} | {s: self.channels[stage] for stage, s in SITE_OF_STAGE.items()}
-        self.add_sites(wt_layer, sites | {6: self.channels["layer4"]})
+        # A block joins two branches with as many channels each.
+        for stage, branches in zip(STAGES, (1, 2, 2, 2, 1), strict=True):
+            self.channels[stage] = branches * last_norm(getattr(self, stage)).num_features
 
     def place_site(self, site: int, layer: nn.Module) -> None:
         super().place_site(site, layer)
@@ -62,9 +52,8 @@ class ShuffleNetV2Backbone(Backbone):
             return self.stem[1](self._convolve(2, self.stem[0], x, features))
         if stage == "layer4":
             return self._convolve(6, self.layer4, x, features)
-        return self.apply_site(SITE_OF_STAGE[stage], getattr(self, stage)(x), features)
+        return super().run_stage(stage, x, features)
 
     def _convolve(self, site: int, parts: nn.Sequential, x: Tensor, features: dict[str, Tensor]) -> Tensor:
         convolution, norm, _ = parts
-        x = self.apply_site(site, norm(convolution(x)), features)
-        return F.relu(x, inplace=not self.is_whitened(site))
+        return self.activate_site(site, norm(convolution(x)), features)

@@ -27,14 +27,10 @@ class TimmBackbone(Backbone):
     pictures of any size. Convolutional and most hierarchical models do; plain vision transformers do not.
     """
 
-    def __init__(
-        self, name: str, output_stride: int, wt_layer: Sequence[int], partial_dilation: bool
-    ) -> None:
+    def __init__(self, name: str, output_stride: int, wt_layer: Sequence[int]) -> None:
         """``name``: ``timm:`` and a name of ``timm.list_models()``.
 
-        Raises:
-            UserError: timm is not installed, the model is unknown or does not fit, ``wt_layer`` asks for a
-                site, or the model does not have this output stride.
+        A UserError is raised without timm, and if the model is unknown or lacks what is asked or needed.
         """
         super().__init__(name)
         if any(wt_layer):
@@ -73,13 +69,11 @@ class TimmBackbone(Backbone):
         try:
             return timm.create_model(model_name, features_only=True, **more)
         except (TypeError, AssertionError, NotImplementedError, AttributeError) as error:
-            if self.output_stride == 32:
-                raise UserError(
-                    f"--backbone {self.name}: gives no feature maps ({error}); use another model"
-                ) from None
-            raise UserError(
-                f"--output_stride {self.output_stride}: {self.name} does not have it; try --output_stride 32"
-            ) from None
+            message = f"--backbone {self.name}: gives no feature maps ({error}); use another model"
+            if self.output_stride != 32:
+                stride = f"--output_stride {self.output_stride}"
+                message = f"{stride}: {self.name} does not have it; try --output_stride 32"
+            raise UserError(message) from None
 
     def check_features(self) -> None:
         """Raise a UserError unless heads can take the features. This is computed on the meta device."""
@@ -97,19 +91,13 @@ class TimmBackbone(Backbone):
             except (AssertionError, RuntimeError) as error:
                 reason = str(error).splitlines()[0] if str(error) else "it fails"
                 raise UserError(f"{unfit}: on a picture of {_PROBE[0]} x {_PROBE[1]}: {reason}") from None
-        shapes = [tuple(feature.shape[1:]) for feature in features[-len(self.strides) :]]
-        expected = [
-            (self.channels[stage], *(side // self.strides[stage] for side in _PROBE)) for stage in self.stages
-        ]
+        shapes = [tuple(feature.shape[1:]) for feature in features[-len(self.stages) :]]
+        expected = [(self.channels[s], *(side // self.strides[s] for side in _PROBE)) for s in self.stages]
         if shapes != expected:
             raise UserError(f"{unfit}: its feature maps are {shapes}, expected {expected}")
 
     def pretrained_weights(self, file: Path | None = None) -> dict[str, Tensor]:
-        """State dict of the model with pretrained weights, from ``file`` or downloaded by timm.
-
-        Raises:
-            UserError: the download or the file fails, or timm has no weights of the model.
-        """
+        """State dict with pretrained weights, from ``file`` or downloaded; a UserError if there are none."""
         overlay = {"file": str(file)} if file else None
         try:
             model = self.create(pretrained=True, pretrained_cfg_overlay=overlay)
@@ -129,17 +117,12 @@ class TimmBackbone(Backbone):
         return {f"model.{key}": value for key, value in model.state_dict().items()}
 
     def differences(self, file: Path) -> tuple[list[str], list[str]]:
-        """Entries of the model that ``file`` lacks, and entries of ``file`` that the model lacks.
-
-        Entries of the classifier are left out. timm itself reports neither.
-        """
+        """Entries that ``file`` lacks, and that the model lacks, but no classifier's; timm tells neither."""
         timm = optional_library("timm", "--backbone timm:...")
         with torch.device("meta"):
             model = timm.create_model(self.name.removeprefix(PREFIX))
-        classifier = model.pretrained_cfg.get("classifier") or ()
-        classifiers = tuple(
-            f"{name}." for name in ([classifier] if isinstance(classifier, str) else classifier)
-        )
+        named = model.pretrained_cfg.get("classifier") or ()
+        classifiers = tuple(f"{name}." for name in ([named] if isinstance(named, str) else named))
         present, expected = timm.models.load_state_dict(str(file)), model.state_dict()
         absent = [key for key in expected if key not in present and not key.startswith(classifiers)]
         return absent, [key for key in present if key not in expected and not key.startswith(classifiers)]

@@ -19,10 +19,10 @@ from torch import nn
 
 from network.backbone.base import Backbone
 from network.head.aggregation import AggregationHead
-from network.head.auxiliary import AuxiliaryHead
 from network.head.deeplabv2 import AtrousAuxiliary, DeepLabV2, DeepLabV2FullyConnected
 from network.head.deeplabv3plus import DeepLabV3Plus
 from network.head.fcn8s import FCN8s
+from network.head.layers import AuxiliaryHead
 from utils.errors import UserError
 
 HEADS: dict[str, type[nn.Module]] = {
@@ -39,9 +39,7 @@ def build_heads(
 ) -> tuple[nn.Module, nn.Module | None]:
     """The head with this name and, with ``auxiliary``, its auxiliary head.
 
-    Raises:
-        UserError: the name is unknown, or the head does not have so many atrous branches or does not fit the
-            backbone.
+    A UserError is raised if the name is unknown, or the head does not fit the branches or the backbone.
     """
     if name not in HEADS:
         raise UserError(f"--head {name}: unknown; the heads are {', '.join(sorted(HEADS))}")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from loss.precision import without_autocast
 from network.backbone.base import Backbone
-from network.head.attention import LayoutEdgeAttention
 from network.head.coarse_layout import coarse_layout
 from network.head.deeplabv3plus import AtrousPyramid, DeepLabV3Plus
-from network.head.layers import conv_norm_relu, double_convolution, resize, resize_scores
-from network.head.reconstruction import EdgeReconstruction, LayoutReconstruction
-from network.initialisation import initialise_head
+from network.head.layers import conv_norm_relu, double_convolution, initialise_head, resize, resize_scores
 
 AGGREGATED_CHANNELS = 128
 COARSE_WEIGHT = 0.5
+CODE_CHANNELS = 256
+ATTENTION_DEVIATION = 0.01
 
 
 class AggregationHead(nn.Module):
@@ -24,9 +26,6 @@ class AggregationHead(nn.Module):
     prediction is 0.5 x coarse logits + final logits, in training and in evaluation. With output stride 16 and
     layer1 at stride 4 this is the published network. At other strides the branches have more or fewer strided
     convolutions, so that they end on the grid of layer4.
-
-    Attributes:
-        embedding_channels: taps, with their channels, that a contrastive method may project.
     """
 
     auxiliary_weight = 0.4
@@ -79,3 +78,111 @@ class AggregationHead(nn.Module):
 def on_grid(x: Tensor, grid: tuple[int, int]) -> Tensor:
     """``x`` resized to height and width ``grid``; this is needed if a backbone rounds sizes down."""
     return x if (x.shape[-2], x.shape[-1]) == grid else resize(x, grid)
+
+
+class LayoutEdgeAttention(nn.Module):
+    """``gamma * attention(query=layout, key=edges, value=content) + projected content``.
+
+    The attention has one head over all pixels. Products are not divided by the square root of their length,
+    and ``gamma`` starts at zero. The attention is computed block by block, so that memory grows with the
+    number of pixels and not with its square. It is computed in the precision of the parameters, also under
+    autocast, because unscaled products need all their digits.
+    """
+
+    def __init__(self, content_channels: int, code_channels: int = 256, channels: int = 128) -> None:
+        """``code_channels``: channels of layout and edges; ``channels``: channels of the output."""
+        super().__init__()
+        self.query = nn.Conv2d(code_channels, channels, 1)
+        self.key = nn.Conv2d(code_channels, channels, 1)
+        self.value = nn.Conv2d(content_channels, channels, 1)
+        self.content = nn.Conv2d(content_channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+        for convolution in (self.query, self.key, self.value, self.content):
+            nn.init.normal_(convolution.weight, std=ATTENTION_DEVIATION)
+
+    def forward(self, content: Tensor, layout: Tensor, edges: Tensor) -> Tensor:
+        """B x channels x H x W from three maps with the same B, H and W."""
+        projected, value = self.content(content), self.value(content)
+        precision = self.gamma.dtype
+        with without_autocast(content):
+            query, key = self.query(layout.to(precision)), self.key(edges.to(precision))
+            sequences = (pixel_sequence(x) for x in (query, key, value.to(precision)))
+            attended = F.scaled_dot_product_attention(*sequences, scale=1.0)
+        return self.gamma * attended.squeeze(1).transpose(1, 2).reshape(projected.shape) + projected
+
+
+def pixel_sequence(x: Tensor) -> Tensor:
+    """B x C x H x W -> B x 1 x HW x C, contiguous: the memory-saving attention kernels require this."""
+    return x.flatten(2).transpose(1, 2).unsqueeze(1).contiguous()
+
+
+def reducing_convolutions(before: int, between: int, factor: int) -> list[nn.Module]:
+    """3x3 convolutions, ``before`` -> ``between`` -> 256 channels, with BatchNorm and ReLU between them.
+
+    The first ones have stride 2, so that the output is ``factor`` (a power of two) times smaller. The
+    published network has two convolutions, which reduce by 4; a factor of 8 adds a third one.
+    """
+    halvings = factor.bit_length() - 1
+    channels = [before, between, *[CODE_CHANNELS] * max(1, halvings - 1)]
+    layers: list[nn.Module] = []
+    for number, (taken, given) in enumerate(zip(channels, channels[1:], strict=False)):
+        if layers:
+            layers += [nn.BatchNorm2d(taken), nn.ReLU(inplace=True)]
+        layers.append(nn.Conv2d(taken, given, 3, stride=2 if number < halvings else 1, padding=1))
+    return layers
+
+
+class ReconstructionBranch(nn.Module):
+    """The common part of the branches for edges and for the layout, which differ little between domains.
+
+    Each encodes its map into 256 channels on the grid of layer4. Only training segments this code.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.refinement = double_convolution(CODE_CHANNELS)
+        self.classifier = nn.Conv2d(CODE_CHANNELS, num_classes, 1)
+
+    def segment(self, code: Tensor, size: tuple[int, int]) -> Tensor:
+        """Logits of the code, B x 256 x h x w -> B x classes x ``size``."""
+        # Only a loss reads these logits, and nothing takes the best class of them, so 16 bits are enough.
+        return resize(self.classifier(self.refinement(code)), size)
+
+
+class EdgeReconstruction(ReconstructionBranch):
+    """Edges from layer1, and their code (the paper's edge reconstruction module)."""
+
+    def __init__(self, channels: int, num_classes: int, factor: int) -> None:
+        """``channels``: channels of layer1; ``factor``: the grid of layer4 is so many times smaller."""
+        super().__init__(num_classes)
+        self.encoder = nn.Sequential(
+            nn.Conv2d(channels, 128, 1),
+            nn.BatchNorm2d(128),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(128, 64, 3, padding=1),
+        )
+        self.decoder = nn.Sequential(*reducing_convolutions(64, 256, factor))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """layer1 -> edges B x 64 x size of layer1, and their code B x 256 x size of layer4."""
+        edges = self.encoder(x)
+        return edges, self.decoder(edges)
+
+
+class LayoutReconstruction(ReconstructionBranch):
+    """The code of a semantic layout (the paper's semantic layout reconstruction module)."""
+
+    def __init__(self, num_classes: int, stride: int) -> None:
+        """``stride``: picture pixels per pixel of layer4, at least 4."""
+        super().__init__(num_classes)
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 64, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(64),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, stride=2, padding=1),
+            *reducing_convolutions(64, 128, stride // 4),
+        )
+
+    def forward(self, layout: Tensor) -> Tensor:
+        """Layout int64 B x H x W (train ids and 255, used as numbers) -> code B x 256 x size of layer4."""
+        return self.encoder(layout.unsqueeze(1).to(self.classifier.weight.dtype))

@@ -17,13 +17,9 @@ def coarse_layout(logits: Tensor, per_image: bool = False) -> Tensor:
 
     The threshold of a class is the median logit of the pixels where it is the most likely, but at most 0.99.
 
-    Args:
-        logits: B x classes x H x W; no gradient flows back to them.
-        per_image: whether each picture has its own medians, so that the rest of the batch does not matter.
-            Otherwise they are over the whole batch, as in the published training.
-
-    Returns:
-        int64, B x H x W.
+    With ``per_image`` each picture has its own medians, so that the rest of the batch does not matter.
+    Otherwise they are over the whole batch, as in the published training. Logits B x classes x H x W, to
+    which no gradient flows back -> int64 B x H x W.
     """
     batch, classes = logits.shape[:2]
     scores, labels = logits.detach().max(dim=1)
@@ -42,13 +38,8 @@ def group_medians(values: Tensor, groups: Tensor, number: int) -> Tensor:
     The median of n sorted members is the member at n / 2, counted from 0 and rounded half to even, as
     published. The median of three members is therefore the largest.
 
-    Args:
-        values: float32, N.
-        groups: int64, N, in [0, ``number``).
-        number: the number of groups.
-
-    Returns:
-        float32, ``number``; any value for a group without members.
+    ``values``: float32, N; ``groups``: int64, N, in [0, ``number``) -> float32, ``number``; any value for a
+    group without members.
     """
     bits = values.view(torch.int32)
     # The bits of floats, read as integers, have the order of the floats, but negative ones are reversed. The

@@ -1,8 +1,7 @@
-"""DeepLabV2's atrous classifiers (Chen et al., TPAMI 2018), one on layer4 and an auxiliary one on layer3
-(AdaptSegNet, Tsai et al., CVPR 2018).
+"""DeepLabV2's atrous classifiers (Chen et al., TPAMI 2018), one on layer4 and an auxiliary one on layer3.
 
-The code of AdaptSegNet, MaxSquare and SNR has four branches, but sums only two of them. For VGG, DeepLabV2
-has two fully connected layers, written as atrous convolutions, before the classifier.
+The latter is AdaptSegNet's (Tsai et al., CVPR 2018). The code of AdaptSegNet, MaxSquare and SNR has four
+branches, but sums only two of them.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ DILATIONS = (6, 12, 18, 24)
 # Value of --deeplabv2_head -> how many branches are summed.
 BRANCHES = {"four_branch": 4, "two_branch": 2}
 WEIGHT_DEVIATION = 0.01
-HIDDEN_DILATION = 4
 
 
 class AtrousClassifier(nn.Module):
@@ -55,10 +53,7 @@ class AtrousAuxiliary(AtrousClassifier):
 class DeepLabV2(nn.Module):
     """The main classifier on layer4; logits at picture size.
 
-    Attributes:
-        hidden_channels: channels of the 3x3 convolutions before the classifier, each of dilation 4 and with a
-            ReLU.
-        embedding_channels: taps, with their channels, that a contrastive method may project.
+    ``hidden_channels`` are those of 3x3 convolutions before it, each of dilation 4 and with a ReLU.
     """
 
     auxiliary_weight = 0.1
@@ -74,8 +69,7 @@ class DeepLabV2(nn.Module):
         channels = backbone.channels["layer4"]
         self.hidden = nn.Sequential()
         for given in self.hidden_channels:
-            rate = HIDDEN_DILATION
-            self.hidden.append(nn.Conv2d(channels, given, 3, padding=rate, dilation=rate))
+            self.hidden.append(nn.Conv2d(channels, given, 3, padding=4, dilation=4))
             self.hidden.append(nn.ReLU(inplace=True))
             channels = given
         self.classifier = AtrousClassifier(channels, num_classes, summed)
@@ -90,6 +84,6 @@ class DeepLabV2(nn.Module):
 
 
 class DeepLabV2FullyConnected(DeepLabV2):
-    """DeepLabV2 for VGG, with the layers fc6 and fc7 as convolutions before the classifier."""
+    """DeepLabV2 for VGG, with the layers fc6 and fc7 as atrous convolutions before the classifier."""
 
     hidden_channels = (1024, 1024)

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from network.backbone.base import Backbone
-from network.head.layers import conv_norm_relu, double_convolution, resize, resize_scores
-from network.initialisation import initialise_head
+from network.head.layers import conv_norm_relu, double_convolution, initialise_head, resize, resize_scores
 from utils.errors import UserError
 
 
@@ -42,11 +41,7 @@ class AtrousPyramid(nn.Module):
 
 
 class DeepLabV3Plus(nn.Module):
-    """A pyramid on layer4, and a decoder that refines it with layer1 (projected to 48 channels).
-
-    Attributes:
-        embedding_channels: taps, with their channels, that a contrastive method may project.
-    """
+    """A pyramid on layer4, and a decoder that refines it with layer1 (projected to 48 channels)."""
 
     auxiliary_weight = 0.4
     learning_rate_factor = 1.0

@@ -37,9 +37,12 @@ class FCN8s(nn.Module):
                 f"{words}; use --output_stride 32 and a backbone such as vgg16_bn or resnet50"
             )
         channels = backbone.channels
-        self.classifier = nn.Sequential(
-            *fully_connected(channels["layer4"], 7), *fully_connected(HIDDEN_CHANNELS, 1)
-        )
+        self.classifier = nn.Sequential()
+        for before, size in ((channels["layer4"], 7), (HIDDEN_CHANNELS, 1)):
+            self.classifier.append(nn.Conv2d(before, HIDDEN_CHANNELS, size, padding=size // 2))
+            self.classifier.append(nn.BatchNorm2d(HIDDEN_CHANNELS))
+            self.classifier.append(nn.ReLU(inplace=True))
+            self.classifier.append(nn.Dropout2d(DROPOUT))
         self.classifier.append(nn.Conv2d(HIDDEN_CHANNELS, num_classes, 1))
         self.skip16 = nn.Conv2d(channels["layer3"], num_classes, 1)
         self.skip8 = nn.Conv2d(channels["layer2"], num_classes, 1)
@@ -54,9 +57,3 @@ class FCN8s(nn.Module):
             scores = skip(features[stage])
             logits = resize(logits, (scores.shape[-2], scores.shape[-1])) + scores
         return resize_scores(logits, size), {"decoder_logits": logits}
-
-
-def fully_connected(before: int, size: int) -> list[nn.Module]:
-    """A fully connected layer of VGG, as a convolution that keeps the resolution."""
-    convolution = nn.Conv2d(before, HIDDEN_CHANNELS, size, padding=size // 2)
-    return [convolution, nn.BatchNorm2d(HIDDEN_CHANNELS), nn.ReLU(inplace=True), nn.Dropout2d(DROPOUT)]

@@ -1,4 +1,4 @@
-"""Layers and functions that several heads use."""
+"""Layers and functions that several heads use, and the auxiliary head of most."""
 
 from __future__ import annotations
 
@@ -6,6 +6,39 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from loss.precision import at_least_float32
+from network.backbone.base import Backbone
+
+
+def initialise_head(module: nn.Module) -> None:
+    """Kaiming-normal convolutions (fan in, ReLU; He et al., ICCV 2015), zero biases, BatchNorm weights 1."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm2d):
+            nn.init.ones_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
+class AuxiliaryHead(nn.Sequential):
+    """The head of the auxiliary loss (deep supervision; PSPNet, Zhao et al., CVPR 2017).
+
+    layer3 B x channels x h x w -> logits B x ``num_classes`` x h x w, not resized to the picture.
+    """
+
+    def __init__(self, backbone: Backbone, num_classes: int) -> None:
+        super().__init__(
+            nn.Conv2d(backbone.channels["layer3"], 512, 3, padding=1),
+            nn.BatchNorm2d(512),
+            nn.ReLU(inplace=True),
+            nn.Dropout2d(0.1),
+            nn.Conv2d(512, num_classes, 1),
+        )
+        initialise_head(self)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        return super().forward(x)
 
 
 def conv_norm_relu(before: int, after: int, size: int = 1, dilation: int = 1) -> nn.Sequential:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from loss.precision import at_least_float32
-from network.initialisation import initialise_head
+from network.head.layers import initialise_head
 
 NORM_EPSILON = 1e-7
 

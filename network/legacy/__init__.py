@@ -1,7 +1,6 @@
-"""Checkpoints of other systems. The rest of the project asks here and knows none of the families.
+"""Checkpoints of other systems, by families; the rest of the project asks here and knows none of them.
 
-Each family has a file that recognises its checkpoints, turns them to ours, and turns ours to its own
-(``network.legacy.foreign``). ``python -m network.legacy`` converts files.
+``python -m network.legacy`` converts files.
 """
 
 from __future__ import annotations
@@ -21,11 +20,7 @@ FAMILIES: tuple[type[ForeignFile], ...] = (DasacFile, DeepLabV2File, RobustNetFi
 
 
 def foreign_file(content: object, path: Path | str) -> ForeignFile:
-    """The file at ``path``, which holds ``content`` and is not ours, as a file of its family.
-
-    Raises:
-        UserError: no family known here wrote it.
-    """
+    """The file at ``path``, which holds ``content``, as one of its family; a UserError if none wrote it."""
     for family in FAMILIES:
         if (file := family.recognised(content, path)) is not None:
             return file
@@ -36,10 +31,9 @@ def foreign_file(content: object, path: Path | str) -> ForeignFile:
 
 
 def foreign_content(checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-    """``checkpoint`` (ours, read from ``path``) in the file format of the family that has this network.
+    """``checkpoint`` (ours, from ``path``) in the format of the family that has this network.
 
-    Raises:
-        UserError: no family has such a network.
+    A UserError is raised if none has.
     """
     contents = (family.content_of(checkpoint, path) for family in FAMILIES)
     return next(content for content in contents if content is not None)

@@ -22,11 +22,7 @@ from utils.run.checkpoint import NETWORK_PREFIX, is_own, load_checkpoint, save_c
 
 
 def export(ours: Path, theirs: Path) -> None:
-    """Write the network of our checkpoint ``ours`` as a file that the programs it was published with load.
-
-    Raises:
-        UserError: not a checkpoint of ours, or no published program has such a network.
-    """
+    """Write the network of our checkpoint ``ours`` as a file that the programs it was published with load."""
     checkpoint = load_checkpoint(ours)
     content = foreign_content(checkpoint, ours)
     try:
@@ -48,12 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     importing = directions.add_parser("import", help="write a published checkpoint in our format")
     importing.add_argument("--arch", help="published name of its network, if the file does not tell it")
     importing.add_argument("--backbone", help="its backbone, instead of --arch")
-    importing.add_argument(
-        "--output_stride", type=int, help="its input pixels per pixel of the last stage, with --backbone"
-    )
-    importing.add_argument(
-        "--deeplabv2_head", choices=BRANCHES, help="its head, if it was not trained as released"
-    )
+    stride_help = "its input pixels per pixel of the last stage, with --backbone"
+    importing.add_argument("--output_stride", type=int, help=stride_help)
+    head_help = "its head, if it was not trained as released"
+    importing.add_argument("--deeplabv2_head", choices=BRANCHES, help=head_help)
     importing.add_argument("--wt_layer", type=int, nargs=7, help="its codes, if the file does not tell them")
     for direction, (source, target) in ((exporting, ("ours", "theirs")), (importing, ("theirs", "ours"))):
         direction.add_argument("source", type=Path, metavar=source)

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from network.backbone.sequential import VGG16_STARTS
 from network.factory import DASAC_ARCHITECTURES, published_name
 from network.legacy.foreign import ForeignFile, prefixed, to_ours, to_theirs
+from network.sites import STAGES
 from utils.run.checkpoint import NETWORK_PREFIX, TEACHER_PREFIX, network_state
 from utils.run.tensor_file import DISTRIBUTED_PREFIX, state_of
 
@@ -21,16 +23,16 @@ THEIR_TEACHER_PREFIX = "slow_net."
 TEACHER_READY_KEY = "slow_init"
 PRIOR_KEY = "running_conf"
 
-# Our stages of torchvision's list of the modules of VGG-16 with BatchNorm: where each begins, and its length.
-VGG_STAGES = {"stem": (0, 7), "layer1": (7, 7), "layer2": (14, 10), "layer3": (24, 10), "layer4": (34, 10)}
-VGG_MODULES = {
-    start + place: f"backbone.{stage}.{place}."
-    for stage, (start, length) in VGG_STAGES.items()
-    for place in range(length)
-}
-BLOCK_OF_STAGE = {"stem": 1, "layer1": 1, "layer2": 1, "layer3": 2, "layer4": 3}
-# The two poolings that DeepLabV2 leaves out of the list, and so moves up what follows them.
-FOURTH_POOLING, FIFTH_POOLING = 33, 43
+# Index in torchvision's list of the modules of VGG-16 with BatchNorm -> our prefix.
+VGG_MODULES = [
+    f"backbone.{stage}.{place}."
+    for stage, start, end in zip(STAGES, VGG16_STARTS, VGG16_STARTS[1:], strict=False)
+    for place in range(end - start)
+]
+# DeepLabV2 leaves the last two poolings out of the list, and so moves up what follows them.
+VGG_MODULES_OF_DEEPLABV2 = [*VGG_MODULES[:33], *VGG_MODULES[34:43]]
+# FCN's blocks -> the indices of their modules.
+FCN_BLOCKS = {1: range(24), 2: range(24, 34), 3: range(34, 44)}
 CLASSIFIER_PREFIX = "head.classifier.branches."
 
 
@@ -49,11 +51,7 @@ NAMINGS: dict[str, Naming] = {
     "deeplabv2_vgg16_bn": Naming(
         "classifier.conv2d_list.0.weight",
         (
-            *(
-                (f"features.{index - (index > FOURTH_POOLING)}.", ours)
-                for index, ours in VGG_MODULES.items()
-                if index not in (FOURTH_POOLING, FIFTH_POOLING)
-            ),
+            *((f"features.{index}.", ours) for index, ours in enumerate(VGG_MODULES_OF_DEEPLABV2)),
             ("features.42.", "head.hidden.0."),
             ("features.44.", "head.hidden.2."),
             ("classifier.conv2d_list.", CLASSIFIER_PREFIX),
@@ -63,8 +61,9 @@ NAMINGS: dict[str, Naming] = {
         "vgg_head.8.weight",
         (
             *(
-                (f"block{BLOCK_OF_STAGE[ours.split('.')[1]]}.{index}.", ours)
-                for index, ours in VGG_MODULES.items()
+                (f"block{block}.{index}.", VGG_MODULES[index])
+                for block, indices in FCN_BLOCKS.items()
+                for index in indices
             ),
             ("vgg_head.", "head.classifier."),
             ("score_pool4.", "head.skip16."),
@@ -111,7 +110,7 @@ class DasacFile(ForeignFile):
         return None
 
     def network(self, stated: Mapping[str, Any]) -> dict[str, Any]:
-        """As the base class says. The entries tell everything."""
+        """As the base class says; the entries tell everything."""
         parts = "student and teacher" if self.teacher else "no teacher"
         self.announce(f"DA-SAC checkpoint, {self.arch}, {self.num_classes} classes, {parts}")
         return {**DASAC_ARCHITECTURES[self.arch], "num_classes": self.num_classes}
@@ -126,10 +125,7 @@ class DasacFile(ForeignFile):
 
     @classmethod
     def content_of(cls, checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any] | None:
-        """As the base class says: a file as after the first of their steps.
-
-        It has no optimiser's state, which theirs need to go on training but not to segment.
-        """
+        """As after the first of their steps, but with no optimiser's state, which only training needs."""
         arch = published_name(checkpoint["network"], DASAC_ARCHITECTURES)
         if arch is None:
             return None

@@ -11,16 +11,9 @@ import torch
 from torch import Tensor
 
 from network.backbone import BACKBONES
-from network.backbone.caffe_resnet import ENTRY_PREFIX, INFIX
+from network.backbone.resnet import CAFFE_ENTRY_PREFIX, CAFFE_INFIX
 from network.factory import DEEPLABV2, DEEPLABV2_ARCHITECTURES, published_name
-from network.legacy.foreign import (
-    ForeignFile,
-    convolutions,
-    convolutions_of,
-    prefixed,
-    to_ours,
-    to_theirs,
-)
+from network.legacy.foreign import ForeignFile, prefixed, to_ours, to_theirs
 from utils.errors import UserError
 from utils.run.checkpoint import NETWORK_PREFIX, network_state
 from utils.run.tensor_file import DISTRIBUTED_PREFIX, state_of
@@ -35,6 +28,7 @@ PREFIXES = (
     ("", "backbone."),
 )
 RELEASED_BRANCHES = 2
+CAFFE_BACKBONES = [name for name in BACKBONES if name.endswith(CAFFE_INFIX)]
 
 
 @dataclass(frozen=True)
@@ -49,7 +43,8 @@ class DeepLabV2File(ForeignFile):
 
     @classmethod
     def recognised(cls, content: object, path: Path | str) -> DeepLabV2File | None:
-        bare = {key.removeprefix(ENTRY_PREFIX): value for key, value in (state_of(content) or {}).items()}
+        state = state_of(content) or {}
+        bare = {key.removeprefix(CAFFE_ENTRY_PREFIX): value for key, value in state.items()}
         if CLASSIFIER_KEY not in bare:
             return None
         # Files older than torch 0.4.1 do not count batches.
@@ -59,12 +54,12 @@ class DeepLabV2File(ForeignFile):
 
     def network(self, stated: Mapping[str, Any]) -> dict[str, Any]:
         """As the base class says. Unless stated, output stride and branches are as in the released code."""
-        completed = {name: stated[name] for name in ("output_stride", "per_image_input") if name in stated}
+        completing = ("atrous_branches", "output_stride", "per_image_input")
         config = {
             **DEEPLABV2,
             **self.told(),
-            "atrous_branches": stated.get("atrous_branches", RELEASED_BRANCHES),
-            **completed,
+            "atrous_branches": RELEASED_BRANCHES,
+            **{name: stated[name] for name in completing if name in stated},
         }
         stages = " ".join(map(str, config["snr_stages"])) or "none"
         origin = "as stated" if "atrous_branches" in stated else "as released, or state --deeplabv2_head"
@@ -75,9 +70,9 @@ class DeepLabV2File(ForeignFile):
         return config
 
     def told(self) -> dict[str, Any]:
-        """As the base class says. Output stride and number of summed branches do not change the entries."""
+        """As the base class says; no entry tells the output stride and the number of summed branches."""
         return {
-            "backbone": self._backbone(),
+            "backbone": self.nearest_backbone(self.state, CAFFE_BACKBONES, least_overlap=1.0),
             "head": DEEPLABV2["head"],
             "num_classes": self.state["head.classifier.branches.0.weight"].shape[0],
             "snr_stages": sorted({int(key.split(".")[2]) for key in self.state if "restitutions." in key}),
@@ -85,17 +80,6 @@ class DeepLabV2File(ForeignFile):
 
     def model(self, wt_layer: Sequence[int]) -> dict[str, Tensor]:
         return prefixed(NETWORK_PREFIX, self.state)
-
-    def _backbone(self) -> str:
-        """The Caffe ResNet that has all these convolutions and no other."""
-        found = convolutions(self.state)
-        names = [name for name in BACKBONES if name.endswith(INFIX)]
-        for name in names:
-            if found == convolutions_of(name):
-                return name
-        raise UserError(
-            f"{self.path}: its entries are of no backbone known here; they are {', '.join(names)}"
-        )
 
     @classmethod
     def content_of(cls, checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any] | None:

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from network.backbone import BACKBONES
+from network.backbone import create_backbone
 from network.sites import NO_SITES
 from utils import distributed
+from utils.errors import UserError
 
 Value = TypeVar("Value")
+# Pairs (their prefix, our prefix).
 Prefixes = Iterable[tuple[str, str]]
-"""Pairs (their prefix, our prefix)."""
-
 BACKBONE_PREFIX = "backbone."
 
 
@@ -43,17 +43,11 @@ class ForeignFile(ABC):
     def content_of(cls, checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any] | None:
         """What this family would write for the network of ``checkpoint``, which is ours and from ``path``.
 
-        It is ``None`` if the network belongs to another family.
-
-        Raises:
-            UserError: the family has no network that computes the same.
+        ``None`` if another family has such networks; a UserError if this one has none that computes the same.
         """
 
     def checkpoint(self, stated: Mapping[str, Any]) -> dict[str, Any]:
-        """The file as a checkpoint of ours: network, model, arguments. One line is printed.
-
-        Arguments and errors are those of :meth:`network`.
-        """
+        """The file as a checkpoint of ours: network, model, arguments; ``stated`` is for :meth:`network`."""
         network = self.network(stated)
         model = self.model(network.get("wt_layer", NO_SITES))
         return {"network": network, "model": model, "arguments": {"dataset": self.training_sets}}
@@ -62,26 +56,19 @@ class ForeignFile(ABC):
     def network(self, stated: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of ``create_network`` for the network in the file. One line is printed.
 
-        What the file does not tell comes from ``stated``, which holds such arguments too.
-
-        Raises:
-            UserError: the entries fit no network known here, contradict ``stated``, or do not tell enough.
+        What the file does not tell comes from ``stated``, which holds such arguments too. A UserError is
+        raised if the entries fit no network known here, contradict ``stated``, or do not tell enough.
         """
 
     @abstractmethod
     def model(self, wt_layer: Sequence[int]) -> dict[str, Tensor]:
-        """The entries for a network with ``wt_layer``, by the names that a method of ours gives them.
-
-        The network's begin with ``network.``; some files also hold other parts of a method.
-        """
+        """The entries for a network with ``wt_layer``, named as in our methods: ``network.*``, and others."""
 
     def told(self) -> dict[str, Any]:
-        """The arguments of ``create_network`` that the file alone tells.
+        """The arguments of ``create_network`` that the file tells, and a run that starts from it must have.
 
-        A run that starts from the file must have them. Entries that a network lacks are found without this.
-
-        Raises:
-            UserError: the entries fit no network known here, or contradict the rest of the file.
+        What shows in the entries may be left out, because loading compares these. A UserError is raised if
+        the entries fit no network known here, or contradict the rest of the file.
         """
         return self.network({})
 
@@ -89,6 +76,23 @@ class ForeignFile(ABC):
     def training_sets(self) -> list[str]:
         """The names of the data sets that the network was trained on, if the file tells them."""
         return []
+
+    def nearest_backbone(
+        self, state: Mapping[str, Tensor], names: Iterable[str], least_overlap: float
+    ) -> str:
+        """The one of ``names`` whose convolutions overlap most with those of ``state``, which has our names.
+
+        The overlap is common / all convolutions. A UserError is raised if it is below ``least_overlap``.
+        """
+        found = convolutions(state)
+        own = {name: convolutions_of(name) for name in names}
+        overlap = {name: len(found & theirs) / len(found | theirs) for name, theirs in own.items()}
+        nearest = max(overlap, key=overlap.__getitem__)
+        if overlap[nearest] < least_overlap:
+            raise UserError(
+                f"{self.path}: its entries are of no backbone known here; they are {', '.join(overlap)}"
+            )
+        return nearest
 
     def announce(self, words: str) -> None:
         """Print one line about the file."""
@@ -128,7 +132,7 @@ def convolutions(state: Mapping[str, Tensor]) -> set[tuple[str, tuple[int, ...]]
 
 @cache
 def convolutions_of(backbone: str) -> set[tuple[str, tuple[int, ...]]]:
-    """The :func:`convolutions` of a backbone by name."""
+    """The :func:`convolutions` of the backbone ``backbone``."""
     with torch.device("meta"):
-        trunk = BACKBONES[backbone](backbone, 32, NO_SITES, False)
+        trunk = create_backbone(backbone)
     return convolutions(prefixed(BACKBONE_PREFIX, trunk.state_dict()))

@@ -6,16 +6,17 @@ import argparse
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
 
-from network.backbone import BACKBONES
-from network.backbone.caffe_resnet import INFIX as CAFFE_INFIX
+from network.backbone import BACKBONES, create_backbone
+from network.backbone.resnet import CAFFE_INFIX
 from network.factory import ARCHITECTURES, FAMILY_PREFIX, architecture_from_arch
-from network.legacy.foreign import ForeignFile, convolutions, convolutions_of, prefixed
+from network.legacy.foreign import ForeignFile, prefixed
 from network.legacy.robustnet_names import from_family, projections, to_family
 from network.legacy.robustnet_sites import family_lacks, resolve_codes
 from network.sites import NO_SITES
@@ -27,8 +28,6 @@ CLASSIFIER_KEY = "final2.0.weight"
 # Without Caffe ResNets and VGG: their entries look like those of torchvision's ResNets, and their files
 # belong to other families.
 FAMILY_BACKBONES = [name for name in BACKBONES if CAFFE_INFIX not in name and not name.startswith("vgg")]
-# Entries that only the aggregation head (DIIA) has.
-AGGREGATION_PREFIX = "head.attention."
 # A file is of a backbone if their convolutions (name and shape) overlap by at least this: common / all.
 LEAST_OVERLAP = 0.5
 # BlindNet's name of a data set that is read in two views ends so.
@@ -42,14 +41,7 @@ FAMILY_HEADS = {
 
 
 class FamilyCommand(NamedTuple):
-    """What the training command line stored in a family file says; ``None`` is unsaid.
-
-    Attributes:
-        arch: value of ``--arch``.
-        wt_layer: seven codes.
-        dataset: training data sets.
-        image_in: whether each picture is normalised by its own mean and deviation.
-    """
+    """What the training command line stored in a family file says by these flags; ``None`` is unsaid."""
 
     arch: str | None = None
     wt_layer: list[int] | None = None
@@ -63,10 +55,9 @@ class _CommandParser(argparse.ArgumentParser):
 
 
 def family_command(content: Mapping[str, object]) -> FamilyCommand:
-    """The command line in the ``content`` of a family file.
+    """The command line in the ``content`` of a family file; unsaid if there is none or it cannot be parsed.
 
-    All fields are ``None`` if there is no command line, or if it cannot be parsed. The family's command lines
-    that leave ``--wt_layer`` out train with no site.
+    Without ``--wt_layer`` the family trains with no site.
     """
     command = content.get("command")
     if not isinstance(command, str):
@@ -89,8 +80,8 @@ def family_command(content: Mapping[str, object]) -> FamilyCommand:
 class RobustNetFile(ForeignFile):
     """A checkpoint of RobustNet, BlindNet or DIIA.
 
-    First its entries tell the backbone. Then the entries, the training command line and the user tell the
-    codes of the sites. With these codes :meth:`model` leaves out the entries that the network does not use.
+    The entries, the training command line and the user tell the codes of the sites. With these codes
+    :meth:`model` leaves out the entries that the network does not use.
 
     Attributes:
         entries: those of the network by their bare names.
@@ -105,32 +96,49 @@ class RobustNetFile(ForeignFile):
         bare = state_of(content) or {}
         return cls(path, bare, family_command(content)) if CLASSIFIER_KEY in bare else None
 
-    def network(self, stated: Mapping[str, Any]) -> dict[str, Any]:
-        """As the base class says.
+    @cached_property
+    def state(self) -> dict[str, Tensor]:
+        """The entries under our names, with those that sites may leave unused."""
+        return from_family(self.entries)
 
-        The entries tell the architecture by their names and shapes. What they do not tell comes from
-        ``stated``, then from the training command line in the file. If nothing tells the output stride, it is
-        that of the family's first architecture with this backbone.
+    @cached_property
+    def backbone(self) -> str:
+        """The backbone with these convolutions; if some are missing or in excess, the nearest one."""
+        return self.nearest_backbone(self.state, FAMILY_BACKBONES, LEAST_OVERLAP)
+
+    @property
+    def trained(self) -> dict[str, Any]:
+        """The architecture in the training command line; empty if it is unknown or has another backbone."""
+        known = ARCHITECTURES.get((self.command.arch or "").removeprefix(FAMILY_PREFIX), {})
+        return known if known.get("backbone") == self.backbone else {}
+
+    @property
+    def training_sets(self) -> list[str]:
+        return self.command.dataset or []
+
+    def network(self, stated: Mapping[str, Any]) -> dict[str, Any]:
+        """As the base class says; what neither entries nor ``stated`` tell, the training command line does.
+
+        If nothing tells the output stride, it is that of the family's first architecture with this backbone.
         """
-        state = from_family(self.entries)
-        name = self._backbone(state, stated)
-        output_stride, stride_origin = self._output_stride(name, stated)
-        wt_layer, code_origin = self._codes(name, output_stride, state, stated.get("wt_layer"))
-        aggregates = any(key.startswith(AGGREGATION_PREFIX) for key in state)
+        self._check_backbone(stated)
+        output_stride, stride_origin = self._output_stride(stated)
+        wt_layer, code_origin = self._codes(output_stride, stated.get("wt_layer"))
+        aggregates = any(key.startswith("head.attention.") for key in self.state)  # Only DIIA's head does.
         kind = "BlindNet" if projections(self.entries) else "DIIA" if aggregates else "RobustNet"
         self.announce(
-            f"{kind} checkpoint, {name}, output stride {output_stride} ({stride_origin}), "
+            f"{kind} checkpoint, {self.backbone}, output stride {output_stride} ({stride_origin}), "
             f"--wt_layer {' '.join(map(str, wt_layer))} ({code_origin})"
         )
         return {
-            "backbone": name,
+            "backbone": self.backbone,
             "head": "aggregation" if aggregates else "deeplabv3plus",
             "num_classes": self.entries[CLASSIFIER_KEY].shape[0],
             "output_stride": output_stride,
             "wt_layer": wt_layer,
             "partial_dilation": any(
                 architecture.get("partial_dilation", False)
-                for architecture in _architectures_with(name)
+                for architecture in self._architectures()
                 if architecture["output_stride"] == output_stride
             ),
             "per_image_input": stated.get("per_image_input", bool(self.command.image_in)),
@@ -145,98 +153,67 @@ class RobustNetFile(ForeignFile):
         told: dict[str, Any] = {}
         if self.command.image_in is not None:
             told["per_image_input"] = self.command.image_in
-        if self.command.arch is None:
-            return told
-        state = from_family(self.entries)
-        backbone = self._nearest_backbone(state)
         if self.command.wt_layer is not None:
-            told["wt_layer"], _ = self._codes(backbone, self._output_stride(backbone, {})[0], state, None)
-        trained = self._trained_with(backbone)
-        return told | {
-            name: trained[name] for name in ("output_stride", "partial_dilation") if name in trained
-        }
+            told["wt_layer"], _ = self._codes()
+        if self.command.arch is not None:
+            trained = self.trained
+            told |= {key: trained[key] for key in ("output_stride", "partial_dilation") if key in trained}
+        return told
 
-    @property
-    def training_sets(self) -> list[str]:
-        return self.command.dataset or []
-
-    def _backbone(self, state: Mapping[str, Tensor], stated: Mapping[str, Any]) -> str:
-        """The backbone of the entries; a UserError if ``stated`` or the training command line has another."""
-        trained = self._trained_architecture() if "backbone" not in stated and self.command.arch else {}
-        nearest = self._nearest_backbone(state)
-        for source, origin in ((stated, "the flags say"), (trained, "the training command line in it says")):
-            if source.get("backbone", nearest) != nearest:
+    def _check_backbone(self, stated: Mapping[str, Any]) -> None:
+        """Raise a UserError if ``stated`` or the training command line has another backbone."""
+        trained = {}
+        if self.command.arch and "backbone" not in stated:
+            try:
+                trained = architecture_from_arch(self.command.arch)
+            except UserError:
                 raise UserError(
-                    f"{self.path}: its entries are of {nearest}, {origin} {source['backbone']}; "
+                    f"{self.path}: was trained with --arch {self.command.arch}, which is unknown here; state "
+                    "--arch or --backbone and --output_stride"
+                ) from None
+        for source, origin in ((stated, "the flags say"), (trained, "the training command line in it says")):
+            if source.get("backbone", self.backbone) != self.backbone:
+                raise UserError(
+                    f"{self.path}: its entries are of {self.backbone}, {origin} {source['backbone']}; "
                     "state its own --arch"
                 )
-        return nearest
 
-    def _nearest_backbone(self, state: Mapping[str, Tensor]) -> str:
-        """The backbone with these convolutions; if some are missing or in excess, the nearest one."""
-        found = convolutions(state)
-        own = {name: convolutions_of(name) for name in FAMILY_BACKBONES}
-        overlap = {name: len(found & theirs) / len(found | theirs) for name, theirs in own.items()}
-        nearest = max(overlap, key=overlap.__getitem__)
-        if overlap[nearest] < LEAST_OVERLAP:
-            raise UserError(
-                f"{self.path}: its entries are of no backbone known here; they are {', '.join(overlap)}"
-            )
-        return nearest
+    def _architectures(self) -> list[dict[str, Any]]:
+        """The family's architectures with this backbone."""
+        return [each for each in ARCHITECTURES.values() if each["backbone"] == self.backbone]
 
-    def _codes(
-        self, backbone: str, output_stride: int, state: Mapping[str, Tensor], stated: Sequence[int] | None
-    ) -> tuple[list[int], str]:
-        """The codes of the sites and where they come from."""
-        with torch.device("meta"):
-            trunk = BACKBONES[backbone](backbone, output_stride, NO_SITES, False)
-        return resolve_codes(trunk, state, self.path, stated, self.command.wt_layer)
-
-    def _trained_architecture(self) -> dict[str, Any]:
-        try:
-            return architecture_from_arch(self.command.arch)
-        except UserError:
-            raise UserError(
-                f"{self.path}: was trained with --arch {self.command.arch}, which is unknown here; state "
-                "--arch or --backbone and --output_stride"
-            ) from None
-
-    def _output_stride(self, backbone: str, stated: Mapping[str, Any]) -> tuple[int, str]:
+    def _output_stride(self, stated: Mapping[str, Any]) -> tuple[int, str]:
         """The output stride and where it comes from."""
         if "output_stride" in stated:
             return stated["output_stride"], "as stated"
-        if trained := self._trained_with(backbone):
-            return trained["output_stride"], "trained so"
-        usual = [a["output_stride"] for a in _architectures_with(backbone)]
+        if self.trained:
+            return self.trained["output_stride"], "trained so"
+        usual = [architecture["output_stride"] for architecture in self._architectures()]
         return (usual or [16])[0], "the usual one; --output_stride or --arch say otherwise"
 
-    def _trained_with(self, backbone: str) -> dict[str, Any]:
-        """The architecture in the training command line; empty if it is unknown or has another backbone."""
-        known = ARCHITECTURES.get((self.command.arch or "").removeprefix(FAMILY_PREFIX), {})
-        return known if known.get("backbone") == backbone else {}
+    def _codes(self, output_stride: int = 32, stated: Sequence[int] | None = None) -> tuple[list[int], str]:
+        """The codes of the sites and where they come from."""
+        with torch.device("meta"):
+            trunk = create_backbone(self.backbone, output_stride)
+        return resolve_codes(trunk, self.state, self.path, stated, self.command.wt_layer)
 
     @classmethod
     def content_of(cls, checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
-        config, state = checkpoint["network"], network_state(checkpoint)
+        config = checkpoint["network"]
         words = ["train.py", "--arch", _family_arch(config, path)]
         words += ["--wt_layer", *map(str, config["wt_layer"])]
         if sources := checkpoint.get("arguments", {}).get("dataset"):
             words += ["--dataset", *sources]
         if config.get("per_image_input"):
             words.append("--image_in")
+        entries = prefixed(DISTRIBUTED_PREFIX, to_family(network_state(checkpoint)))
         # The family's loader demands an epoch and a score.
-        score = {"epoch": 0, "mean_iu": 0}
-        entries = prefixed(DISTRIBUTED_PREFIX, to_family(state))
-        return {"state_dict": entries, **score, "command": shlex.join(words)}
-
-
-def _architectures_with(backbone: str) -> list[dict[str, Any]]:
-    return [architecture for architecture in ARCHITECTURES.values() if architecture["backbone"] == backbone]
+        return {"state_dict": entries, "epoch": 0, "mean_iu": 0, "command": shlex.join(words)}
 
 
 def _family_arch(config: Mapping[str, Any], path: Path | str) -> str:
     """The family's name of the network; a UserError if it has none that computes the same."""
-    backbone, output_stride = config["backbone"], config["output_stride"]
+    backbone, output_stride, head = config["backbone"], config["output_stride"], config["head"]
     if config.get("snr_stages"):
         raise UserError(f"{path}: has SNR, which the family has only with the head deeplabv2")
     if not config.get("auxiliary", True):
@@ -253,8 +230,6 @@ def _family_arch(config: Mapping[str, Any], path: Path | str) -> str:
             raise UserError(
                 f"{path}: the family's {backbone} is dilated in part, this one wholly: not the same network"
             )
-        if same and name in FAMILY_HEADS.get(config["head"], ()):
+        if same and name in FAMILY_HEADS.get(head, ()):
             return f"{FAMILY_PREFIX}{name}"
-    raise UserError(
-        f"{path}: the family has no {config['head']} on {backbone} at output stride {output_stride}"
-    )
+    raise UserError(f"{path}: the family has no {head} on {backbone} at output stride {output_stride}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from network.legacy.foreign import renamed
-from network.sites import NO_SITES
+from network.sites import NO_SITES, STAGES
 
 Value = TypeVar("Value")
 
@@ -41,10 +41,8 @@ HEAD_PREFIXES = (
 )
 # BlindNet's projection heads, which only its training uses: entries of the method, not of the network.
 PROJECTION_KEY = re.compile(r"ProjectionHead_cls_(\d)\.proj\.(\d\.\w+)")
-PROJECTIONS_PREFIX = "projections."
-# Our name of an entry that only ShuffleNetV2, MNASNet and vgg16_bn have: the convolution of layer4 directly
-# under it. The family wraps its ShuffleNet's stem and layer4 once more. Its MNASNet never ran, so nobody has
-# a checkpoint of it, and it has no vgg16_bn.
+# Our name of an entry that only ShuffleNetV2, MNASNet and vgg16_bn have: layer4's own convolution. The family
+# wraps its ShuffleNet's stem and layer4 once more. Its MNASNet never ran, and it has no vgg16_bn.
 OUR_SHUFFLENET_KEY = "backbone.layer4.0.weight"
 # The family's name of an entry that only its ShuffleNet has: the convolution of its stem.
 THEIR_SHUFFLENET_KEY = "layer0.layer.0.0.weight"
@@ -73,12 +71,10 @@ def our_key(key: str) -> str:
 
 
 def from_family(state: Mapping[str, Value], wt_layer: Sequence[int] = NO_SITES) -> dict[str, Value]:
-    """The network's entries of a family state dict under our names, without what the network never uses.
+    """The network's entries of a family state dict (no ``module.``) under our names, without the unused ones.
 
-    The names in ``state`` have no ``module.``. The network never uses the class weights of the losses, the
-    projection heads of the training (:func:`projections`) and some BatchNorms. When a site replaces a
-    BatchNorm, the family's ShuffleNet keeps the unused BatchNorm. It is left out if the site has entries, or
-    if ``wt_layer`` has a code there.
+    Unused are the class weights of the losses, the projection heads (:func:`projections`), and a BatchNorm of
+    the family's ShuffleNet where a site takes its place: the site has entries, or a code in ``wt_layer``.
     """
     unused = LOSS_PREFIXES
     if THEIR_SHUFFLENET_KEY in state:
@@ -95,15 +91,9 @@ def from_family(state: Mapping[str, Value], wt_layer: Sequence[int] = NO_SITES) 
 
 
 def projections(state: Mapping[str, Value]) -> dict[str, Value]:
-    """The projection heads in a family state dict, under our BlindNet's names; empty for any other system.
-
-    The names in ``state`` have no ``module.``.
-    """
-    found = {}
-    for key, value in state.items():
-        if match := PROJECTION_KEY.fullmatch(key):
-            found[f"{PROJECTIONS_PREFIX}{match[1]}.{match[2]}"] = value
-    return found
+    """BlindNet's projection heads in a family state dict (no ``module.``), under our names; else empty."""
+    theirs = {key: value for key, value in state.items() if PROJECTION_KEY.fullmatch(key)}
+    return {PROJECTION_KEY.sub(r"projections.\1.\2", key): value for key, value in theirs.items()}
 
 
 def to_family(state: Mapping[str, Value]) -> dict[str, Value]:
@@ -118,7 +108,7 @@ def _family_key(key: str, keys: Iterable[str]) -> str:
         return f"layer0.{3 * (int(match[2]) - 1) + ('conv', 'bn').index(match[1])}.{match[3]}"
     if match := re.fullmatch(r"backbone\.site_norms\.(\d)\.(\w+)", key):
         stage = int(match[1]) - 2
-        ours = "backbone.stem." if stage == 0 else f"backbone.layer{stage}."
+        ours = f"backbone.{STAGES[stage]}."
         if stage in (0, 4) and OUR_SHUFFLENET_KEY in keys:
             return f"layer{stage}.instance_norm_layer.{match[2]}"
         last = max(int(other.split(".")[2]) for other in keys if other.startswith(ours))

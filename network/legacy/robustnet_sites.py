@@ -27,10 +27,8 @@ def resolve_codes(
     """The seven codes of the network in the file at ``path``, and words for where they come from.
 
     ``trunk`` is its backbone without sites, ``state`` holds its entries under our names, ``stated`` are the
-    codes that a user states, and ``command`` those in the training command line in the file.
-
-    Raises:
-        UserError: the codes contradict the entries, or nothing tells what the sites hold.
+    codes that a user states, and ``command`` those in the training command line in the file. A UserError is
+    raised if they contradict the entries, or nothing tells what the sites hold.
     """
     possible = _possible_codes(trunk, state)
     if stated is not None:
@@ -38,9 +36,9 @@ def resolve_codes(
     if command is not None:
         built = _built_codes(trunk, possible, command, path)
         return _checked(built, possible, path, "the training command line in it says"), "trained so"
-    # A published recipe uses the same code at all its sites. With a ResNet one site is in the stem, where
-    # entries always show whether BatchNorm was replaced. So if no stem site is ambiguous and some code is
-    # visible, the hidden sites hold 0.
+    # A published recipe uses one code at all its sites. One site of a ResNet is in the stem, where entries
+    # show whether BatchNorm was replaced. So if no stem site is ambiguous and some code shows, the hidden
+    # sites hold 0.
     seen = {code for codes in possible.values() if len(codes) == 1 for code in codes}
     hidden = [site for site, codes in possible.items() if len(codes) > 1]
     stem_is_ambiguous = any(possible[site] == PLAIN_CODES for site in hidden)
@@ -96,8 +94,7 @@ def _built_codes(
 ) -> list[int]:
     """The codes that the family's network had for its own ``--wt_layer``, parts of which it ignored.
 
-    That is sites that a backbone does not have, MobileNetV2's site 6, and switchable whitening in MobileNetV2
-    and in ShuffleNetV2's blocks.
+    It ignored sites that a backbone does not have, and what :func:`family_lacks` tells.
     """
     built = [code if site in possible else 0 for site, code in enumerate(codes)]
     for site, code in enumerate(built):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from network.precision import without_autocast
-from utils.distributed import all_reduce_sum, world_size
+from loss.precision import without_autocast
+from utils.distributed import all_reduce_sum
 
 CHANNELS_PER_GROUP = 16
 EPSILON = 1e-5
@@ -36,9 +36,9 @@ class SwitchWhitening(nn.Module):
     the batch is that of all processes; evaluation uses running averages (momentum 0.99). The layer computes
     in the precision of its parameters.
 
-    As in the published code of RobustNet, the running mean AND the running covariance start at zero, not at
-    the identity; after some hundred steps this no longer matters. If 16 does not divide the number of
-    channels, the group size is the largest power of two that does.
+    As in the published code of RobustNet, the running covariance starts at zero, like the mean, not at the
+    identity; after some hundred steps this no longer matters. If 16 does not divide the number of channels,
+    the group size is the largest power of two that does.
     """
 
     def __init__(self, channels: int, momentum: float = 0.99, iterations: int = 5) -> None:
@@ -75,21 +75,15 @@ class SwitchWhitening(nn.Module):
         return whitened.reshape(x.shape) * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
 
     def _batch_statistics(self, mean: Tensor, covariance: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
-        """Mean and covariance over all pictures of all processes, from those of each picture.
+        """Mean and covariance over all pictures of all processes; this also updates the running averages.
 
-        This also updates the running averages. The covariance of a union is the mean of the covariances of
-        its parts plus the covariance of their means.
+        The covariance of a union is the mean covariance of its parts plus the covariance of their means.
         """
-        total = mean.new_full((), mean.shape[0] * pixels)
-        batch_mean = pixels * mean.sum(0)
-        if world_size() > 1:
-            total, batch_mean = all_reduce_sum(total), SumOverProcesses.apply(batch_mean)
-        batch_mean = batch_mean / total
+        total = all_reduce_sum(mean.new_full((), mean.shape[0] * pixels))
+        batch_mean = SumOverProcesses.apply(pixels * mean.sum(0)) / total
         offset = mean - batch_mean
-        batch_covariance = pixels * (covariance + offset @ offset.transpose(2, 3)).sum(0)
-        if world_size() > 1:
-            batch_covariance = SumOverProcesses.apply(batch_covariance)
-        batch_covariance = batch_covariance / total
+        spread = pixels * (covariance + offset @ offset.transpose(2, 3)).sum(0)
+        batch_covariance = SumOverProcesses.apply(spread) / total
         with torch.no_grad():
             self.running_mean.lerp_(batch_mean, 1 - self.momentum)
             self.running_cov.lerp_(batch_covariance, 1 - self.momentum)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from network import list_backbones
-from network.backbone import BACKBONES
-from network.sites import NO_SITES
+from network.backbone import create_backbone
 
 
 def picture_batch(batch: int = 2, size: int = 64) -> torch.Tensor:
@@ -17,7 +16,5 @@ def strides_of_all() -> list[tuple[str, int]]:
     """Every backbone at every output stride it supports."""
     with torch.device("meta"):
         return [
-            (name, stride)
-            for name in list_backbones()
-            for stride in BACKBONES[name](name, 32, NO_SITES, False).output_strides
+            (name, stride) for name in list_backbones() for stride in create_backbone(name).output_strides
         ]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from network.head.attention import LayoutEdgeAttention
+from network.head.aggregation import LayoutEdgeAttention
 
 
 def filled(convolution: nn.Conv2d, step: float) -> None:

@@ -12,10 +12,10 @@ from torch import nn
 
 from loss.segmentation import auxiliary_cross_entropy, cross_entropy
 from network import SegmentationNet, create_network, list_backbones
-from network.backbone import BACKBONES
+from network.backbone import create_backbone
 from network.input_spec import CAFFE, IMAGENET
 from network.restore import load_network
-from network.sites import NO_SITES, NUM_SITES, SITE_LAYERS, STAGES, WHITENED_CODES
+from network.sites import NUM_SITES, SITE_LAYERS, STAGES, WHITENED_CODES
 from utils.errors import UserError
 from utils.run.checkpoint import save_checkpoint
 
@@ -71,7 +71,7 @@ def test_trains_a_step_evaluates_saves_and_reloads(name: str, stride: int, tmp_p
 def feature_sizes(name: str, stride: int, partial: bool) -> dict[str, tuple[int, int]]:
     """Channels and input pixels per output pixel of every stage, as a forward pass on no data shows them."""
     with torch.device("meta"):
-        backbone = BACKBONES[name](name, stride, NO_SITES, partial).eval()
+        backbone = create_backbone(name, stride, partial_dilation=partial).eval()
         features = backbone(torch.empty(1, 3, 129, 129))
     assert {stage: f.shape[1] for stage, f in features.items()} == backbone.channels
     # The nearest power of two: backbones differ in how they round.
@@ -84,7 +84,7 @@ def feature_sizes(name: str, stride: int, partial: bool) -> dict[str, tuple[int,
 @pytest.mark.parametrize("name", list_backbones())
 def test_output_stride_is_what_comes_out(name: str, partial: bool):
     with torch.device("meta"):
-        strides = BACKBONES[name](name, 32, NO_SITES, False).output_strides
+        strides = create_backbone(name).output_strides
     for stride in strides:
         assert feature_sizes(name, stride, partial)["layer4"][1] == stride
 
@@ -112,7 +112,7 @@ def test_published_feature_sizes(name: str, stages: list[tuple[int, int]]):
 def test_whole_stages_are_dilated(name: str):
     """As published for residual networks: every 3x3 of the stage alike, the formerly strided one included."""
     with torch.device("meta"):
-        backbone = BACKBONES[name](name, 8, NO_SITES, False)
+        backbone = create_backbone(name, 8)
     for stage, dilation in (("layer2", 1), ("layer3", 2), ("layer4", 4)):
         convs = [m for m in getattr(backbone, stage).modules() if isinstance(m, nn.Conv2d)]
         assert {conv.dilation[0] for conv in convs if conv.kernel_size[0] == 3} == {dilation}
@@ -123,7 +123,7 @@ def test_whole_stages_are_dilated(name: str):
 def test_vgg_leaves_out_its_last_poolings(stride: int, pooled: int, last: int):
     """At output stride 8 as published in DeepLabV2: conv5 alone is dilated."""
     with torch.device("meta"):
-        backbone = BACKBONES["vgg16_bn"]("vgg16_bn", stride, NO_SITES, False)
+        backbone = create_backbone("vgg16_bn", stride)
     kinds = [nn.MaxPool2d if number < pooled else nn.Identity for number in range(len(STAGES))]
     assert [type(getattr(backbone, stage)[-1]) for stage in STAGES] == kinds
     for stage in STAGES:
@@ -161,7 +161,7 @@ SITED_BACKBONES = [
 
 def network_with_all_sites(name: str, code: int) -> SegmentationNet:
     with torch.device("meta"):
-        available = BACKBONES[name](name, 16, NO_SITES, False).all_site_channels
+        available = create_backbone(name, 16).all_site_channels
     network = create_network(name, wt_layer=[code if site in available else 0 for site in range(NUM_SITES)])
     assert network.sites == dict.fromkeys(available, code)
     assert network.site_channels == available

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from network import create_network
-from network.backbone import BACKBONES
+from network.backbone import create_backbone
 from network.head import HEADS
-from network.sites import NO_SITES, NUM_SITES, SITE_LAYERS, WHITENED_CODES
+from network.sites import NUM_SITES, SITE_LAYERS, WHITENED_CODES
 
 # Shapes and graph are enough, but switchable whitening turns autocast off: the meta device has none. It is
 # trained in test_backbones.
@@ -29,7 +29,7 @@ ALIKE = (1, 3)
 )
 def test_trains_and_evaluates(backbone: str, head: str, code: int, stages: tuple[int, ...]) -> None:
     with torch.device("meta"):
-        sites = BACKBONES[backbone](backbone, 32, NO_SITES, False).all_site_channels
+        sites = create_backbone(backbone).all_site_channels
         codes = [code if site in sites else 0 for site in range(NUM_SITES)]
         network = create_network(backbone, head, output_stride=32, wt_layer=codes, snr_stages=stages).train()
         pictures = torch.empty(2, 3, 96, 160)

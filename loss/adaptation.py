@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from loss.class_balance import class_planes
 from loss.entropy import pixel_entropy
 from loss.precision import at_least_float32
-from loss.segmentation import IGNORE_LABEL, cross_entropy
+from loss.segmentation import IGNORE_LABEL, class_planes, cross_entropy
 
 
 def max_square(logits: Tensor) -> Tensor:

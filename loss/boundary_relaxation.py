@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from loss.class_balance import class_planes, frequency_weights
 from loss.precision import at_least_float32
-from loss.segmentation import IGNORE_LABEL
+from loss.segmentation import IGNORE_LABEL, class_planes, frequency_weights
 
 
 def relaxed_planes(label: Tensor, classes: int, strict: Sequence[int] = ()) -> Tensor:
@@ -64,14 +63,14 @@ def relaxed_cross_entropy(
     pictures. Without relaxation, T is the pixel's own class, and pixels at a boundary count twice.
 
     Two points are as published: a void pixel beside a class is allowed that class, and void pixels count in
-    the class shares of :func:`loss.class_balance.frequency_weights`.
+    the class shares of :func:`loss.segmentation.frequency_weights`.
 
     Args:
         logits: B x classes x H x W.
         label: int64 B x H x W, train ids or 255.
         relax: whether labels are relaxed; False after ``--rlx_off_iter``.
         strict: classes that are never relaxed.
-        bound: see :func:`loss.class_balance.frequency_weights`.
+        bound: see :func:`loss.segmentation.frequency_weights`.
         batch_weighting: take the class shares from the whole batch, not from each picture.
     """
     logits = at_least_float32(logits)

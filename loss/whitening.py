@@ -1,4 +1,8 @@
-"""Instance whitening losses and the choice of covariance entries (RobustNet, Choi et al., CVPR 2021)."""
+"""Losses of the covariances of features.
+
+Instance whitening and its choice of entries are from RobustNet (Choi et al., CVPR 2021). Covariance alignment
+is from BlindNet (Ahn et al., CVPR 2024).
+"""
 
 from __future__ import annotations
 
@@ -111,3 +115,19 @@ def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
     # If there are fewer distinct values than clusters, equal values are spread over several clusters. So
     # zeros may be outside the lowest cluster, and have to be left out here.
     return (chosen & (values > 0)).to(variance)
+
+
+def covariance_matching(key: Tensor, query: Tensor) -> Tensor:
+    """Mean squared difference of the covariances of two normalised maps B x C x H x W (BlindNet's L_CM).
+
+    The maps of the original view (key) are a constant target for those of the jittered view (query).
+    """
+    return (covariance(key.detach()) - covariance(query)).square().mean()
+
+
+def cross_covariance(key: Tensor, query: Tensor) -> Tensor:
+    """Mean of (c - 1)^2 for the covariance c of each channel between two such maps (BlindNet's L_CC)."""
+    with torch.autocast(query.device.type, enabled=False):
+        key, query = (at_least_float32(x).flatten(2) for x in (key.detach(), query))
+        diagonal = (key * query).sum(dim=2) / max(query.shape[2] - 1, 1) + COVARIANCE_EPSILON
+        return (diagonal - 1).square().mean()

@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from loss.restitution import dual_restitution_loss
+from loss.entropy import dual_restitution_loss
 from loss.segmentation import auxiliary_cross_entropy
 from network import SegmentationNet
 from utils.declare import Flag

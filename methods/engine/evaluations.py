@@ -51,7 +51,7 @@ class Evaluation:
         self.method.eval()
         score = self.domains.score(
             name,
-            self.method.predict,
+            self.method.network.predict,
             self.validation[name],
             self.device,
             self.args.amp,

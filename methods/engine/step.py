@@ -15,7 +15,6 @@ from torch import nn
 from methods.common.base import Method, Progress
 from methods.engine.build import build_optimizer, restore_optimizer, wrap
 from methods.engine.guard import FiniteSteps
-from methods.engine.schedule import learning_rate_factor
 from transforms.device_photometric import changed_views
 from utils import distributed
 from utils.run.meter import Meter
@@ -59,7 +58,6 @@ class TrainingStep:
         first = progress.iteration * self.steps_per_iteration
         for number in range(first, first + self.steps_per_iteration):
             self._optimise(batches, progress, meter, number)
-        self.method.after_step(progress)
         meter.steps += 1
 
     def _optimise(
@@ -109,3 +107,22 @@ class TrainingStep:
         """
         restore_optimizer(self.optimizer, state["optimizer"], path)
         self.finite.load_state_dict(state["finite"])
+
+
+def learning_rate_factor(
+    iteration: int,
+    max_iteration: int,
+    exponent: float,
+    restart: int | None = None,
+    rescale: float = 1.0,
+    restart_exponent: float = 1.5,
+) -> float:
+    """The factor of the initial learning rate, after ``iteration`` finished iterations.
+
+    Without ``restart`` (``poly``) it falls from 1 to 0 by a power. With it (``scl-poly``) it falls again from
+    ``rescale`` to 0 from that iteration on. Zhu et al. (CVPR 2019) restart where boundary label relaxation
+    ends. As published, labels are still relaxed in the iteration ``restart`` itself (``loss.criterion``).
+    """
+    if restart is None or iteration < restart:
+        return (1 - iteration / max_iteration) ** exponent
+    return rescale * (1 - (iteration - restart) / (max_iteration - restart)) ** restart_exponent

@@ -19,17 +19,13 @@ import loss
 from loss import (
     adaptation,
     boundary_relaxation,
-    class_balance,
     class_contrast,
-    covariance_alignment,
     criterion,
-    crop_fusion,
     disentanglement,
     edges,
     entropy,
     pixel_sampling,
     precision,
-    restitution,
     segmentation,
     self_supervision,
     whitening,
@@ -43,8 +39,8 @@ WITHOUT_GRADIENTS: dict[str, str] = {
     "adaptation.image_weights": "weights by the predicted class; detached, as documented",
     "boundary_relaxation.relaxed_planes": INTEGERS,
     "boundary_relaxation.boundary": INTEGERS,
-    "class_balance.class_planes": INTEGERS,
-    "class_balance.frequency_weights": INTEGERS,
+    "segmentation.class_planes": INTEGERS,
+    "segmentation.frequency_weights": INTEGERS,
     "class_contrast.PixelBlocks": RECORD,
     "class_contrast.sample_class_pixels": INTEGERS,
     "class_contrast.first_classes": INTEGERS,
@@ -146,7 +142,7 @@ def target_cases() -> Iterator[tuple[str, Case]]:
     three = tuple(logits(seed) for seed in range(3))
     yield (
         "dual_restitution",
-        Case("restitution.dual_restitution_loss", restitution.dual_restitution_loss, three),
+        Case("entropy.dual_restitution_loss", entropy.dual_restitution_loss, three),
     )
 
 
@@ -169,8 +165,8 @@ def labelled_cases() -> Iterator[tuple[str, Case]]:
     yield "auxiliary_cross_entropy", Case("segmentation.auxiliary_cross_entropy", small, (logits(),))
     bounds = {"": {}, "batch": {"batch_weighting": True, "bound": 2.0}}
     yield from cases(
-        "class_balance.image_weighted_cross_entropy",
-        class_balance.image_weighted_cross_entropy,
+        "segmentation.image_weighted_cross_entropy",
+        segmentation.image_weighted_cross_entropy,
         {**bounds, "sum": {"reduction": "sum"}},
     )
     yield from cases(
@@ -249,12 +245,12 @@ def covariance_cases() -> Iterator[tuple[str, Case]]:
         Case("whitening.pair_variance", whitening.pair_variance, (covariances,), in_16_bits=False),
     )
     for name in ("covariance_matching", "cross_covariance"):
-        function = getattr(covariance_alignment, name)
+        function = getattr(whitening, name)
 
         def call(query: Tensor, key: Tensor, function=function) -> Tensor:
             return function(key, query)
 
-        yield name, Case(f"covariance_alignment.{name}", call, (standardised(0),), (standardised(1),))
+        yield name, Case(f"whitening.{name}", call, (standardised(0),), (standardised(1),))
 
 
 def crop_cases() -> Iterator[tuple[str, Case]]:
@@ -279,17 +275,22 @@ def crop_cases() -> Iterator[tuple[str, Case]]:
     # A quarter of the canvas, enlarged, and the canvas mirrored.
     forth = torch.tensor([[[[2.0, 0, 1], [0, 2.0, 1]], [[-1.0, 0, 0], [0, 1.0, 0]]]])
     back = torch.tensor([[[[0.5, 0, -0.5], [0, 0.5, -0.5]], [[-1.0, 0, 0], [0, 1.0, 0]]]])
-    for fusion in crop_fusion.FUSIONS:
-        refine = partial(crop_fusion.refine, affine=forth, affine_inverse=back, fusion=fusion)
-        yield f"refine {fusion}", Case("crop_fusion.refine", refine, (probability,), in_16_bits=False)
-        fuse = partial(crop_fusion.fuse, affine=forth, fusion=fusion)
-        yield f"fuse {fusion}", Case("crop_fusion.fuse", fuse, (probability,), in_16_bits=False)
+    for fusion in self_supervision.FUSIONS:
+        refine = partial(self_supervision.refine, affine=forth, affine_inverse=back, fusion=fusion)
+        yield f"refine {fusion}", Case("self_supervision.refine", refine, (probability,), in_16_bits=False)
+        fuse = partial(self_supervision.fuse, affine=forth, fusion=fusion)
+        yield f"fuse {fusion}", Case("self_supervision.fuse", fuse, (probability,), in_16_bits=False)
     yield (
         "most_certain",
-        Case("crop_fusion.most_certain", crop_fusion.most_certain, (probability,), in_16_bits=False),
+        Case(
+            "self_supervision.most_certain", self_supervision.most_certain, (probability,), in_16_bits=False
+        ),
     )
-    from_canvas = partial(crop_fusion.from_canvas, affine_inverse=back)
-    yield "from_canvas", Case("crop_fusion.from_canvas", from_canvas, (probability[:, 0],), in_16_bits=False)
+    from_canvas = partial(self_supervision.from_canvas, affine_inverse=back)
+    yield (
+        "from_canvas",
+        Case("self_supervision.from_canvas", from_canvas, (probability[:, 0],), in_16_bits=False),
+    )
 
 
 def helper_cases() -> Iterator[tuple[str, Case]]:

@@ -22,10 +22,6 @@ class SegmentationCriterion(nn.Module):
     loss is always cross entropy, as published. ``--cls_wt_loss`` gives cross entropy fixed class weights, in
     the main and in the auxiliary loss. ``mean_over`` names the pixels over which cross entropy is averaged;
     it does not change the other two losses.
-
-    Attributes:
-        class_weights: float, one per train id, or None. They are not in the state dict, because the flag
-            determines them.
     """
 
     class_weights: Tensor | None
@@ -33,6 +29,7 @@ class SegmentationCriterion(nn.Module):
     def __init__(self, arguments: argparse.Namespace, mean_over: MeanOver = "labelled") -> None:
         super().__init__()
         self.arguments, self.mean_over = arguments, mean_over
+        # They are not in the state dict, because the flag determines them.
         weights = torch.tensor(CLASS_WEIGHTS) if arguments.cls_wt_loss else None
         self.register_buffer("class_weights", weights, persistent=False)
 
@@ -48,9 +45,8 @@ class SegmentationCriterion(nn.Module):
             relax = arguments.rlx_off_iter < 0 or iteration <= arguments.rlx_off_iter
             return relaxed_cross_entropy(logits, label, relax, arguments.strict_bdr_cls, **balance)
         if arguments.img_wt_loss:
-            return image_weighted_cross_entropy(
-                logits, label, reduction=arguments.img_wt_reduction, **balance
-            )
+            reduction = arguments.img_wt_reduction
+            return image_weighted_cross_entropy(logits, label, reduction=reduction, **balance)
         return cross_entropy(logits, label, self.class_weights, self.mean_over)
 
     def auxiliary(self, logits: Tensor, label: Tensor) -> Tensor:

@@ -64,15 +64,10 @@ def class_planes(label: Tensor, classes: int) -> Tensor:
 
 
 def frequency_weights(counts: Tensor, bound: float, batch_weighting: bool = False) -> Tensor:
-    """Class weights: 1 + ``bound`` (1 - share of the class), or 1 if the class does not occur.
+    """Class weights, B x classes: 1 + ``bound`` (1 - share of the class), or 1 if it does not occur.
 
-    Args:
-        counts: B x classes, the number of pixels of each class in each picture.
-        bound: a very rare class has the weight 1 + ``bound``.
-        batch_weighting: take the shares from the whole batch, so that they are equal for all its pictures.
-
-    Returns:
-        float B x classes.
+    ``counts``, B x classes, are the numbers of pixels. With ``batch_weighting`` the shares are those in the
+    whole batch, equal for all its pictures.
     """
     if batch_weighting:
         counts = counts.sum(0, keepdim=True).expand_as(counts)
@@ -91,11 +86,8 @@ def image_weighted_cross_entropy(
 
     A picture costs the weighted mean over its labelled pixels (0 if there are none), with the weights of
     :func:`frequency_weights`. The result is the mean over the pictures. The published code takes the sum over
-    the pictures (``reduction="sum"``), so that there the loss grows with the batch.
-
-    Args:
-        logits: B x classes x H x W.
-        label: int64 B x H x W, train ids or 255.
+    the pictures (``reduction="sum"``), so that there the loss grows with the batch. Logits and label are
+    those of :func:`cross_entropy`.
     """
     logits = at_least_float32(logits)
     counts = class_planes(label, logits.shape[1]).sum((2, 3)).to(logits)

@@ -36,17 +36,10 @@ SMALLEST_SHARE = 1e-8
 def refine(
     probability: Tensor, affine: Tensor, affine_inverse: Tensor, fusion: Fusion, crops: slice = slice(None)
 ) -> Tensor:
-    """The fused prediction of a group, cut out again for each of its crops.
+    """The fused prediction of G groups, cut out again for t ``crops`` of each: G x t x C x H x W.
 
-    Args:
-        probability: G x T x C x H x W, for all crops of each group; 0 in every class where a crop shows no
-            part of the picture.
-        affine, affine_inverse: G x T x 2 x 3.
-        fusion: as in :func:`fuse`, or "none": every crop keeps its own prediction.
-        crops: a slice: which crops are returned (t of them).
-
-    Returns:
-        G x t x C x H x W, 0 in every class where there is no prediction.
+    ``probability`` is G x T x C x H x W, the affine maps are G x T x 2 x 3. Probabilities are 0 in every
+    class where there is no prediction. ``fusion`` is as in :func:`fuse`, or "none": every crop keeps its own.
     """
     if fusion == "none":
         return probability[:, crops]
@@ -62,10 +55,9 @@ def fuse(probability: Tensor, affine: Tensor, fusion: Fusion) -> Tensor:
     """
     with torch.autocast(probability.device.type, enabled=False):
         maps = at_least_float32(probability)
-        grid = F.affine_grid(
-            affine.flatten(0, 1).to(maps), list(maps.flatten(0, 1).shape), align_corners=False
-        )
-        placed = F.grid_sample(maps.flatten(0, 1), grid, align_corners=False).view_as(maps)
+        crops = maps.flatten(0, 1)
+        grid = F.affine_grid(affine.flatten(0, 1).to(maps), list(crops.shape), align_corners=False)
+        placed = F.grid_sample(crops, grid, align_corners=False).view_as(maps)
         if fusion == "min_entropy":
             placed = most_certain(placed).unsqueeze(1)
         # Probabilities sum to 1, so their sum is the covered share.
@@ -103,11 +95,9 @@ def from_canvas(canvas: Tensor, affine_inverse: Tensor) -> Tensor:
 
 
 class PseudoLabels(NamedTuple):
-    """Labels of a batch.
+    """Labels of a batch: the most probable class, or 255 where it is not probable enough (int64 B x H x W).
 
-    Attributes:
-        label: int64 B x H x W, the most probable class, or 255 where it is not probable enough.
-        confidence: float B x H x W, the probability of the most probable class, also where the label is 255.
+    ``confidence``, float, is the probability of the most probable class, also where the label is 255.
     """
 
     label: Tensor
@@ -117,12 +107,8 @@ class PseudoLabels(NamedTuple):
 def updated_prior(prior: Tensor, share: Tensor, momentum: float, is_first: Tensor) -> Tensor:
     """The running class prior after one more batch, ``momentum`` x old + (1 - momentum) x ``share``.
 
-    Args:
-        prior: float C.
-        share: float C, mean probability of every class in the batch.
-        momentum: 0 to 1.
-        is_first: bool, without dimensions: whether this is the first batch. Then ``share`` replaces the prior
-            of the classes that the batch has.
+    ``share``, like ``prior`` float C, is the mean probability of every class in the batch. If ``is_first`` (a
+    bool tensor without dimensions), ``share`` first replaces the prior of the classes that the batch has.
     """
     prior = torch.where(is_first & (share > SMALLEST_SHARE), share, prior)
     return momentum * prior + (1 - momentum) * share
@@ -133,12 +119,9 @@ def thresholds(
 ) -> Tensor:
     """The probability that a class must exceed in a picture to become a label, B x C (eq. 3).
 
-    It is ``upper`` x ``peak`` x (1 - exp(-prior / ``beta``)), but at least ``lower``. The lower bound is in
-    the published code, not in the paper. Without ``discount`` the factor with the prior is left out.
-
-    Args:
-        peak: float B x C, the highest probability of a class in the picture.
-        prior: float C.
+    It is ``upper`` x ``peak`` x (1 - exp(-prior / ``beta``)), but at least ``lower``. ``peak``, B x C, is the
+    highest probability of a class in the picture. The lower bound is in the published code, not in the paper.
+    Without ``discount`` the factor with the prior (C) is left out.
     """
     factor = 1 - torch.exp(-prior / beta) if discount else torch.ones_like(prior)
     return (upper * peak * factor).clamp(min=lower)
@@ -149,10 +132,7 @@ def pseudo_labels(
 ) -> PseudoLabels:
     """Label each pixel with its most probable class, if that is more probable than its :func:`thresholds`.
 
-    Args:
-        probability: B x C x H x W; 0 in every class where there is nothing to label.
-        prior: float C.
-        upper, beta, lower, discount: see :func:`thresholds`.
+    ``probability``, B x C x H x W, is 0 in every class where there is nothing to label.
     """
     probability = at_least_float32(probability.detach())
     confidence, best = probability.max(1)
@@ -168,16 +148,11 @@ def focal_confidence_loss(
 ) -> Tensor:
     """Cross entropy of pseudo labels x (1 - prior of the class)^power x confidence (eq. 6).
 
-    It is the mean over ALL pixels: pixels without a label are counted and cost 0. It is computed in float32
-    at least.
-
-    Args:
-        logits: B x C x H x W.
-        prior: float C.
-        confidence: "per_image" multiplies every pixel by the teacher's confidence in it, as in the paper.
-            "batch_mean" multiplies the mean cost over the batch at a place by the mean confidence there. The
-            released code does this by mistake: the result depends on how many pictures a process has.
-            "none" leaves the confidence out.
+    It is the mean over ALL pixels of logits B x C x H x W: pixels without a label are counted and cost 0.
+    ``confidence`` "per_image" multiplies every pixel by the teacher's confidence in it, as in the paper.
+    "batch_mean" multiplies the mean cost over the batch at a place by the mean confidence there. The released
+    code does this by mistake: the result depends on how many pictures a process has. "none" leaves the
+    confidence out.
     """
     logits = at_least_float32(logits)
     weights = (1 - prior.to(logits).clamp(min=0)) ** power

@@ -61,13 +61,9 @@ def irw_margin(channels: int, relax_denom: float) -> int:
 def whitening_loss(covariances: Tensor, mask: Tensor, margin: float = 0) -> Tensor:
     """max(0, sum of abs(covariance) in the mask - margin) / entries in the mask, mean over the pictures.
 
-    With the full upper triangle this is IW (margin 0) or IRW; with a mask of sensitive entries it is ISW. An
-    empty mask costs 0.
-
-    Args:
-        covariances: B x C x C.
-        mask: C x C, zeros and ones.
-        margin: see :func:`irw_margin`.
+    ``covariances`` are B x C x C; ``mask`` is C x C, of zeros and ones. With the full upper triangle this is
+    IW, or IRW with a margin (:func:`irw_margin`); with a mask of sensitive entries it is ISW. An empty mask
+    costs 0.
     """
     total = (covariances.abs() * mask).sum(dim=(1, 2))
     return ((total - margin).clamp(min=0) / mask.sum().clamp(min=1)).mean()
@@ -78,8 +74,7 @@ def pair_variance(covariances: Tensor) -> Tensor:
 
     It is the unbiased variance of two values, (a - b)^2 / 2, above the diagonal and 0 elsewhere.
     """
-    first, second = covariances
-    return ((first - second).square() / 2).triu(diagonal=1)
+    return ((covariances[0] - covariances[1]).square() / 2).triu(diagonal=1)
 
 
 def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
@@ -87,14 +82,7 @@ def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
 
     The clusters are those of optimal one-dimensional k-means over all C x C entries, computed on the CPU. As
     published, the zeros on and below the diagonal take part. They pull the lowest cluster down, so that more
-    entries are chosen than without them.
-
-    Args:
-        variance: C x C, non-negative, zeros on and below the diagonal.
-        clusters: at least 2.
-
-    Returns:
-        Zeros and ones, like ``variance``.
+    entries are chosen than without them. The mask has zeros and ones; ``clusters`` is at least 2.
 
     Raises:
         UserError: the variances are not finite, or all of them are 0.

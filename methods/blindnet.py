@@ -21,9 +21,15 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from loss.class_contrast import FILLS, NEGATIVES, class_contrast, sample_class_pixels
-from loss.disentanglement import disentanglement, sample_confusions
-from loss.pixel_sampling import take_pixels
+from loss.contrast import (
+    FILLS,
+    NEGATIVES,
+    class_contrast,
+    disentanglement,
+    sample_class_pixels,
+    sample_confusions,
+    take_pixels,
+)
 from loss.segmentation import nearest_label
 from loss.whitening import covariance_matching, cross_covariance
 from methods.common.base import Method, Progress
@@ -48,9 +54,8 @@ WEIGHTS = {
 class BlindNet(Method):
     """Mean segmentation loss of both views, weighted auxiliary loss of the original view, and the four terms.
 
-    Attributes:
-        projections: one head for each feature map that is contrasted (layer4 and those that the network's
-            head offers). Only training uses them.
+    ``projections`` has one head, which only training uses, for each feature map that is contrasted: layer4
+    and those that the network's head offers.
     """
 
     name = "blindnet"
@@ -71,9 +76,8 @@ class BlindNet(Method):
                 "0 0 1 1 1 0 0, or leave it out with --use_cwcl --use_sdcl"
             )
         if "w3" in self.weights and arguments.contrast_max_classes < 2:
-            raise UserError(
-                f"--contrast_max_classes {arguments.contrast_max_classes}: a contrast needs 2 classes or more"
-            )
+            given = f"--contrast_max_classes {arguments.contrast_max_classes}"
+            raise UserError(f"{given}: a contrast needs 2 classes or more")
         contrasted = {"layer4": network.backbone.channels["layer4"], **network.head.embedding_channels}
         self.embedded = list(contrasted) if {"w3", "w4"} & self.weights.keys() else []
         self.projections = nn.ModuleList(ProjectionHead(contrasted[name]) for name in self.embedded)
@@ -153,13 +157,12 @@ class BlindNet(Method):
         arguments, classes = self.arguments, self.network.config["num_classes"]
         pixels, terms = {}, {}
         if "w3" in self.weights:
-            sizes = (classes, arguments.contrast_max_classes, arguments.contrast_max_views)
+            sizes = classes, arguments.contrast_max_classes, arguments.contrast_max_views
             blocks = sample_class_pixels(label, predicted, *sizes, generator, arguments.cwcl_fill)
             pixels["blocks"] = blocks.pixels.flatten()
         if "w4" in self.weights:
-            confusions = sample_confusions(
-                label, predicted, jittered, classes, arguments.num_patch, generator
-            )
+            sizes = classes, arguments.num_patch
+            confusions = sample_confusions(label, predicted, jittered, *sizes, generator)
             pixels["anchors"] = confusions.anchors
         with torch.no_grad():
             keys = embed(projection, key, pixels)
@@ -177,6 +180,6 @@ class BlindNet(Method):
 
 
 def embed(projection: ProjectionHead, features: Tensor, pixels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Embeddings of named lists of pixels of a map (``loss.pixel_sampling``), projected all at once."""
+    """Embeddings of named lists of pixels of a map (``loss.contrast``), projected all at once."""
     rows = projection(take_pixels(features, torch.cat([*pixels.values()])))
     return dict(zip(pixels, rows.split([len(numbers) for numbers in pixels.values()]), strict=True))

@@ -47,11 +47,9 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__(network, arguments)
-        if network.config["head"] != "aggregation":
-            raise UserError(
-                f"--method diia: needs the head aggregation, not {network.config['head']}; "
-                "use --head aggregation"
-            )
+        head = network.config["head"]
+        if head != "aggregation":
+            raise UserError(f"--method diia: needs the head aggregation, not {head}; use --head aggregation")
         self.weights = {name: getattr(arguments, f"diia_{name}_weight") for name in WEIGHTS}
         if arguments.aux_weight is not None:
             self.weights["aux"] = self.auxiliary_weight

@@ -129,9 +129,8 @@ class InstanceSelectiveWhitening(Method):
     def build_masks(self, loaders: Loaders) -> None:
         """Build the ISW masks: an entry is kept if it is outside the lowest cluster in all trials.
 
-        Each process takes its share of the pictures, and the sums of all processes are added. One process
-        then clusters for all, so that the masks are equal on all processes. The network runs in evaluation
-        mode, up to the last site.
+        Each process takes its share of the pictures. One process clusters for all, so that all have equal
+        masks. The network runs in evaluation mode, up to the last site.
         """
         sites = [site for site, code in self.sites.items() if code == ISW]
         chosen = {site: upper_triangle(self.mask(site).shape[0]).to(self.mask(site)) for site in sites}
@@ -152,13 +151,10 @@ class InstanceSelectiveWhitening(Method):
     def mean_pair_variance(
         self, pairs: Iterable[dict[str, Tensor]], sites: Sequence[int]
     ) -> dict[int, Tensor]:
-        """Variance of every covariance entry over the two views of a picture, mean over the pairs.
+        """Site -> variance of every covariance entry over two views of a picture, float64 C x C.
 
-        ``pairs`` are this process's batches of the views ``image`` and ``image_jittered``, uint8. The mean is
-        over the pairs of all processes. The caller sets evaluation mode.
-
-        Returns:
-            Site -> float64 C x C, the same on every process.
+        ``pairs`` are this process's batches of the views ``image`` and ``image_jittered``, uint8. The result
+        is the mean over the pairs of all processes. The caller sets evaluation mode.
         """
         device = self.mask(sites[0]).device
         precise = {"dtype": torch.float64, "device": float64_device(device)}
@@ -166,10 +162,8 @@ class InstanceSelectiveWhitening(Method):
         count = torch.zeros((), **precise)
         for batch in pairs:
             for image, jittered in zip(batch["image"], batch["image_jittered"], strict=True):
-                pair = moved(torch.stack([jittered, image]), device)
-                features = self.network.whitening_features(
-                    self.network.input_spec.prepare(pair), codes=(ISW,)
-                )
+                pair = self.network.input_spec.prepare(moved(torch.stack([jittered, image]), device))
+                features = self.network.whitening_features(pair, codes=(ISW,))
                 for site in sites:
                     sums[site] += pair_variance(covariance(features[site])).to(count.device)
                 count += 1

@@ -13,14 +13,7 @@ from functools import partial
 
 from torch import Tensor
 
-from loss.adaptation import (
-    entropy,
-    guidance,
-    hard_pseudo_label,
-    image_weighted_entropy,
-    image_weighted_max_square,
-    max_square,
-)
+from loss import adaptation
 from methods.common.base import Method, Progress
 from network import SegmentationNet
 from utils.declare import Flag
@@ -39,11 +32,11 @@ class MaxSquare(Method):
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__(network, arguments)
         losses = {
-            "maxsquare": max_square,
-            "IW_maxsquare": partial(image_weighted_max_square, ratio=arguments.IW_ratio),
-            "entropy": entropy,
-            "IW_entropy": partial(image_weighted_entropy, ratio=arguments.IW_ratio),
-            "hard": partial(hard_pseudo_label, threshold=arguments.threshold),
+            "maxsquare": adaptation.max_square,
+            "IW_maxsquare": partial(adaptation.image_weighted_max_square, ratio=arguments.IW_ratio),
+            "entropy": adaptation.entropy,
+            "IW_entropy": partial(adaptation.image_weighted_entropy, ratio=arguments.IW_ratio),
+            "hard": partial(adaptation.hard_pseudo_label, threshold=arguments.threshold),
         }
         self.target_loss = losses[arguments.target_mode]
         if arguments.multi and self.auxiliary_weight == 0:
@@ -70,6 +63,6 @@ class MaxSquare(Method):
         output = self.network(self.network.input_spec.prepare(batch["image"]), auxiliary=guided)
         losses = {"target": weight * self.target_loss(output.logits)}
         if guided:
-            loss = guidance(output.logits, output.aux_logits, self.arguments.threshold)
+            loss = adaptation.guidance(output.logits, output.aux_logits, self.arguments.threshold)
             losses["guidance"] = self.auxiliary_weight * weight * loss
         return losses

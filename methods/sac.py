@@ -123,8 +123,7 @@ class AugmentationConsistency(AdaptiveBatchNormalisation):
     def before_training(self, epochs: float) -> None:
         """Make the teacher a copy of the network, unless it has been updated already.
 
-        This also warns if the network was not trained for segmentation before, because its running statistics
-        will never be trained.
+        Also warn if the network was not trained before: its running statistics will never be trained.
         """
         begun = self.teacher_iteration >= 0
         if not begun:
@@ -158,9 +157,8 @@ class AugmentationConsistency(AdaptiveBatchNormalisation):
             affines = batch["affine"], batch["affine_inverse"]
             labels = self.labelled(refine(maps, *affines, arguments.sac_fusion, self.own_crops))
         logits = self.network(self.crop_input(own, "image"), auxiliary=False).logits
-        loss = focal_confidence_loss(
-            logits, labels, self.prior, arguments.focal_power, arguments.sac_confidence
-        )
+        weighting = arguments.focal_power, arguments.sac_confidence
+        loss = focal_confidence_loss(logits, labels, self.prior, *weighting)
         return {"target": arguments.target_weight * loss}
 
     def begin_step(self, iteration: int) -> None:

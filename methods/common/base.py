@@ -37,9 +37,7 @@ class Loaders(Protocol):
     """The data that a method may ask for between epochs (``datasets.training.TrainingLoaders``)."""
 
     def covariance_pairs(self, trial: int) -> Iterable[Iterable[dict[str, Any]]]:
-        """For each data set of the statistics: this process's batches of the views ``image`` and
-        ``image_jittered`` of training pictures.
-        """
+        """For each data set of the statistics, this process's batches of ``image``, ``image_jittered``."""
 
 
 class Method(nn.Module):
@@ -126,8 +124,8 @@ class Method(nn.Module):
         ``learning_rate``. ``names`` of a group are the names of its parameters.
         """
         arguments = self.arguments
-        own_decay = arguments.weight_decay if self.bias_weight_decay is None else self.bias_weight_decay
-        bias_decay = own_decay if arguments.bias_weight_decay is None else arguments.bias_weight_decay
+        decays = arguments.bias_weight_decay, self.bias_weight_decay, arguments.weight_decay
+        bias_decay = next(decay for decay in decays if decay is not None)
         bias_factor = self.bias_lr_mult if arguments.bias_lr_mult is None else arguments.bias_lr_mult
         parts = self.network.parameter_groups(arguments.backbone_lr_mult)
         factors = {parameter: factor for parameters, factor in parts for parameter in parameters}

@@ -28,10 +28,7 @@ class TrainingStep:
     ``steps_per_iteration`` is the number of optimiser steps per iteration: one per source domain with
     ``--step_per_domain``, else 1. The method is placed on ``device`` and, with several processes, wrapped.
 
-    Attributes:
-        model: the method, wrapped.
-        optimizer: the optimiser of its weights.
-        last_batch: the last batch of the method's last domain, as the loader gave it; None before the first.
+    ``last_batch`` is the last batch of the method's last domain, as the loader gave it; None at first.
     """
 
     def __init__(
@@ -63,10 +60,7 @@ class TrainingStep:
     def _optimise(
         self, batches: Iterator[dict[str, dict[str, Any]]], progress: Progress, meter: Meter, number: int
     ) -> None:
-        """Take the run's optimiser step ``number``.
-
-        Each batch has its own backward pass, so that only one graph is in memory at a time.
-        """
+        """Take the run's optimiser step ``number``; every batch has a backward pass, to save memory."""
         args, domains = self.args, self.method.domains
         self.optimizer.zero_grad(set_to_none=True)
         self.finite.begin()
@@ -93,10 +87,7 @@ class TrainingStep:
         self.finite.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of the optimiser and of ``FiniteSteps``, as plain values and tensors.
-
-        Together with the method's state dict this is all that the next step needs.
-        """
+        """Plain values and tensors; with the method's state dict this is all that the next step needs."""
         return {"optimizer": self.optimizer.state_dict(), "finite": self.finite.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any], path: Path) -> None:

@@ -17,8 +17,7 @@ from loss.adaptation import (
     max_square,
 )
 from loss.boundary_relaxation import relaxed_cross_entropy
-from loss.class_contrast import class_contrast
-from loss.disentanglement import Confusions, disentanglement
+from loss.contrast import Confusions, class_contrast, disentanglement
 from loss.entropy import dual_restitution_loss
 from loss.segmentation import auxiliary_cross_entropy, cross_entropy, image_weighted_cross_entropy
 from loss.self_supervision import focal_confidence_loss, pseudo_labels, refine

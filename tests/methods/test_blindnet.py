@@ -11,9 +11,7 @@ from programs import TINY_METHODS, arguments
 from torch import Tensor
 from torch.nn import functional as F
 
-from loss.class_contrast import class_contrast, sample_class_pixels
-from loss.disentanglement import disentanglement, sample_confusions
-from loss.pixel_sampling import take_pixels
+from loss.contrast import class_contrast, disentanglement, sample_class_pixels, sample_confusions, take_pixels
 from loss.segmentation import nearest_label
 from loss.whitening import covariance_matching, cross_covariance
 from methods import Progress

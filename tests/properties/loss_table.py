@@ -19,12 +19,10 @@ import loss
 from loss import (
     adaptation,
     boundary_relaxation,
-    class_contrast,
+    contrast,
     criterion,
-    disentanglement,
     edges,
     entropy,
-    pixel_sampling,
     precision,
     segmentation,
     self_supervision,
@@ -41,15 +39,15 @@ WITHOUT_GRADIENTS: dict[str, str] = {
     "boundary_relaxation.boundary": INTEGERS,
     "segmentation.class_planes": INTEGERS,
     "segmentation.frequency_weights": INTEGERS,
-    "class_contrast.PixelBlocks": RECORD,
-    "class_contrast.sample_class_pixels": INTEGERS,
-    "class_contrast.first_classes": INTEGERS,
-    "class_contrast.random_pixels": INTEGERS,
-    "disentanglement.Confusions": RECORD,
-    "disentanglement.sample_confusions": INTEGERS,
+    "contrast.PixelBlocks": RECORD,
+    "contrast.sample_class_pixels": INTEGERS,
+    "contrast.first_classes": INTEGERS,
+    "contrast.random_pixels": INTEGERS,
+    "contrast.Confusions": RECORD,
+    "contrast.sample_confusions": INTEGERS,
     "edges.edge_map": "a target made of 8-bit pictures",
-    "pixel_sampling.GroupedPixels": RECORD,
-    "pixel_sampling.group_pixels": INTEGERS,
+    "contrast.GroupedPixels": RECORD,
+    "contrast.group_pixels": INTEGERS,
     "segmentation.nearest_label": INTEGERS,
     "self_supervision.PseudoLabels": "a record of labels and of the teacher's confidence, a constant",
     "self_supervision.updated_prior": "a running statistic, a constant of every step",
@@ -186,31 +184,31 @@ def labelled_cases() -> Iterator[tuple[str, Case]]:
 def contrast_cases() -> Iterator[tuple[str, Case]]:
     """Contrastive losses of sampled pixels."""
     embeddings = tuple(unit_vectors(2, 3, 2, 5, seed=seed) for seed in (0, 1))
-    for negatives in class_contrast.NEGATIVES:
+    for negatives in contrast.NEGATIVES:
         for is_active in (True, False):
             call = partial(
-                class_contrast.class_contrast,
+                contrast.class_contrast,
                 is_active=torch.tensor(is_active),
                 temperature=0.1,
                 negatives=negatives,
             )
             words = f"class_contrast {negatives}, {'active' if is_active else 'nothing to sample'}"
-            yield words, Case("class_contrast.class_contrast", call, embeddings[:1], embeddings[1:])
+            yield words, Case("contrast.class_contrast", call, embeddings[:1], embeddings[1:])
     similarities = (random_numbers(6), random_numbers(6, 4, seed=1))
     # Its callers give it float32.
     yield (
         "contrast",
-        Case("class_contrast.contrast", class_contrast.contrast, similarities, in_16_bits=False),
+        Case("contrast.contrast", contrast.contrast, similarities, in_16_bits=False),
     )
 
     label, prediction = labels(), labels() % CLASSES
     jittered = (prediction + (torch.arange(5) > 2)) % CLASSES
     for name, wrong in (("", jittered), (" without anchors", prediction)):
         generator = torch.Generator().manual_seed(0)
-        confusions = disentanglement.sample_confusions(label, prediction, wrong, CLASSES, 2, generator)
+        confusions = contrast.sample_confusions(label, prediction, wrong, CLASSES, 2, generator)
 
         def call(query, negatives, key, confusions=confusions) -> Tensor:
-            return disentanglement.disentanglement(query, key, negatives, confusions, 0.1)
+            return contrast.disentanglement(query, key, negatives, confusions, 0.1)
 
         anchors, others = len(confusions.anchors), confusions.negatives.numel()
         query, negatives, key = (
@@ -218,7 +216,7 @@ def contrast_cases() -> Iterator[tuple[str, Case]]:
         )
         yield (
             f"disentanglement{name}",
-            Case("disentanglement.disentanglement", call, (query, negatives), (key,)),
+            Case("contrast.disentanglement", call, (query, negatives), (key,)),
         )
 
 
@@ -296,8 +294,8 @@ def crop_cases() -> Iterator[tuple[str, Case]]:
 def helper_cases() -> Iterator[tuple[str, Case]]:
     """What losses are made of; none does arithmetic on logits in 16 bits."""
     pixels = torch.tensor([[0, 3], [19, 39]])
-    take = partial(pixel_sampling.take_pixels, pixels=pixels)
-    yield "take_pixels", Case("pixel_sampling.take_pixels", take, (logits(),), in_16_bits=False)
+    take = partial(contrast.take_pixels, pixels=pixels)
+    yield "take_pixels", Case("contrast.take_pixels", take, (logits(),), in_16_bits=False)
     yield "at_least_float32", Case("precision.at_least_float32", precision.at_least_float32, (logits(),))
     for axis in (2, 3):
         call = partial(edges.derivative, axis=axis)

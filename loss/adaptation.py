@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from loss.class_balance import class_planes
 from loss.entropy import pixel_entropy
 from loss.precision import at_least_float32
-from loss.segmentation import IGNORE_LABEL, cross_entropy
+from loss.segmentation import IGNORE_LABEL, class_planes, cross_entropy
 
 
 def max_square(logits: Tensor) -> Tensor:
@@ -50,17 +49,10 @@ def pixel_squares(logits: Tensor) -> Tensor:
 def image_weights(logits: Tensor, ratio: float) -> Tensor:
     """Pixel weights that are smaller where the predicted class is common in the picture; without gradient.
 
-    The weight is 1 / max(h^ratio M^(1 - ratio), 1). M is the number of pixels of the picture, and h is the
-    number of them that are predicted as the same class. With a ratio of 0 every pixel weighs 1 / M; with 1
-    every class that occurs has the same total weight. The weights are computed for each picture of a batch
-    alone (the published code does this correctly only for batches of one picture).
-
-    Args:
-        logits: B x classes x H x W.
-        ratio: 0 to 1; 0.2 is published.
-
-    Returns:
-        float B x H x W.
+    The weight (B x H x W) is 1 / max(h^ratio M^(1 - ratio), 1). M is the number of pixels of the picture, and
+    h is the number of them that are predicted as the same class. With a ratio of 0 every pixel weighs 1 / M;
+    with 1 every class that occurs has the same total weight; 0.2 is published. The weights are computed for
+    each picture of a batch alone (the published code does this correctly only for batches of one picture).
     """
     logits = at_least_float32(logits.detach())
     prediction = logits.argmax(1)
@@ -86,12 +78,8 @@ def guidance(main_logits: Tensor, aux_logits: Tensor, threshold: float) -> Tenso
 
     The label of a pixel is the class with the highest mean probability of the two outputs. A pixel counts if
     at least one output is more certain than ``threshold``. If no pixel counts, the loss is 0 and has zero
-    gradients. The main output gets no gradient.
-
-    Args:
-        main_logits: B x classes x H x W.
-        aux_logits: B x classes x h x w; they are resized to H x W bilinearly.
-        threshold: 0 to 1.
+    gradients. The main output gets no gradient. The auxiliary logits, B x classes x h x w, are resized to the
+    main ones, B x classes x H x W, bilinearly.
     """
     size = (main_logits.shape[-2], main_logits.shape[-1])
     aux_logits = F.interpolate(at_least_float32(aux_logits), size, mode="bilinear", align_corners=True)

@@ -13,21 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from loss.class_balance import class_planes, frequency_weights
 from loss.precision import at_least_float32
-from loss.segmentation import IGNORE_LABEL
+from loss.segmentation import IGNORE_LABEL, class_planes, frequency_weights
 
 
 def relaxed_planes(label: Tensor, classes: int, strict: Sequence[int] = ()) -> Tensor:
-    """The classes in the 3 x 3 neighbourhood of every pixel.
+    """The classes in the 3 x 3 neighbourhood of every pixel: bool B x (``classes`` + 1) x H x W.
 
-    Args:
-        label: int64 B x H x W, 0 to ``classes`` - 1, or ``classes`` for void. Places outside the picture
-            count as void.
-        strict: pixels of these classes have only their own class.
-
-    Returns:
-        bool B x (``classes`` + 1) x H x W, the last plane void.
+    The last plane is void, which is ``classes`` in ``label`` (int64 B x H x W); places outside the picture
+    count as void. Pixels of the classes ``strict`` have only their own class.
     """
     planes = class_planes(F.pad(label, (1, 1, 1, 1), value=classes), classes + 1)
     rows = planes[..., :-2, :] | planes[..., 1:-1, :] | planes[..., 2:, :]
@@ -39,13 +33,9 @@ def relaxed_planes(label: Tensor, classes: int, strict: Sequence[int] = ()) -> T
 
 def boundary(label: Tensor) -> Tensor:
     """Pixels that have another label above, below, left or right of them: B x H x W -> bool B x H x W."""
-    result = torch.zeros_like(label, dtype=torch.bool)
-    rows, columns = label[..., 1:, :] != label[..., :-1, :], label[..., 1:] != label[..., :-1]
-    result[..., 1:, :] |= rows
-    result[..., :-1, :] |= rows
-    result[..., 1:] |= columns
-    result[..., :-1] |= columns
-    return result
+    rows, columns = label[:, 1:] != label[:, :-1], label[..., 1:] != label[..., :-1]
+    beside_row = F.pad(rows, (0, 0, 1, 0)) | F.pad(rows, (0, 0, 0, 1))
+    return beside_row | F.pad(columns, (1, 0)) | F.pad(columns, (0, 1))
 
 
 def relaxed_cross_entropy(
@@ -64,15 +54,14 @@ def relaxed_cross_entropy(
     pictures. Without relaxation, T is the pixel's own class, and pixels at a boundary count twice.
 
     Two points are as published: a void pixel beside a class is allowed that class, and void pixels count in
-    the class shares of :func:`loss.class_balance.frequency_weights`.
+    the class shares.
 
     Args:
         logits: B x classes x H x W.
         label: int64 B x H x W, train ids or 255.
         relax: whether labels are relaxed; False after ``--rlx_off_iter``.
         strict: classes that are never relaxed.
-        bound: see :func:`loss.class_balance.frequency_weights`.
-        batch_weighting: take the class shares from the whole batch, not from each picture.
+        bound, batch_weighting: see :func:`loss.segmentation.frequency_weights`.
     """
     logits = at_least_float32(logits)
     classes = logits.shape[1]

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 # Weights of red, green and blue in grey. The published code passed RGB to a conversion that expects BGR.
 LUMA = (0.299, 0.587, 0.114)
-SWAPPED_LUMA = LUMA[::-1]
 TARGETS = ("released", "gradient")
 
 
@@ -19,7 +18,7 @@ def edge_map(images: Tensor, target: str = "released") -> Tensor:
     upright edges, of grey with red and blue swapped, rounded to whole numbers. ``gradient`` is the magnitude
     of both derivatives of grey. Both are cut at 255. Borders are mirrored without repeating the edge pixel.
     """
-    weights = SWAPPED_LUMA if target == "released" else LUMA
+    weights = LUMA[::-1] if target == "released" else LUMA
     red, green, blue = images.float().split(1, dim=1)
     grey = weights[0] * red + weights[1] * green + weights[2] * blue
     padded = F.pad(grey, (1, 1, 1, 1), mode="reflect")

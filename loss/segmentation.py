@@ -1,4 +1,4 @@
-"""Losses of labelled pixels."""
+"""Losses of labelled pixels, and class weights from how often a class occurs."""
 
 from __future__ import annotations
 
@@ -44,10 +44,7 @@ def cross_entropy(
 def auxiliary_cross_entropy(
     logits: Tensor, label: Tensor, class_weights: Tensor | None = None, mean_over: MeanOver = "labelled"
 ) -> Tensor:
-    """:func:`cross_entropy` of logits B x classes x h x w, whose label B x H x W may have another resolution.
-
-    The label is resized to h x w by :func:`nearest_label`.
-    """
+    """:func:`cross_entropy` of logits B x classes x h x w, to which the label is resized if it is larger."""
     small = nearest_label(label, (logits.shape[-2], logits.shape[-1]))
     return cross_entropy(logits, small, class_weights, mean_over)
 
@@ -59,3 +56,46 @@ def nearest_label(label: Tensor, size: tuple[int, int]) -> Tensor:
     """
     # interpolate takes float32, which is exact for every label up to 2^24.
     return F.interpolate(label.unsqueeze(1).float(), size, mode="nearest").squeeze(1).long()
+
+
+def class_planes(label: Tensor, classes: int) -> Tensor:
+    """One bool plane per class: int64 B x H x W -> B x ``classes`` x H x W; other labels have no plane."""
+    return label.unsqueeze(1) == torch.arange(classes, device=label.device).view(1, -1, 1, 1)
+
+
+def frequency_weights(counts: Tensor, bound: float, batch_weighting: bool = False) -> Tensor:
+    """Class weights, B x classes: 1 + ``bound`` (1 - share of the class), or 1 if it does not occur.
+
+    ``counts``, B x classes, are the numbers of pixels. With ``batch_weighting`` the shares are those in the
+    whole batch, equal for all its pictures.
+    """
+    if batch_weighting:
+        counts = counts.sum(0, keepdim=True).expand_as(counts)
+    share = at_least_float32(counts) / counts.sum(1, keepdim=True).clamp(min=1)
+    return 1 + bound * (1 - share) * (counts > 0)
+
+
+def image_weighted_cross_entropy(
+    logits: Tensor,
+    label: Tensor,
+    bound: float = 1.0,
+    batch_weighting: bool = False,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor:
+    """Cross entropy with separate class weights for each picture, in float32 at least.
+
+    A picture costs the weighted mean over its labelled pixels (0 if there are none), with the weights of
+    :func:`frequency_weights`. The result is the mean over the pictures. The published code takes the sum over
+    the pictures (``reduction="sum"``), so that there the loss grows with the batch. Logits and label are
+    those of :func:`cross_entropy`.
+    """
+    logits = at_least_float32(logits)
+    counts = class_planes(label, logits.shape[1]).sum((2, 3)).to(logits)
+    weights = frequency_weights(counts, bound, batch_weighting)
+    labelled = label != IGNORE_LABEL
+    pixels = torch.where(labelled, label, 0).flatten(1)
+    pixel_weights = torch.where(labelled.flatten(1), weights.gather(1, pixels), 0)
+    costs = F.cross_entropy(logits, label, ignore_index=IGNORE_LABEL, reduction="none").flatten(1)
+    total = pixel_weights.sum(1)
+    pictures = (costs * pixel_weights).sum(1) / torch.where(total > 0, total, 1)
+    return pictures.mean() if reduction == "mean" else pictures.sum()

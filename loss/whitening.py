@@ -1,4 +1,8 @@
-"""Instance whitening losses and the choice of covariance entries (RobustNet, Choi et al., CVPR 2021)."""
+"""Losses of the covariances of features.
+
+Instance whitening and its choice of entries are from RobustNet (Choi et al., CVPR 2021). Covariance alignment
+is from BlindNet (Ahn et al., CVPR 2024).
+"""
 
 from __future__ import annotations
 
@@ -57,13 +61,9 @@ def irw_margin(channels: int, relax_denom: float) -> int:
 def whitening_loss(covariances: Tensor, mask: Tensor, margin: float = 0) -> Tensor:
     """max(0, sum of abs(covariance) in the mask - margin) / entries in the mask, mean over the pictures.
 
-    With the full upper triangle this is IW (margin 0) or IRW; with a mask of sensitive entries it is ISW. An
-    empty mask costs 0.
-
-    Args:
-        covariances: B x C x C.
-        mask: C x C, zeros and ones.
-        margin: see :func:`irw_margin`.
+    ``covariances`` are B x C x C; ``mask`` is C x C, of zeros and ones. With the full upper triangle this is
+    IW, or IRW with a margin (:func:`irw_margin`); with a mask of sensitive entries it is ISW. An empty mask
+    costs 0.
     """
     total = (covariances.abs() * mask).sum(dim=(1, 2))
     return ((total - margin).clamp(min=0) / mask.sum().clamp(min=1)).mean()
@@ -74,8 +74,7 @@ def pair_variance(covariances: Tensor) -> Tensor:
 
     It is the unbiased variance of two values, (a - b)^2 / 2, above the diagonal and 0 elsewhere.
     """
-    first, second = covariances
-    return ((first - second).square() / 2).triu(diagonal=1)
+    return ((covariances[0] - covariances[1]).square() / 2).triu(diagonal=1)
 
 
 def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
@@ -83,14 +82,7 @@ def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
 
     The clusters are those of optimal one-dimensional k-means over all C x C entries, computed on the CPU. As
     published, the zeros on and below the diagonal take part. They pull the lowest cluster down, so that more
-    entries are chosen than without them.
-
-    Args:
-        variance: C x C, non-negative, zeros on and below the diagonal.
-        clusters: at least 2.
-
-    Returns:
-        Zeros and ones, like ``variance``.
+    entries are chosen than without them. The mask has zeros and ones; ``clusters`` is at least 2.
 
     Raises:
         UserError: the variances are not finite, or all of them are 0.
@@ -111,3 +103,19 @@ def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
     # If there are fewer distinct values than clusters, equal values are spread over several clusters. So
     # zeros may be outside the lowest cluster, and have to be left out here.
     return (chosen & (values > 0)).to(variance)
+
+
+def covariance_matching(key: Tensor, query: Tensor) -> Tensor:
+    """Mean squared difference of the covariances of two normalised maps B x C x H x W (BlindNet's L_CM).
+
+    The maps of the original view (key) are a constant target for those of the jittered view (query).
+    """
+    return (covariance(key.detach()) - covariance(query)).square().mean()
+
+
+def cross_covariance(key: Tensor, query: Tensor) -> Tensor:
+    """Mean of (c - 1)^2 for the covariance c of each channel between two such maps (BlindNet's L_CC)."""
+    with torch.autocast(query.device.type, enabled=False):
+        key, query = (at_least_float32(x).flatten(2) for x in (key.detach(), query))
+        diagonal = (key * query).sum(dim=2) / max(query.shape[2] - 1, 1) + COVARIANCE_EPSILON
+        return (diagonal - 1).square().mean()

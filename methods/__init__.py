@@ -47,9 +47,8 @@ def method_named(arguments: argparse.Namespace) -> str:
     if name is None:
         meant = [each for each, method in METHODS.items() if method.is_meant_by(arguments)]
         return meant[-1] if meant else "baseline"
-    foreign = [(other, method.given_flags(arguments)) for other, method in METHODS.items() if other != name]
-    for other, flags in foreign:
-        if flags:
+    for other, method in METHODS.items():
+        if other != name and (flags := method.given_flags(arguments)):
             raise UserError(f"--method {name}: --{flags[0]} belongs to the method {other}; drop one of them")
     return name
 
@@ -57,8 +56,7 @@ def method_named(arguments: argparse.Namespace) -> str:
 def flags_of_others(name: str) -> list[argparse.Action]:
     """The flags that other methods declare and the method ``name`` does not use."""
     used = {flag.dest for flag in flags_of(name)}
-    others = [flag for method in METHODS.values() for flag in declared(method)]
-    return [flag for flag in others if flag.dest not in used]
+    return [flag for method in METHODS.values() for flag in declared(method) if flag.dest not in used]
 
 
 def flags_of(name: str) -> list[argparse.Action]:

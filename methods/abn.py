@@ -1,4 +1,4 @@
-"""ABN: the baseline that DA-SAC starts from (Araslanov and Roth, CVPR 2021), adaptive batch normalisation.
+"""ABN: adaptive batch normalisation, the training that DA-SAC starts from (Araslanov and Roth, CVPR 2021).
 
 Labelled source pictures train the network. Target pictures only pass through it in training mode: nothing is
 learnt from them, but the running statistics of BatchNorm, which evaluation uses, become those of both
@@ -12,14 +12,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.common.base import Progress
-from methods.common.dasac import DaSacTraining
+from methods.common.base import Method, Progress
 
 
-class AdaptiveBatchNormalisation(DaSacTraining):
-    """Segmentation loss of the source; target pictures only change the running statistics."""
+class AdaptiveBatchNormalisation(Method):
+    """Segmentation loss of the source; target pictures only change the running statistics.
+
+    As in all of DA-SAC, source pictures get the target's colour statistics. Their loss is averaged over ALL
+    pixels: pixels without a label are counted and cost 0. Outside its picture, a crop has the mean colour.
+    Biases learn twice as fast as weights, and without weight decay.
+    """
 
     name = "abn"
+    domains = ("source", "target")
+    crop_padding = "mean"
+    renormalise = "published"
+    bias_lr_mult = 2.0
+    bias_weight_decay = 0.0
+    mean_over = "all"
 
     @torch.no_grad()
     def target_losses(self, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:

@@ -5,16 +5,10 @@ IN, IBN and switchable whitening are trained with it too: they only change the n
 
 from __future__ import annotations
 
-from torch import Tensor
-
-from methods.common.base import Method, Progress
+from methods.common.base import Method
 
 
 class Baseline(Method):
     """The segmentation loss of the main output and, with its weight, that of the auxiliary output."""
 
     name = "baseline"
-
-    def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
-        losses, _ = self.supervised(batch, progress)
-        return losses

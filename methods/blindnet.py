@@ -21,11 +21,17 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from loss.class_contrast import FILLS, NEGATIVES, class_contrast, sample_class_pixels
-from loss.covariance_alignment import covariance_matching, cross_covariance
-from loss.disentanglement import disentanglement, sample_confusions
-from loss.pixel_sampling import take_pixels
+from loss.contrast import (
+    FILLS,
+    NEGATIVES,
+    class_contrast,
+    disentanglement,
+    sample_class_pixels,
+    sample_confusions,
+    take_pixels,
+)
 from loss.segmentation import nearest_label
+from loss.whitening import covariance_matching, cross_covariance
 from methods.common.base import Method, Progress
 from network import SegmentationNet
 from network.head.projection import ProjectionHead
@@ -36,21 +42,20 @@ from utils.seeding import step_generator
 
 # Flag of a loss -> the flags that weigh its terms.
 LOSSES = {"use_ca": ("w1", "w2"), "use_cwcl": ("w3",), "use_sdcl": ("w4",)}
-# Flag of a weight -> its published value and what it weighs.
+# Flag of a weight -> its published value, the term that it weighs, and this term in words.
 WEIGHTS = {
-    "w1": (0.2, "covariance matching"),
-    "w2": (0.2, "cross-covariance"),
-    "w3": (0.3, "class-wise contrast (CWCL)"),
-    "w4": (0.3, "disentangling contrast (SDCL)"),
+    "w1": (0.2, "covariance", "covariance matching"),
+    "w2": (0.2, "cross_covariance", "cross-covariance"),
+    "w3": (0.3, "class_contrast", "class-wise contrast (CWCL)"),
+    "w4": (0.3, "disentanglement", "disentangling contrast (SDCL)"),
 }
 
 
 class BlindNet(Method):
     """Mean segmentation loss of both views, weighted auxiliary loss of the original view, and the four terms.
 
-    Attributes:
-        projections: one head for each feature map that is contrasted (layer4 and those that the network's
-            head offers). Only training uses them.
+    ``projections`` has one head, which only training uses, for each feature map that is contrasted: layer4
+    and those that the network's head offers.
     """
 
     name = "blindnet"
@@ -62,22 +67,17 @@ class BlindNet(Method):
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__(network, arguments)
         chosen = [flag for flag in LOSSES if getattr(arguments, flag)] or list(LOSSES)
-        self.weights = {name: getattr(arguments, name) for flag in chosen for name in LOSSES[flag]}
-        self.weights = {name: weight for name, weight in self.weights.items() if weight > 0}
-        self.temperature: float = arguments.nce_T
-        self.classes: int = arguments.contrast_max_classes
-        self.pixels: int = arguments.contrast_max_views
-        self.patch: int = arguments.num_patch
-        self.negatives: str = arguments.cwcl_negatives
-        self.fill: str = arguments.cwcl_fill
+        weights = {name: getattr(arguments, name) for flag in chosen for name in LOSSES[flag]}
+        self.weights = {name: weight for name, weight in weights.items() if weight > 0}
         self.sites = [f"site{site}" for site, code in network.sites.items() if code in WHITENED_CODES]
         if not self.sites and {"w1", "w2"} & self.weights.keys():
             raise UserError(
                 "--method blindnet: covariance alignment needs a site with code 1; use e.g. --wt_layer "
                 "0 0 1 1 1 0 0, or leave it out with --use_cwcl --use_sdcl"
             )
-        if "w3" in self.weights and self.classes < 2:
-            raise UserError(f"--contrast_max_classes {self.classes}: a contrast needs 2 classes or more")
+        if "w3" in self.weights and arguments.contrast_max_classes < 2:
+            given = f"--contrast_max_classes {arguments.contrast_max_classes}"
+            raise UserError(f"{given}: a contrast needs 2 classes or more")
         contrasted = {"layer4": network.backbone.channels["layer4"], **network.head.embedding_channels}
         self.embedded = list(contrasted) if {"w3", "w4"} & self.weights.keys() else []
         self.projections = nn.ModuleList(ProjectionHead(contrasted[name]) for name in self.embedded)
@@ -89,7 +89,7 @@ class BlindNet(Method):
         add("--use_cwcl", False).means("Use the class-wise contrastive loss.")
         add("--use_sdcl", False).means("Use the semantic disentanglement loss.")
         add("--jit_only", False, once=True).means("This is the same as --method blindnet.")
-        for name, (weight, meaning) in WEIGHTS.items():
+        for name, (weight, _, meaning) in WEIGHTS.items():
             add(f"--{name}", weight, at_least=0).means(f"Weight {meaning} by this; 0 leaves it out.")
         add("--nce_T", 0.07, above=0).means("Use this temperature in both contrasts.")
         add("--contrast_max_classes", 15, above=0, toy=6).means("CWCL: sample this many classes per picture.")
@@ -115,31 +115,29 @@ class BlindNet(Method):
         losses = {"main": sum(main) / 2, **self.auxiliary_loss(original, label)}
         key, query = original.features, jittered.features
         terms = {**self.alignment(key, query), **self.contrast(key, query, label)}
-        return {**losses, **{name: self.weights[weight] * term for (name, weight), term in terms.items()}}
+        return {**losses, **{WEIGHTS[flag][1]: self.weights[flag] * term for flag, term in terms.items()}}
 
-    def alignment(self, key: dict[str, Tensor], query: dict[str, Tensor]) -> dict[tuple[str, str], Tensor]:
-        """(Name, flag of its weight) -> covariance term, the mean over the sites."""
-        kinds = {("covariance", "w1"): covariance_matching, ("cross_covariance", "w2"): cross_covariance}
+    def alignment(self, key: dict[str, Tensor], query: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Flag of its weight -> covariance term, the mean over the sites."""
+        kinds = {"w1": covariance_matching, "w2": cross_covariance}
         return {
-            kind: sum(loss(key[site], query[site]) for site in self.sites) / len(self.sites)
-            for kind, loss in kinds.items()
-            if kind[1] in self.weights
+            flag: sum(loss(key[site], query[site]) for site in self.sites) / len(self.sites)
+            for flag, loss in kinds.items()
+            if flag in self.weights
         }
 
-    def contrast(
-        self, key: dict[str, Tensor], query: dict[str, Tensor], label: Tensor
-    ) -> dict[tuple[str, str], Tensor]:
-        """(Name, flag of its weight) -> contrastive term, the mean over the embedded maps."""
+    def contrast(self, key: dict[str, Tensor], query: dict[str, Tensor], label: Tensor) -> dict[str, Tensor]:
+        """Flag of its weight -> contrastive term, the mean over the embedded maps."""
         if not {"w3", "w4"} & self.weights.keys():
             return {}
         generator = step_generator(label.device)
-        totals: dict[tuple[str, str], Tensor] = {}
+        totals: dict[str, Tensor] = {}
         predictions = [view["decoder_logits"].detach().argmax(dim=1) for view in (key, query)]
         for name, projection in zip(self.embedded, self.projections, strict=True):
             size = (key[name].shape[-2], key[name].shape[-1])
             maps = [nearest_label(classes, size) for classes in (label, *predictions)]
             terms = self.contrast_maps(key[name], query[name], maps, projection, generator)
-            totals = {term: totals.get(term, 0) + loss / len(self.embedded) for term, loss in terms.items()}
+            totals = {flag: totals.get(flag, 0) + term / len(self.embedded) for flag, term in terms.items()}
         return totals
 
     def contrast_maps(
@@ -149,39 +147,39 @@ class BlindNet(Method):
         maps: Sequence[Tensor],
         projection: ProjectionHead,
         generator: torch.Generator,
-    ) -> dict[tuple[str, str], Tensor]:
+    ) -> dict[str, Tensor]:
         """Contrastive terms of one feature map; ``maps`` are its labels and the predictions of both views.
 
         Only the sampled pixels are projected, all of a view at once. At layer1's size this is a hundredth of
         the pixels.
         """
         label, predicted, jittered = maps
-        classes, terms = self.network.config["num_classes"], {}
-        query_pixels, key_pixels = {}, {}
+        arguments, classes = self.arguments, self.network.config["num_classes"]
+        pixels, terms = {}, {}
         if "w3" in self.weights:
-            sizes = (classes, self.classes, self.pixels)
-            blocks = sample_class_pixels(label, predicted, *sizes, generator, self.fill)
-            query_pixels["blocks"] = key_pixels["blocks"] = blocks.pixels.flatten()
+            sizes = classes, arguments.contrast_max_classes, arguments.contrast_max_views
+            blocks = sample_class_pixels(label, predicted, *sizes, generator, arguments.cwcl_fill)
+            pixels["blocks"] = blocks.pixels.flatten()
         if "w4" in self.weights:
-            confusions = sample_confusions(label, predicted, jittered, classes, self.patch, generator)
-            query_pixels["anchors"] = key_pixels["anchors"] = confusions.anchors
-            query_pixels["negatives"] = confusions.negatives.flatten()
-        queries = embed(projection, query, query_pixels)
+            sizes = classes, arguments.num_patch
+            confusions = sample_confusions(label, predicted, jittered, *sizes, generator)
+            pixels["anchors"] = confusions.anchors
         with torch.no_grad():
-            keys = embed(projection, key, key_pixels)
+            keys = embed(projection, key, pixels)
+        if "w4" in self.weights:
+            pixels["negatives"] = confusions.negatives.flatten()
+        queries = embed(projection, query, pixels)
         if "w3" in self.weights:
             pair = [rows["blocks"].unflatten(0, blocks.pixels.shape) for rows in (queries, keys)]
-            terms["class_contrast", "w3"] = class_contrast(
-                *pair, blocks.is_active, self.temperature, self.negatives
-            )
+            terms["w3"] = class_contrast(*pair, blocks.is_active, arguments.nce_T, arguments.cwcl_negatives)
         if "w4" in self.weights:
-            terms["disentanglement", "w4"] = disentanglement(
-                queries["anchors"], keys["anchors"], queries["negatives"], confusions, self.temperature
+            terms["w4"] = disentanglement(
+                queries["anchors"], keys["anchors"], queries["negatives"], confusions, arguments.nce_T
             )
         return terms
 
 
 def embed(projection: ProjectionHead, features: Tensor, pixels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Embeddings of named lists of pixels of a map (``loss.pixel_sampling``), projected all at once."""
+    """Embeddings of named lists of pixels of a map (``loss.contrast``), projected all at once."""
     rows = projection(take_pixels(features, torch.cat([*pixels.values()])))
     return dict(zip(pixels, rows.split([len(numbers) for numbers in pixels.values()]), strict=True))

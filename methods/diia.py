@@ -47,16 +47,12 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__(network, arguments)
-        if network.config["head"] != "aggregation":
-            raise UserError(
-                f"--method diia: needs the head aggregation, not {network.config['head']}; "
-                "use --head aggregation"
-            )
+        head = network.config["head"]
+        if head != "aggregation":
+            raise UserError(f"--method diia: needs the head aggregation, not {head}; use --head aggregation")
         self.weights = {name: getattr(arguments, f"diia_{name}_weight") for name in WEIGHTS}
         if arguments.aux_weight is not None:
             self.weights["aux"] = self.auxiliary_weight
-        self.layout_switch: float = arguments.diia_layout_switch or torch.inf
-        self.edge_target: str = arguments.diia_edge_target
 
     @classmethod
     def is_meant_by(cls, arguments: argparse.Namespace) -> bool:
@@ -80,17 +76,19 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
         output = self.network(self.network_input(batch), auxiliary=self.auxiliary_weight > 0)
         label, parts = batch["label"], output.features
+        edges = edge_map(batch["image_plain"], self.arguments.diia_edge_target)
         layout = cross_entropy(parts["layout_logits"], parts["layout"])
+        layout_switch = self.arguments.diia_layout_switch or torch.inf
         terms = {
             "main": self.criterion(parts["coarse_logits"], label, progress.iteration),
             "final": self.criterion(parts["final_logits"], label, progress.iteration),
             "edge_segmentation": self.criterion(parts["edge_logits"], label, progress.iteration),
-            "layout": torch.where(layout > self.layout_switch, LAYOUT_SWITCH_FACTOR * layout, layout),
-            "edge": (parts["edges"].float() - edge_map(batch["image_plain"], self.edge_target)).abs().mean(),
+            "layout": torch.where(layout > layout_switch, LAYOUT_SWITCH_FACTOR * layout, layout),
+            "edge": (parts["edges"].float() - edges).abs().mean(),
         }
         if output.aux_logits is not None:
             terms["aux"] = self.criterion.auxiliary(output.aux_logits, label)
         losses = {name: self.weights[name] * term for name, term in terms.items()}
         if self.sites:
-            losses["whitening"] = self.weight * self.whitening(parts, progress)
+            losses["whitening"] = self.arguments.wt_reg_weight * self.whitening(parts, progress)
         return losses

@@ -54,26 +54,23 @@ class InstanceSelectiveWhitening(Method):
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__(network, arguments)
-        self.weight: float = arguments.wt_reg_weight
-        self.relax_denom: float = arguments.relax_denom
-        self.clusters: int = arguments.clusters
-        self.mask_epoch: int = arguments.cov_stat_epoch
-        self.trials: int = arguments.trials
-        self.dynamic: bool = arguments.dynamic
         self.sites = {site: code for site, code in network.sites.items() if code in self.codes}
         if self.needs_sites and not self.sites:
             raise UserError(
                 f"--method {self.name}: needs a site with code 1 (IW, IRW) or 2 (ISW); "
                 "use e.g. --wt_layer 0 0 2 2 2 0 0"
             )
-        if self.selective and self.relax_denom == 0 and self.clusters < 2:
+        # Whether masks have to be built.
+        self.selective = ISW in self.sites.values()
+        if self.selective and arguments.relax_denom == 0 and arguments.clusters < 2:
             raise UserError(
-                f"--clusters {self.clusters}: too few for ISW; give 2 or more (published: 3 for GTAV, 2 for "
-                "Cityscapes)"
+                f"--clusters {arguments.clusters}: too few for ISW; give 2 or more (published: 3 for GTAV, "
+                "2 for Cityscapes)"
             )
-        if self.selective and self.trials < 1:
+        if self.selective and arguments.trials < 1:
             raise UserError(
-                f"--trials {self.trials}: ISW needs a round of statistics; give 1 or more (published: 10)"
+                f"--trials {arguments.trials}: ISW needs a round of statistics; give 1 or more "
+                "(published: 10)"
             )
         for site, code in self.sites.items():
             mask = upper_triangle(network.site_channels[site])
@@ -92,58 +89,54 @@ class InstanceSelectiveWhitening(Method):
         add("--trials", 10).means("ISW: intersect the masks of this many rounds of statistics.")
         add("--dynamic", False).means("ISW: build the masks again every cov_stat_epoch + 1 epochs.")
 
-    @property
-    def selective(self) -> bool:
-        """Whether a site uses ISW, so that masks have to be built."""
-        return ISW in self.sites.values()
-
     def mask(self, site: int) -> Tensor:
         """Float C x C: 1 for the entries that are penalised at ``site``, all above the diagonal, else 0."""
         return getattr(self, f"mask_site{site}")
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
         losses, features = self.supervised(batch, progress)
-        losses["whitening"] = self.weight * self.whitening(features, progress)
+        losses["whitening"] = self.arguments.wt_reg_weight * self.whitening(features, progress)
         return losses
 
     def whitening(self, features: dict[str, Tensor], progress: Progress) -> Tensor:
         """Mean of the whitening losses of all sites; an ISW site has the loss 0 until its mask exists."""
-        active = [site for site, code in self.sites.items() if code == IW or progress.epoch > self.mask_epoch]
         total = torch.zeros((), device=next(iter(features.values())).device)
-        for site in active:
-            mask = self.mask(site)
-            margin = irw_margin(mask.shape[0], self.relax_denom) if self.sites[site] == IW else 0
-            total = total + whitening_loss(covariance(features[f"site{site}"]), mask, margin)
+        for site, code in self.sites.items():
+            if code == IW or progress.epoch > self.arguments.cov_stat_epoch:
+                mask = self.mask(site)
+                margin = irw_margin(mask.shape[0], self.arguments.relax_denom) if code == IW else 0
+                total = total + whitening_loss(covariance(features[f"site{site}"]), mask, margin)
         return total / len(self.sites)
 
     def before_training(self, epochs: float) -> None:
         """Warn if the run ends before its masks are used, since it then trains without ISW's loss."""
-        if self.selective and epochs <= self.mask_epoch + 1 and is_main():
+        mask_epoch = self.arguments.cov_stat_epoch
+        if self.selective and epochs <= mask_epoch + 1 and is_main():
             print(
-                f"warning: this run has {epochs:.1f} epochs and ISW starts after epoch {self.mask_epoch} "
+                f"warning: this run has {epochs:.1f} epochs and ISW starts after epoch {mask_epoch} "
                 "(from 0): it will train without ISW; lower --cov_stat_epoch or raise --max_iter",
                 flush=True,
             )
 
     def after_epoch(self, progress: Progress, loaders: Loaders) -> None:
         """Build the masks after epoch ``--cov_stat_epoch`` or, with ``--dynamic``, once per period."""
-        epoch = progress.epoch % (self.mask_epoch + 1) if self.dynamic else progress.epoch
-        if self.selective and epoch == self.mask_epoch:
+        mask_epoch = self.arguments.cov_stat_epoch
+        epoch = progress.epoch % (mask_epoch + 1) if self.arguments.dynamic else progress.epoch
+        if self.selective and epoch == mask_epoch:
             self.build_masks(loaders)
 
     @torch.no_grad()
     def build_masks(self, loaders: Loaders) -> None:
         """Build the ISW masks: an entry is kept if it is outside the lowest cluster in all trials.
 
-        Each process takes its share of the pictures, and the sums of all processes are added. One process
-        then clusters for all, so that the masks are equal on all processes. The network runs in evaluation
-        mode, up to the last site.
+        Each process takes its share of the pictures. One process clusters for all, so that all have equal
+        masks. The network runs in evaluation mode, up to the last site.
         """
         sites = [site for site, code in self.sites.items() if code == ISW]
         chosen = {site: upper_triangle(self.mask(site).shape[0]).to(self.mask(site)) for site in sites}
         was_training = self.training
         self.eval()
-        for trial in range(self.trials):
+        for trial in range(self.arguments.trials):
             for pairs in loaders.covariance_pairs(trial):
                 variances = self.mean_pair_variance(pairs, sites)
                 for site in sites:
@@ -158,13 +151,10 @@ class InstanceSelectiveWhitening(Method):
     def mean_pair_variance(
         self, pairs: Iterable[dict[str, Tensor]], sites: Sequence[int]
     ) -> dict[int, Tensor]:
-        """Variance of every covariance entry over the two views of a picture, mean over the pairs.
+        """Site -> variance of every covariance entry over two views of a picture, float64 C x C.
 
-        ``pairs`` are this process's batches of the views ``image`` and ``image_jittered``, uint8. The mean is
-        over the pairs of all processes. The caller sets evaluation mode.
-
-        Returns:
-            Site -> float64 C x C, the same on every process.
+        ``pairs`` are this process's batches of the views ``image`` and ``image_jittered``, uint8. The result
+        is the mean over the pairs of all processes. The caller sets evaluation mode.
         """
         device = self.mask(sites[0]).device
         precise = {"dtype": torch.float64, "device": float64_device(device)}
@@ -172,10 +162,8 @@ class InstanceSelectiveWhitening(Method):
         count = torch.zeros((), **precise)
         for batch in pairs:
             for image, jittered in zip(batch["image"], batch["image_jittered"], strict=True):
-                pair = moved(torch.stack([jittered, image]), device)
-                features = self.network.whitening_features(
-                    self.network.input_spec.prepare(pair), codes=(ISW,)
-                )
+                pair = self.network.input_spec.prepare(moved(torch.stack([jittered, image]), device))
+                features = self.network.whitening_features(pair, codes=(ISW,))
                 for site in sites:
                     sums[site] += pair_variance(covariance(features[site])).to(count.device)
                 count += 1
@@ -185,8 +173,9 @@ class InstanceSelectiveWhitening(Method):
     def _select(self, variance: Tensor) -> Tensor:
         if not is_main():
             return torch.zeros_like(variance)
-        if self.relax_denom == 0:
-            return sensitive_mask(variance, self.clusters)
+        relax_denom = self.arguments.relax_denom
+        if relax_denom == 0:
+            return sensitive_mask(variance, self.arguments.clusters)
         entries = variance.shape[0] * (variance.shape[0] - 1) // 2
-        largest = variance.flatten().topk(entries - int(entries // self.relax_denom)).indices
+        largest = variance.flatten().topk(entries - int(entries // relax_denom)).indices
         return torch.zeros_like(variance).flatten().index_fill_(0, largest, 1).view_as(variance)

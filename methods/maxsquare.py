@@ -13,16 +13,8 @@ from functools import partial
 
 from torch import Tensor
 
-from loss.adaptation import (
-    entropy,
-    guidance,
-    hard_pseudo_label,
-    image_weighted_entropy,
-    image_weighted_max_square,
-    max_square,
-)
+from loss import adaptation
 from methods.common.base import Method, Progress
-from methods.common.restitution import RestitutionLoss
 from network import SegmentationNet
 from utils.declare import Flag
 from utils.errors import UserError
@@ -39,24 +31,19 @@ class MaxSquare(Method):
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__(network, arguments)
-        self.weight: float = arguments.lambda_target
-        self.threshold: float = arguments.threshold
         losses = {
-            "maxsquare": max_square,
-            "IW_maxsquare": partial(image_weighted_max_square, ratio=arguments.IW_ratio),
-            "entropy": entropy,
-            "IW_entropy": partial(image_weighted_entropy, ratio=arguments.IW_ratio),
-            "hard": partial(hard_pseudo_label, threshold=self.threshold),
+            "maxsquare": adaptation.max_square,
+            "IW_maxsquare": partial(adaptation.image_weighted_max_square, ratio=arguments.IW_ratio),
+            "entropy": adaptation.entropy,
+            "IW_entropy": partial(adaptation.image_weighted_entropy, ratio=arguments.IW_ratio),
+            "hard": partial(adaptation.hard_pseudo_label, threshold=arguments.threshold),
         }
         self.target_loss = losses[arguments.target_mode]
-        self.guided: bool = arguments.multi
-        if self.guided and self.auxiliary_weight == 0:
+        if arguments.multi and self.auxiliary_weight == 0:
             raise UserError(
                 "--multi: trains the auxiliary output, but there is none or its weight is 0; raise "
                 "--aux_weight, or drop --multi"
             )
-        with_restitution = network.config["snr_stages"] and not arguments.no_snr_dual_loss
-        self.restitution = RestitutionLoss(network, arguments) if with_restitution else None
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -71,19 +58,11 @@ class MaxSquare(Method):
             "hard, --multi: take a pixel's label if it is at least this certain."
         )
 
-    def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
-        if domain == "target":
-            return self.unsupervised(batch["image"])
-        losses, features = self.supervised(batch, progress)
-        if self.restitution is not None:
-            losses |= self.restitution(features, batch["label"])
-        return losses
-
-    def unsupervised(self, image: Tensor) -> dict[str, Tensor]:
-        """Weighted loss terms of target pictures, uint8 B x 3 x H x W."""
-        output = self.network(self.network.input_spec.prepare(image), auxiliary=self.guided)
-        losses = {"target": self.weight * self.target_loss(output.logits)}
-        if self.guided:
-            loss = guidance(output.logits, output.aux_logits, self.threshold)
-            losses["guidance"] = self.auxiliary_weight * self.weight * loss
+    def target_losses(self, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+        weight, guided = self.arguments.lambda_target, self.arguments.multi
+        output = self.network(self.network.input_spec.prepare(batch["image"]), auxiliary=guided)
+        losses = {"target": weight * self.target_loss(output.logits)}
+        if guided:
+            loss = adaptation.guidance(output.logits, output.aux_logits, self.arguments.threshold)
+            losses["guidance"] = self.auxiliary_weight * weight * loss
         return losses

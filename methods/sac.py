@@ -15,6 +15,7 @@ paper. The paper has no lower bound of the thresholds (``--confidence_lower 0``)
 from __future__ import annotations
 
 import argparse
+import copy
 from functools import partial
 
 import numpy as np
@@ -22,26 +23,32 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from loss.crop_fusion import FUSIONS, refine
 from loss.precision import at_least_float32
-from loss.self_supervision import CONFIDENCES, PseudoLabels, focal_confidence_loss, pseudo_labels
+from loss.segmentation import IGNORE_LABEL
+from loss.self_supervision import (
+    CONFIDENCES,
+    FUSIONS,
+    PseudoLabels,
+    focal_confidence_loss,
+    pseudo_labels,
+    refine,
+    updated_prior,
+)
+from methods.abn import AdaptiveBatchNormalisation
 from methods.common.base import Progress
-from methods.common.class_prior import StepPrior
-from methods.common.dasac import DaSacTraining
-from methods.common.sac_pictures import group_picture
-from methods.common.teacher import distance, follow, teacher_of
 from network import SegmentationNet
 from utils.declare import Flag
-from utils.distributed import Neighbours, is_main, world_size
+from utils.distributed import Neighbours, all_reduce_sum, is_main, world_size
 from utils.errors import UserError
+from utils.scoring.visualize import colour_picture, confidence_picture, grid_picture
 
 
-class AugmentationConsistency(DaSacTraining):
+class AugmentationConsistency(AdaptiveBatchNormalisation):
     """Segmentation loss of the source, and ``--target_weight`` x loss of the target's pseudo labels.
 
     A target batch contains G groups of T crops (``transforms.multi_crop``): ``image`` (distorted) and
     ``image_clean``, uint8 G x T x 3 x H x W; ``padding``, bool G x T x H x W, true where there is no picture;
-    ``affine`` and ``affine_inverse``, float G x T x 2 x 3 (``loss.crop_fusion``). Processes that share a
+    ``affine`` and ``affine_inverse``, float G x T x 2 x 3 (``loss.self_supervision``). Processes that share a
     group (``--processes_per_group``) all get the whole group, and each trains on its part of the crops.
 
     Attributes:
@@ -59,30 +66,25 @@ class AugmentationConsistency(DaSacTraining):
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__(network, arguments)
-        check_group_sizes(arguments)
-        self.weight: float = arguments.target_weight
-        self.momentum: float = arguments.teacher_momentum
-        self.period: int = arguments.teacher_every
-        self.prior_momentum: float = arguments.prior_momentum
-        self.certainty = {
-            "upper": arguments.confidence_upper,
-            "lower": arguments.confidence_lower,
-            "beta": arguments.threshold_beta,
-            "discount": not arguments.no_confidence_discount,
-        }
-        self.power: float = arguments.focal_power
-        self.confidence: str = arguments.sac_confidence
-        self.fusion: str = arguments.sac_fusion
-        self.neighbours = Neighbours(arguments.processes_per_group)
-        share = arguments.group_size // arguments.processes_per_group
+        processes, crops = arguments.processes_per_group, arguments.group_size
+        if crops % processes:
+            raise UserError(f"--processes_per_group {processes}: must divide --group_size {crops}")
+        if world_size() % processes:
+            raise UserError(
+                f"--processes_per_group {processes}: must divide the number of processes, {world_size()}"
+            )
+        self.neighbours = Neighbours(processes)
+        share = crops // processes
         self.own_crops = slice(self.neighbours.place * share, (self.neighbours.place + 1) * share)
         self.teacher = teacher_of(network)
         self.register_buffer("teacher_iteration", torch.tensor(-1))
         classes = network.config["num_classes"]
         self.register_buffer("prior", torch.full((classes,), arguments.threshold_beta))
-        # These two are only used within a step.
+        # These are only used within a step.
         self.step: int | None = None
-        self.step_prior: StepPrior
+        self.is_first_step: Tensor
+        self.prior_before: Tensor
+        self.class_sums: Tensor
         self.train()
 
     @staticmethod
@@ -121,8 +123,7 @@ class AugmentationConsistency(DaSacTraining):
     def before_training(self, epochs: float) -> None:
         """Make the teacher a copy of the network, unless it has been updated already.
 
-        This also warns if the network was not trained for segmentation before, because its running statistics
-        will never be trained.
+        Also warn if the network was not trained before: its running statistics will never be trained.
         """
         begun = self.teacher_iteration >= 0
         if not begun:
@@ -145,29 +146,50 @@ class AugmentationConsistency(DaSacTraining):
 
     def target_losses(self, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
         """The weighted loss term of a target batch."""
+        arguments = self.arguments
         if progress.iteration != self.step:
             self.begin_step(progress.iteration)
         own = {name: batch[name][:, self.own_crops] for name in ("image", "image_clean", "padding")}
         with torch.no_grad():
             maps = self.teacher_probability(own)
-            self.prior.copy_(self.step_prior.after(maps, own["padding"]))
+            self.prior.copy_(self.prior_after(maps, own["padding"]))
             maps = torch.cat(self.neighbours.gather(maps), dim=1)
-            labels = self.labelled(
-                refine(maps, batch["affine"], batch["affine_inverse"], self.fusion, self.own_crops)
-            )
+            affines = batch["affine"], batch["affine_inverse"]
+            labels = self.labelled(refine(maps, *affines, arguments.sac_fusion, self.own_crops))
         logits = self.network(self.crop_input(own, "image"), auxiliary=False).logits
-        loss = focal_confidence_loss(logits, labels, self.prior, self.power, self.confidence)
-        return {"target": self.weight * loss}
+        weighting = arguments.focal_power, arguments.sac_confidence
+        loss = focal_confidence_loss(logits, labels, self.prior, *weighting)
+        return {"target": arguments.target_weight * loss}
 
     def begin_step(self, iteration: int) -> None:
-        """What happens once in a step, before its first batch."""
-        self.step = iteration
-        self.step_prior = StepPrior(self.prior, self.teacher_iteration < 0, self.prior_momentum)
-        if iteration % self.period == 0:
-            self.update_teacher(iteration)
+        """What happens once in a step, before its first batch: perhaps an update of the teacher."""
+        self.step, self.is_first_step = iteration, self.teacher_iteration < 0
+        self.prior_before = self.prior.clone()
+        self.class_sums = self.prior.new_zeros(len(self.prior) + 1, dtype=torch.float32)
+        if iteration % self.arguments.teacher_every == 0:
+            # The first update copies the network, later ones move towards it. The device chooses between the
+            # two, because the step would wait if the host asked which it is. If the step is left out, the
+            # teacher keeps this update: the network's weights that it follows are those from before the step.
+            share = torch.where(self.is_first_step, 1.0, 1 - self.arguments.teacher_momentum)
+            follow(self.teacher, self.network, share)
+            self.teacher_iteration.fill_(iteration)
         else:
             # All steps before this one were left out if the number is still -1. The teacher is a copy then.
-            self.teacher_iteration.masked_fill_(self.teacher_iteration < 0, iteration)
+            self.teacher_iteration.masked_fill_(self.is_first_step, iteration)
+
+    def prior_after(self, probability: Tensor, padding: Tensor) -> Tensor:
+        """The class prior, float C, after one more batch of the step, over all processes.
+
+        The published code has one batch per step. It first updates the prior with the batch, then labels the
+        batch by it. Here a batch is labelled by the prior updated with all batches of the step so far. After
+        the last batch the prior has moved once, by the mean over all batches.
+
+        ``probability`` is G x T x C x H x W and 0 where ``padding`` (bool G x T x H x W) is true.
+        """
+        sums = torch.cat([probability.sum((0, 1, 3, 4)), (~padding).sum().view(1)])
+        self.class_sums += all_reduce_sum(sums)
+        share = self.class_sums[:-1] / self.class_sums[-1].clamp(min=1)
+        return updated_prior(self.prior_before, share, self.arguments.prior_momentum, self.is_first_step)
 
     def crop_input(self, batch: dict[str, Tensor], view: str) -> Tensor:
         """A view of crops, G x T x 3 x H x W, as the network's input GT x 3 x H x W (``network_input``)."""
@@ -182,18 +204,14 @@ class AugmentationConsistency(DaSacTraining):
 
     def labelled(self, probability: Tensor) -> PseudoLabels:
         """Pseudo labels from probabilities G x T x C x H x W, as a batch of GT crops."""
-        return pseudo_labels(probability.flatten(0, 1), self.prior, **self.certainty)
-
-    def update_teacher(self, iteration: int) -> None:
-        """Copy the network the first time, then move the teacher towards it.
-
-        The device chooses between the two, because the step would wait if the host asked which it is. If the
-        step is left out, the teacher's weights keep this update: the network's weights that they follow are
-        those from before the step.
-        """
-        share = torch.where(self.teacher_iteration < 0, 1.0, 1 - self.momentum)
-        follow(self.teacher, self.network, share)
-        self.teacher_iteration.fill_(iteration)
+        return pseudo_labels(
+            probability.flatten(0, 1),
+            self.prior,
+            self.arguments.confidence_upper,
+            self.arguments.threshold_beta,
+            self.arguments.confidence_lower,
+            discount=not self.arguments.no_confidence_discount,
+        )
 
     def scalars(self) -> dict[str, Tensor]:
         """The running prior of every class, and the distance between the network and its teacher."""
@@ -202,26 +220,61 @@ class AugmentationConsistency(DaSacTraining):
 
     @torch.no_grad()
     def pictures(self, batch: dict[str, Tensor], palette: np.ndarray) -> dict[str, Image.Image]:
-        """The steps from the first group of a target batch to its labels (``group_picture``).
+        """The steps from the first group of a target batch to its labels, one row for each crop.
 
-        This changes nothing and needs no other process. ``palette``: uint8 classes x 3. The caller sets
-        evaluation mode.
+        A row shows from left to right: the clean crop, the distorted crop, the teacher's prediction, its
+        prediction fused over all crops, the pseudo labels, their confidence, and the network's prediction.
+        Pixels without a label are black. This changes nothing and needs no other process.
         """
         group = {name: value[:1] for name, value in batch.items() if isinstance(value, Tensor)}
         single = self.teacher_probability(group)
-        refined = refine(single, group["affine"], group["affine_inverse"], self.fusion)
+        fused = refine(single, group["affine"], group["affine_inverse"], self.arguments.sac_fusion)
+        labels = self.labelled(fused)
         prediction = self.network(self.crop_input(group, "image")).logits
-        views = {"image": group["image_clean"][0], "noisy": group["image"][0]}
-        maps = {"teacher": single[0], "fused": refined[0], "prediction": prediction}
-        return {"self_supervision": group_picture(views, maps, self.labelled(refined), palette)}
-
-
-def check_group_sizes(arguments: argparse.Namespace) -> None:
-    """Raise a UserError for a group that cannot be shared out."""
-    processes, crops = arguments.processes_per_group, arguments.group_size
-    if crops % processes:
-        raise UserError(f"--processes_per_group {processes}: must divide --group_size {crops}")
-    if world_size() % processes:
-        raise UserError(
-            f"--processes_per_group {processes}: must divide the number of processes, {world_size()}"
+        photographs = (group[view][0].movedim(1, 3).cpu().numpy() for view in ("image_clean", "image"))
+        clean, distorted = ([Image.fromarray(crop) for crop in crops] for crops in photographs)
+        classes = (best_class(single[0]), best_class(fused[0]), labels.label, best_class(prediction))
+        of_teacher, of_fusion, of_labels, of_network = (
+            [colour_picture(crop, palette) for crop in crops.byte().cpu().numpy()] for crops in classes
         )
+        certain = [confidence_picture(crop) for crop in labels.confidence.float().cpu().numpy()]
+        columns = (clean, distorted, of_teacher, of_fusion, of_labels, certain, of_network)
+        return {"self_supervision": grid_picture([*zip(*columns, strict=True)])}
+
+
+def best_class(maps: Tensor) -> Tensor:
+    """The most probable class, or 255 where all are equal: T x C x H x W -> int64 T x H x W."""
+    return maps.argmax(1).where(maps.amax(1) > maps.amin(1), IGNORE_LABEL)
+
+
+def teacher_of(student: SegmentationNet) -> SegmentationNet:
+    """A copy of ``student`` that no optimiser trains; its owner has to keep it in evaluation mode."""
+    return copy.deepcopy(student).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def follow(teacher: SegmentationNet, student: SegmentationNet, share: Tensor) -> None:
+    """Move every entry of the teacher's state dict towards the student's, in place.
+
+    Weights, biases and running statistics move by ``share`` of the way. Whole numbers, such as the count of
+    batches of a BatchNorm, are copied. ``share`` is a float without dimensions, 0 to 1, on the device of the
+    networks: with 1 the teacher becomes exactly equal to the student, with 0 it stays as it is.
+    """
+    entries = student.state_dict()
+    for name, value in teacher.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(entries[name], share.to(value))
+        else:
+            value.copy_(entries[name])
+
+
+@torch.no_grad()
+def distance(teacher: SegmentationNet, student: SegmentationNet) -> Tensor:
+    """The sum of the L2 distances of all floating point entries; a float without dimensions."""
+    entries = student.state_dict()
+    differences = [
+        torch.linalg.vector_norm(value - entries[name])
+        for name, value in teacher.state_dict().items()
+        if value.is_floating_point()
+    ]
+    return torch.stack(differences).sum()

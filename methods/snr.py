@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from torch import Tensor
-
-from methods.common.base import Method, Progress
-from methods.common.restitution import RestitutionLoss
+from methods.common.base import Method
 from network import SegmentationNet, stated_architecture
 from utils.errors import UserError
 
@@ -28,14 +25,7 @@ class StyleNormalisationRestitution(Method):
         super().__init__(network, arguments)
         if not network.config["snr_stages"]:
             raise UserError("--method snr: needs a network with SNR; use e.g. --snr_stages 1 2 3")
-        self.restitution = None if arguments.no_snr_dual_loss else RestitutionLoss(network, arguments)
 
     @classmethod
     def is_meant_by(cls, arguments: argparse.Namespace) -> bool:
         return bool(stated_architecture(vars(arguments)).get("snr_stages"))
-
-    def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
-        losses, features = self.supervised(batch, progress)
-        if self.restitution is not None:
-            losses |= self.restitution(features, batch["label"])
-        return losses

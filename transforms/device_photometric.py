@@ -24,9 +24,6 @@ PICTURES_AT_ONCE = 4
 """Limits the memory: changing a picture of 768 x 768 takes about 60 MiB."""
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(len(JITTERS))
-# The numbers of a view: four operations in their order (-1 for none), the amount of each kind, the sigma.
-_AMOUNTS = slice(4, 8)
-_SIGMA = 8
 
 
 def encoded(drawn: Mapping[str, tuple[Jitter, float]]) -> dict[str, Tensor]:
@@ -35,14 +32,11 @@ def encoded(drawn: Mapping[str, tuple[Jitter, float]]) -> dict[str, Tensor]:
 
 
 def _numbers(jitter: Jitter, sigma: float) -> Tensor:
-    numbers = torch.zeros(9)
-    numbers[:4] = -1
-    for place, (name, amount) in enumerate(jitter):
-        operation = JITTERS.index(name)
-        numbers[place] = operation
-        numbers[4 + operation] = amount
-    numbers[_SIGMA] = sigma
-    return numbers
+    """Four operations in their order (-1 for none), the amount of each kind, the sigma."""
+    amounts = dict(jitter)
+    order = [JITTERS.index(name) for name in amounts]
+    order += [-1] * (4 - len(order))
+    return torch.tensor([*order, *(amounts.get(name, 0) for name in JITTERS), sigma], dtype=torch.float32)
 
 
 @torch.no_grad()
@@ -65,24 +59,20 @@ def changed_views(batch: dict[str, Any]) -> dict[str, Any]:
 def changed(crops: Tensor, numbers: Tensor) -> Tensor:
     """``crops`` (uint8 B x 3 x H x W) after the changes that ``numbers`` (B x 9) describe, uint8."""
     pictures = crops.float()
-    amounts = numbers[:, _AMOUNTS]
-    for place in range(4):
-        pictures = _operation(pictures, numbers[:, place], amounts)
-    return blurred(pictures, numbers[:, _SIGMA]).round().clamp(0, 255).to(torch.uint8)
+    order, amounts, sigma = numbers.split((4, 4, 1), dim=1)
+    for operation in order.unbind(1):
+        pictures = _operation(pictures, operation, amounts)
+    return blurred(pictures, sigma[:, 0]).round().clamp(0, 255).to(torch.uint8)
 
 
 def _operation(pictures: Tensor, operation: Tensor, amounts: Tensor) -> Tensor:
-    """One operation on each picture, float32 B x 3 x H x W with whole grey levels.
-
-    ``operation`` (B,) is its kind, -1 for none, and ``amounts`` (B x 4) has the amounts of all kinds.
-    """
+    """The ``operation`` (B,) of each picture (float32 B x 3 x H x W, whole grey levels) by its amount."""
     kinds, amounts = operation[:, None, None, None], amounts[..., None, None, None]
     red, green, blue = pictures.split(1, dim=1)
     grey = (0.299 * red + 0.587 * green + 0.114 * blue + 0.5).floor()
     mean = (grey.mean((1, 2, 3), keepdim=True) + 0.5).floor()
-    blends = ((BRIGHTNESS, torch.zeros_like(mean)), (CONTRAST, mean), (SATURATION, grey))
     result = torch.where(kinds == HUE, turned(pictures, amounts[:, HUE]), pictures)
-    for kind, other in blends:
+    for kind, other in ((BRIGHTNESS, torch.zeros_like(mean)), (CONTRAST, mean), (SATURATION, grey)):
         factor = amounts[:, kind]
         # Pillow rounds down.
         blend = (other + factor * (pictures - other)).clamp(0, 255).floor()
@@ -99,9 +89,8 @@ def turned(pictures: Tensor, turn: Tensor) -> Tensor:
     spread = value - pictures.amin(1, keepdim=True)
     # For grey the spread is 0, and so are the differences: the clamp only avoids a division by 0.
     red, green, blue = ((value - pictures) / spread.clamp(min=1)).split(1, dim=1)
-    sixths = torch.where(
-        dominant == 0, blue - green, torch.where(dominant == 1, 2 + red - blue, 4 + green - red)
-    )
+    sixths = torch.where(dominant == 1, 2 + red - blue, 4 + green - red)
+    sixths = torch.where(dominant == 0, blue - green, sixths)
     hue = ((sixths / 6 + 1) % 1 * 255).floor()
     saturation = (spread / value.clamp(min=1) * 255).floor() / 255
     hue = (hue + (turn * 255).trunc()) % 256 * (6 / 255)
@@ -121,13 +110,10 @@ def blurred(pictures: Tensor, sigma: Tensor) -> Tensor:
     radius = blur_radius(GAUSSIAN_SIGMA[1])
     places = torch.arange(-radius, radius + 1, device=pictures.device)
     reach = (4 * sigma + 0.5).floor()
-    kernel = torch.exp(-0.5 * (places / sigma.clamp(min=1e-3)[:, None]) ** 2) * (
-        places.abs() <= reach[:, None]
-    )
+    gaussian = torch.exp(-0.5 * (places / sigma.clamp(min=1e-3)[:, None]) ** 2)
+    kernel = gaussian * (places.abs() <= reach[:, None])
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(pictures.shape[1], 0)[:, None]
     batch, channels, height, width = pictures.shape
-    stacked = F.pad(pictures, [radius] * 4, mode="replicate").view(
-        1, batch * channels, height + 2 * radius, -1
-    )
-    rows = F.conv2d(stacked, kernel[:, :, None], groups=batch * channels)
+    padded = F.pad(pictures, [radius] * 4, mode="replicate").flatten(0, 1)[None]
+    rows = F.conv2d(padded, kernel[:, :, None], groups=batch * channels)
     return F.conv2d(rows, kernel[..., None], groups=batch * channels).view(batch, channels, height, width)

@@ -29,9 +29,7 @@ Centroid = tuple[int, int] | None
 
 def as_size(crop_size: int | Sequence[int]) -> Size:
     """(height, width) from such a pair or from the side of a square."""
-    if isinstance(crop_size, int):
-        return crop_size, crop_size
-    height, width = crop_size
+    height, width = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size
     return height, width
 
 
@@ -61,9 +59,9 @@ def draw_window(
     if nopad:
         shrink = min(1.0, height / crop[0], width / crop[1])
         crop = (max(1, int(crop[0] * shrink)), max(1, int(crop[1] * shrink)))
-    x, y = (None, None) if centroid is None else centroid
-    top = _draw_start(height, crop[0], None if y is None else int(y * scale), rng)
-    left = _draw_start(width, crop[1], None if x is None else int(x * scale), rng)
+    x, y = (None, None) if centroid is None else (int(place * scale) for place in centroid)
+    top = _draw_start(height, crop[0], y, rng)
+    left = _draw_start(width, crop[1], x, rng)
     return Window((height, width), top, left, crop)
 
 
@@ -79,8 +77,8 @@ def _draw_start(length: int, crop: int, centre: int | None, rng: Generator) -> i
     return start - padding
 
 
-def crop_image(image: Image.Image, window: Window, fill: tuple[int, int, int] = (0, 0, 0)) -> Image.Image:
-    """The part of the bicubically resized ``image`` in ``window``; only this part is resized."""
+def crop_image(image: Image.Image, window: Window) -> Image.Image:
+    """The part of the bicubically resized ``image`` in ``window``, black outside; only it is resized."""
     (top, bottom), (left, right) = _inside(window)
     height, width = window.scaled
     source_box = (
@@ -92,7 +90,7 @@ def crop_image(image: Image.Image, window: Window, fill: tuple[int, int, int] = 
     part = image.resize((right - left, bottom - top), Image.Resampling.BICUBIC, box=source_box)
     if (bottom - top, right - left) == window.size:
         return part
-    canvas = Image.new(image.mode, window.size[::-1], fill)
+    canvas = Image.new(image.mode, window.size[::-1])
     canvas.paste(part, (left - window.left, top - window.top))
     return canvas
 
@@ -159,9 +157,9 @@ class JointTransform:
         flip = rng.random() < 0.5
         angle = rng.uniform(-self.rotate, self.rotate) if self.rotate else 0.0
         image = self._finish_image(crop_image(image, window), crop, flip, angle)
-        if label is None:
-            return image, None
-        return image, self._finish_label(crop_label(label, window, self.filling), crop, flip, angle)
+        if label is not None:
+            label = self._finish_label(crop_label(label, window, self.filling), crop, flip, angle)
+        return image, label
 
     def rows_used(self, native: Size, centroid: Centroid, rng: Generator) -> range:
         """The rows of a picture of size ``native`` that a call with this generator needs."""
@@ -211,10 +209,8 @@ class MirrorAndResize:
         self, image: Image.Image, label: Label, centroid: Centroid, rng: Generator
     ) -> tuple[Image.Image, Label]:
         """The RGB picture and label, both of ``size``. ``centroid`` does not matter: all of it is shown."""
-        flip = rng.random() < 0.5
-        if flip:
+        if rng.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            label = None if label is None else label[:, ::-1]
         image = image.resize(self.size[::-1], Image.Resampling.BICUBIC)
-        if label is None:
-            return image, None
-        return image, resize_label(label[:, ::-1] if flip else label, self.size)
+        return image, None if label is None else resize_label(label, self.size)

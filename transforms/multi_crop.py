@@ -41,27 +41,25 @@ class Placement:
 
         It maps coordinates of the canvas to coordinates of the crop, each (x, y) from -1 to 1.
         """
-        (scale_y, shift_y), (scale_x, shift_x) = self._axes()
-        sign = -1.0 if self.mirrored else 1.0
+        sign, (scale_y, shift_y), (scale_x, shift_x) = self._axes()
         return [[sign / scale_x, 0.0, -shift_x / scale_x], [0.0, 1 / scale_y, -shift_y / scale_y]]
 
     def to_crop(self) -> list[list[float]]:
         """The inverse of :meth:`to_canvas`: the matrix that samples crop from canvas."""
-        (scale_y, shift_y), (scale_x, shift_x) = self._axes()
-        sign = -1.0 if self.mirrored else 1.0
+        sign, (scale_y, shift_y), (scale_x, shift_x) = self._axes()
         return [[sign * scale_x, 0.0, sign * shift_x], [0.0, scale_y, shift_y]]
 
-    def _axes(self) -> list[tuple[float, float]]:
-        """(size of the crop, position of its centre) along y and x, in units in which the canvas is [-1, 1].
+    def _axes(self) -> tuple[float, tuple[float, float], tuple[float, float]]:
+        """-1 if mirrored, else 1; size and centre of the crop along y and x, for a canvas from -1 to 1.
 
         These come from the whole pixels that the crop covers, so that the affine maps are exact. The
         published code uses the random factor instead.
         """
-        starts = (self.top, self.left)
-        return [
+        along_y, along_x = (
             (size / whole, (2 * start + size) / whole - 1)
-            for size, start, whole in zip(self.size, starts, self.canvas, strict=True)
-        ]
+            for size, start, whole in zip(self.size, (self.top, self.left), self.canvas, strict=True)
+        )
+        return -1.0 if self.mirrored else 1.0, along_y, along_x
 
     def cut(self, canvas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The crop of a picture, uint8 H x W x 3, and where it is outside the picture, bool H x W.
@@ -149,10 +147,8 @@ class MultiCropTransform:
         canvas = self._canvas(image, rng)
         placements = [self._place(number, rng) for number in range(self.group_size)]
         clean, paddings = zip(*(each.cut(canvas) for each in placements), strict=True)
-        noisy = [
-            blackened(self.noise(pixels, rng), padding)
-            for pixels, padding in zip(clean, paddings, strict=True)
-        ]
+        pairs = zip(clean, paddings, strict=True)
+        noisy = [blackened(self.noise(pixels, rng), padding) for pixels, padding in pairs]
         return {
             "image": _stacked(noisy),
             "image_clean": _stacked(clean),

@@ -43,13 +43,9 @@ class ColourJitter:
         """The changes of one picture."""
         if rng.random() >= self.probability:
             return ()
-        return tuple((JITTERS[kind], self._amount(JITTERS[kind], rng)) for kind in rng.permutation(4))
-
-    def _amount(self, name: str, rng: Generator) -> float:
-        if name == "hue":
-            return rng.uniform(-self.hue, self.hue)
-        amount = getattr(self, name)
-        return rng.uniform(max(0.0, 1.0 - amount), 1.0 + amount)
+        amounts = (self.brightness, self.contrast, self.saturation)
+        ranges = [(max(0.0, 1.0 - amount), 1.0 + amount) for amount in amounts] + [(-self.hue, self.hue)]
+        return tuple((JITTERS[kind], rng.uniform(*ranges[kind])) for kind in rng.permutation(4))
 
 
 def jittered(image: Image.Image, jitter: Jitter) -> Image.Image:

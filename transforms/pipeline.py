@@ -16,17 +16,9 @@ from numpy.random import Generator
 from PIL import Image
 
 from transforms.device_photometric import CROP, encoded
-from transforms.geometric import (
-    IGNORE_LABEL,
-    Centroid,
-    JointTransform,
-    Label,
-    MirrorAndResize,
-    Size,
-    as_size,
-    resize_label,
-)
+from transforms.geometric import Centroid, JointTransform, Label, MirrorAndResize, Size, as_size, resize_label
 from transforms.photometric import COVARIANCE_PHOTOMETRIC, ColourJitter, OccasionalBlur, Photometric
+from utils.ignore_label import IGNORE_LABEL
 
 Sample = dict[str, torch.Tensor]
 
@@ -37,9 +29,7 @@ PHOTOMETRIC_VIEWS: dict[str, Photometrics] = {
     "image_jittered": COVARIANCE_PHOTOMETRIC,
     "image_plain": Photometric(),
 }
-"""The views that a method may ask for beside "image": the same crop with another photometric change, or with
-none.
-"""
+"""The views beside "image" that a method may ask for: the same crop, changed in another way or not at all."""
 
 WEAK_JITTER = (0.4, 0.4, 0.4, 0.1)
 """RobustNet's jitter of "image": the amounts for brightness, contrast, saturation and hue."""
@@ -132,14 +122,12 @@ class MaxSquareTransform(_JointThenViews):
         super().__init__(MirrorAndResize(as_size(crop_size)), OccasionalBlur(), views)
 
 
-@dataclass(frozen=True)
 class CovarianceTransform:
     """Two views of the whole picture for ISW's statistics: unchanged, and strongly jittered and blurred."""
 
-    photometric: Photometric = COVARIANCE_PHOTOMETRIC
-
     def __call__(self, image: Image.Image, label: Label, centroid: Centroid, rng: Generator) -> Sample:
-        return to_tensors({"image": np.asarray(image), "image_jittered": self.photometric(image, rng)}, label)
+        views = {"image": np.asarray(image), "image_jittered": COVARIANCE_PHOTOMETRIC(image, rng)}
+        return to_tensors(views, label)
 
 
 @dataclass(frozen=True)

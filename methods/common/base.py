@@ -8,18 +8,17 @@ code.
 from __future__ import annotations
 
 import argparse
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from loss.criterion import SegmentationCriterion
 from loss.segmentation import MeanOver
+from methods.common.restitution import RestitutionLoss
 from network import SegmentationNet, SegmentationOutput
 from transforms.pipeline import WEAK_JITTER
 from utils.errors import UserError
@@ -35,17 +34,13 @@ class Progress:
 
 
 class Loaders(Protocol):
-    """The data that a method may ask for between epochs."""
+    """The data that a method may ask for between epochs (``datasets.training.TrainingLoaders``)."""
 
     def covariance_pairs(self, trial: int) -> Iterable[Iterable[dict[str, Any]]]:
-        """One iterable per data set that the statistics use.
-
-        Its batches are this process's share of the training pictures. A batch has the views ``image`` and
-        ``image_jittered``.
-        """
+        """For each data set of the statistics, this process's batches of ``image``, ``image_jittered``."""
 
 
-class Method(nn.Module, ABC):
+class Method(nn.Module):
     """A published training recipe. Subclasses set the class attributes and override what they change.
 
     Attributes:
@@ -53,47 +48,37 @@ class Method(nn.Module, ABC):
         views: the views of a sample that it needs (see ``transforms.pipeline``).
         domains: ``("source",)``, or ``("source", "target")`` for adaptation. Each domain has its own forward
             and backward pass.
-        architecture: the arguments of ``network.create_network`` that it was published with; flags replace
-            them.
         own_flags: switches of this method alone. They select it if ``--method`` is not given, and are refused
             with another ``--method``.
-        gaussian_blur: whether the view "image" is blurred; ``--gblur`` and ``--no_gblur`` replace it.
-        color_jitter: how strong the jitter of ``transforms.pipeline.TrainTransform`` is; ``--color_jitter``
-            replaces it.
         target_transform: ``multi_crop`` (``transforms.multi_crop``), or ``None``: target pictures are
             transformed like source pictures.
-        crop_padding: what fills the part of a labelled crop that is outside its picture: ``black``, or
-            ``mean``, which is 0 in the network's input; ``--crop_padding`` replaces it.
-        renormalise: which colour statistics source pictures get (``datasets.sampling.statistics``);
-            ``--renormalise`` replaces it.
         mean_over: the pixels that the cross entropy of labelled pictures is averaged over.
         restitutes: whether it adds the dual restitution loss on a network with SNR.
-        bias_lr_mult: the learning rate of biases is this many times that of weights; ``--bias_lr_mult``
-            replaces it.
-        bias_weight_decay: weight decay of biases, or ``None``: the same as of weights;
-            ``--bias_weight_decay`` replaces it.
+        architecture: its defaults of the flags that choose the network (``network.create_network``).
+        gaussian_blur: its default of ``--gblur``.
+        color_jitter, crop_padding, renormalise, bias_lr_mult: its defaults of the flags of these names.
+        bias_weight_decay: the same; ``None`` is the weight decay of all other parameters.
     """
 
     name: ClassVar[str]
     views: ClassVar[tuple[str, ...]] = ("image",)
     domains: ClassVar[tuple[str, ...]] = ("source",)
-    architecture: ClassVar[Mapping[str, Any]] = {}
     own_flags: ClassVar[tuple[str, ...]] = ()
-    gaussian_blur: ClassVar[bool] = False
-    color_jitter: ClassVar[tuple[float, ...]] = WEAK_JITTER
     target_transform: ClassVar[str | None] = None
-    crop_padding: ClassVar[str] = "black"
-    renormalise: ClassVar[str] = "off"
     mean_over: ClassVar[MeanOver] = "labelled"
     restitutes: ClassVar[bool] = False
+    architecture: ClassVar[Mapping[str, Any]] = {}
+    gaussian_blur: ClassVar[bool] = False
+    color_jitter: ClassVar[tuple[float, ...]] = WEAK_JITTER
+    crop_padding: ClassVar[str] = "black"
+    renormalise: ClassVar[str] = "off"
     bias_lr_mult: ClassVar[float] = 1.0
     bias_weight_decay: ClassVar[float | None] = None
 
     def __init__(self, network: SegmentationNet, arguments: argparse.Namespace) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.arguments = network, arguments
         self.criterion = SegmentationCriterion(arguments, self.mean_over)
-        self.arguments = arguments
         stated, has_auxiliary = arguments.aux_weight, network.auxiliary is not None
         if stated and not has_auxiliary:
             raise UserError(f"--aux_weight {stated}: this network has no auxiliary output; drop the flag")
@@ -101,6 +86,8 @@ class Method(nn.Module, ABC):
         self.auxiliary_weight: float = published if stated is None else stated
         if has_auxiliary and self.auxiliary_weight == 0:
             network.auxiliary.requires_grad_(False)
+        restituted = self.restitutes and network.config["snr_stages"] and not arguments.no_snr_dual_loss
+        self.restitution = RestitutionLoss(network, arguments) if restituted else None
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -116,22 +103,30 @@ class Method(nn.Module, ABC):
         """The ``own_flags`` that the command line gives."""
         return [flag for flag in cls.own_flags if getattr(arguments, flag)]
 
-    @abstractmethod
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
         """Loss terms of one batch: name -> weighted scalar. The step minimises their sum.
 
         Without terms nothing is learnt from this batch. ``batch`` is on the device: ``image`` uint8
         B x 3 x H x W, ``label`` int64 B x H x W, and what else the method's views and domains add.
         """
+        if domain == "target":
+            return self.target_losses(batch, progress)
+        return self.supervised(batch, progress)[0]
+
+    def target_losses(self, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:
+        """Loss terms of a batch without labels; methods with the domain "target" override this."""
+        raise NotImplementedError
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """Parameter groups for the optimiser, one for each pair of learning rate and weight decay.
 
         The network sets the learning rates of its parts; everything else that is trained has
-        ``learning_rate``. The schedule scales all learning rates. ``names`` of a group are the names of its
-        parameters.
+        ``learning_rate``. ``names`` of a group are the names of its parameters.
         """
         arguments = self.arguments
+        decays = arguments.bias_weight_decay, self.bias_weight_decay, arguments.weight_decay
+        bias_decay = next(decay for decay in decays if decay is not None)
+        bias_factor = self.bias_lr_mult if arguments.bias_lr_mult is None else arguments.bias_lr_mult
         parts = self.network.parameter_groups(arguments.backbone_lr_mult)
         factors = {parameter: factor for parameters, factor in parts for parameter in parameters}
         groups: dict[tuple[float, float], dict[str, Any]] = {}
@@ -140,24 +135,15 @@ class Method(nn.Module, ABC):
                 continue
             factor, decay = factors.get(parameter, 1.0), arguments.weight_decay
             if name.endswith("bias"):
-                factor *= self._stated_or_own("bias_lr_mult")
-                own = self._stated_or_own("bias_weight_decay")
-                decay = decay if own is None else own
+                factor, decay = factor * bias_factor, bias_decay
             group = {"params": [], "names": [], "lr": factor * learning_rate, "weight_decay": decay}
             group = groups.setdefault((factor, decay), group)
             group["params"].append(parameter)
             group["names"].append(name)
         return list(groups.values())
 
-    def _stated_or_own(self, flag: str) -> Any:
-        stated = getattr(self.arguments, flag)
-        return getattr(type(self), flag) if stated is None else stated
-
     def before_training(self, epochs: float) -> None:
         """Called once on every process, before the first step of a run of ``epochs`` epochs."""
-
-    def after_step(self, progress: Progress) -> None:
-        """Called once per iteration, which has several optimiser steps with ``--step_per_domain``."""
 
     def after_epoch(self, progress: Progress, loaders: Loaders) -> None:
         """Called on every process after the last step of epoch ``progress.epoch``."""
@@ -172,11 +158,6 @@ class Method(nn.Module, ABC):
         ``palette``: uint8 classes x 3. The caller sets evaluation mode.
         """
         return {}
-
-    @torch.no_grad()
-    def predict(self, image: Tensor) -> Tensor:
-        """Logits B x classes x H x W of uint8 pictures B x 3 x H x W; the caller sets evaluation mode."""
-        return self.network.predict(image)
 
     def network_input(self, batch: dict[str, Tensor], view: str = "image") -> Tensor:
         """A view of a batch as the network's input, float32 B x 3 x H x W.
@@ -194,11 +175,14 @@ class Method(nn.Module, ABC):
         """Pass a labelled batch through the network.
 
         Returns:
-            The segmentation loss terms that all methods share, and the network's features.
+            The segmentation loss terms, with those of SNR if the method ``restitutes``; the features.
         """
         output = self.network(self.network_input(batch), auxiliary=self.auxiliary_weight > 0)
         losses = {"main": self.criterion(output.logits, batch["label"], progress.iteration)}
-        return {**losses, **self.auxiliary_loss(output, batch["label"])}, output.features
+        losses |= self.auxiliary_loss(output, batch["label"])
+        if self.restitution is not None:
+            losses |= self.restitution(output.features, batch["label"])
+        return losses, output.features
 
     def auxiliary_loss(self, output: SegmentationOutput, label: Tensor) -> dict[str, Tensor]:
         """The weighted loss term of the auxiliary output, or no term if there is no such output."""

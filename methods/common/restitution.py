@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from loss.restitution import dual_restitution_loss
+from loss.entropy import dual_restitution_loss
 from loss.segmentation import auxiliary_cross_entropy
 from network import SegmentationNet
 from utils.declare import Flag
@@ -26,12 +26,9 @@ class RestitutionLoss(nn.Module):
         self.weight: float = arguments.snr_dual_weight
         self.classifier_weight: float = arguments.snr_classifier_weight
         channels, classes = network.backbone.channels, network.config["num_classes"]
-        self.classifiers = nn.ModuleDict(
-            {
-                str(stage): nn.Conv2d(channels[f"layer{stage}"], classes, 1)
-                for stage in network.config["snr_stages"]
-            }
-        )
+        self.classifiers = nn.ModuleDict()
+        for stage in network.config["snr_stages"]:
+            self.classifiers[str(stage)] = nn.Conv2d(channels[f"layer{stage}"], classes, 1)
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -44,10 +41,8 @@ class RestitutionLoss(nn.Module):
         """Weighted loss terms from the features of a labelled batch; label int64 B x H x W."""
         total, logits = 0, {}
         for stage, classifier in self.classifiers.items():
-            logits = {
-                kind: classifier(features[f"snr{stage}_{kind}"])
-                for kind in ("normalised", "restituted", "contaminated")
-            }
+            kinds = ("normalised", "restituted", "contaminated")
+            logits = {kind: classifier(features[f"snr{stage}_{kind}"]) for kind in kinds}
             total = total + dual_restitution_loss(**logits)
         classified = auxiliary_cross_entropy(logits["restituted"], label)
         return {"restitution": self.weight * total, "stage_classifier": self.classifier_weight * classified}

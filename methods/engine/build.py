@@ -63,14 +63,10 @@ def build_optimizer(method: Method, args: argparse.Namespace, device: torch.devi
 
 
 def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> str:
-    """Start from the last state of another run.
+    """Start from the last state of another run; returns a line for the log that says what was taken over.
 
-    This takes over the weights, those parts of its method's state that this method has too, and the
-    optimiser's state of the parameters that both train. The state of a parameter is left if it lacks a value
-    that this optimiser needs.
-
-    Returns:
-        A line for the log that says what was taken over.
+    These are the weights, those parts of its method's state that this method has too, and the optimiser's
+    state of the parameters that both train, unless it lacks a value that this optimiser needs.
 
     Raises:
         UserError: the file is no checkpoint of a run, or of another network.
@@ -90,17 +86,15 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
         for group in groups
         for name, number in zip(group["names"], group["params"], strict=True)
     }
-    taken = 0
-    parameters = dict(method.named_parameters())
+    taken = trained = 0
     for group in optimizer.param_groups:
-        for name in group["names"]:
-            state = usable_state(optimizer, by_name.get(name, {}), parameters[name])
+        for name, parameter in zip(group["names"], group["params"], strict=True):
+            state = usable_state(optimizer, by_name.get(name, {}), parameter)
             if state is not None:
-                optimizer.state[parameters[name]] = {
-                    key: placed(value, parameters[name], group["fused"]) for key, value in state.items()
-                }
+                placed_state = {key: placed(value, parameter, group["fused"]) for key, value in state.items()}
+                optimizer.state[parameter] = placed_state
                 taken += 1
-    trained = sum(len(group["names"]) for group in optimizer.param_groups)
+            trained += 1
     parts = ", ".join(["the network", *(name.replace("_", " ") for name in other_parts)])
     new = [name.replace("_", " ") for name in parts_of(method.state_dict()) if name not in other_parts]
     return (
@@ -161,11 +155,10 @@ def placed(value: Any, parameter: nn.Parameter, fused: bool = False) -> Any:
 
 
 def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.Module:
-    """Make the method ready for its steps on ``device``.
+    """Place the method on ``device`` and, with ``--compile``, compile its networks.
 
-    This checks the size of its batches, places it on the device and, with ``--compile``, compiles its
-    networks. With several processes it is wrapped so that gradients are averaged; on GPUs BatchNorm then
-    normalises over all processes.
+    With several processes it is wrapped so that gradients are averaged; on GPUs BatchNorm then normalises
+    over all processes.
 
     Raises:
         UserError: a batch of a process is too small for BatchNorm.

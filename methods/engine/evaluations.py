@@ -48,15 +48,9 @@ class Evaluation:
 
     def score(self, name: str) -> DomainScore:
         """Score the current weights on the val split of one domain."""
+        predict, loader = self.method.network.predict, self.validation[name]
         self.method.eval()
-        score = self.domains.score(
-            name,
-            self.method.predict,
-            self.validation[name],
-            self.device,
-            self.args.amp,
-            self.args.dataset,
-        )
+        score = self.domains.score(name, predict, loader, self.device, self.args.amp, self.args.dataset)
         self.method.train()
         return score
 
@@ -92,10 +86,8 @@ class Evaluation:
         image = self.validation[self.args.dataset[0]].dataset[0]["image"].to(self.device)
         network = self.method.network.eval()
         features = network.whitening_features(network.input_spec.prepare(image[None]))
-        return {
-            site: covariance_picture(covariance(feature)[0].cpu().numpy())
-            for site, feature in features.items()
-        }
+        covariances = {site: covariance(feature)[0].cpu().numpy() for site, feature in features.items()}
+        return {site: covariance_picture(matrix) for site, matrix in covariances.items()}
 
     def report(self, iteration: int, commit: str) -> None:
         """Score the selected weights on all domains: a table and ``results.json``.
@@ -105,7 +97,7 @@ class Evaluation:
         Raises:
             UserError: a file of selected weights is missing.
         """
-        scores, selection, loaded = {}, self.selection, LAST
+        scores, how, selection, loaded = {}, {}, self.selection, LAST
         for name in self.validation:
             score, weights = selection.known(name), selection.weights_of(name)
             if score is None and weights != loaded:
@@ -117,20 +109,16 @@ class Evaluation:
                     )
                 load_state(self.method, load_checkpoint(path)["model"], path)
             scores[name] = score or self.score(name)
-        how = {
-            name: {
-                "selection": selection.rule_of(selection.weights_of(name)),
+            how[name] = {
+                "selection": selection.rule_of(weights),
                 "iteration": selection.iteration(name, iteration),
-                "checkpoint": self.folder.weights(selection.weights_of(name)).as_posix(),
+                "checkpoint": self.folder.weights(weights).as_posix(),
             }
-            for name in scores
-        }
         self.folder.log(f"{self.domains.protocol_words}, commit {commit}")
         words = {name: f"{h['selection']}, iteration {h['iteration']}" for name, h in how.items()}
         self.folder.log(domain_table(scores, words))
         if distributed.is_main():
-            first = self.args.dataset[0]
-            content = self.domains.results(scores, split="val", **how[first])
+            content = self.domains.results(scores, split="val", **how[self.args.dataset[0]])
             for name, domain in content["domains"].items():
                 domain |= how[name]
             self.folder.results(content)

@@ -15,7 +15,6 @@ from torch import nn
 from methods.common.base import Method, Progress
 from methods.engine.build import build_optimizer, restore_optimizer, wrap
 from methods.engine.guard import FiniteSteps
-from methods.engine.schedule import learning_rate_factor
 from transforms.device_photometric import changed_views
 from utils import distributed
 from utils.run.meter import Meter
@@ -29,10 +28,7 @@ class TrainingStep:
     ``steps_per_iteration`` is the number of optimiser steps per iteration: one per source domain with
     ``--step_per_domain``, else 1. The method is placed on ``device`` and, with several processes, wrapped.
 
-    Attributes:
-        model: the method, wrapped.
-        optimizer: the optimiser of its weights.
-        last_batch: the last batch of the method's last domain, as the loader gave it; None before the first.
+    ``last_batch`` is the last batch of the method's last domain, as the loader gave it; None at first.
     """
 
     def __init__(
@@ -59,16 +55,12 @@ class TrainingStep:
         first = progress.iteration * self.steps_per_iteration
         for number in range(first, first + self.steps_per_iteration):
             self._optimise(batches, progress, meter, number)
-        self.method.after_step(progress)
         meter.steps += 1
 
     def _optimise(
         self, batches: Iterator[dict[str, dict[str, Any]]], progress: Progress, meter: Meter, number: int
     ) -> None:
-        """Take the run's optimiser step ``number``.
-
-        Each batch has its own backward pass, so that only one graph is in memory at a time.
-        """
+        """Take the run's optimiser step ``number``; every batch has a backward pass, to save memory."""
         args, domains = self.args, self.method.domains
         self.optimizer.zero_grad(set_to_none=True)
         self.finite.begin()
@@ -95,10 +87,7 @@ class TrainingStep:
         self.finite.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of the optimiser and of ``FiniteSteps``, as plain values and tensors.
-
-        Together with the method's state dict this is all that the next step needs.
-        """
+        """Plain values and tensors; with the method's state dict this is all that the next step needs."""
         return {"optimizer": self.optimizer.state_dict(), "finite": self.finite.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any], path: Path) -> None:
@@ -109,3 +98,22 @@ class TrainingStep:
         """
         restore_optimizer(self.optimizer, state["optimizer"], path)
         self.finite.load_state_dict(state["finite"])
+
+
+def learning_rate_factor(
+    iteration: int,
+    max_iteration: int,
+    exponent: float,
+    restart: int | None = None,
+    rescale: float = 1.0,
+    restart_exponent: float = 1.5,
+) -> float:
+    """The factor of the initial learning rate, after ``iteration`` finished iterations.
+
+    Without ``restart`` (``poly``) it falls from 1 to 0 by a power. With it (``scl-poly``) it falls again from
+    ``rescale`` to 0 from that iteration on. Zhu et al. (CVPR 2019) restart where boundary label relaxation
+    ends. As published, labels are still relaxed in the iteration ``restart`` itself (``loss.criterion``).
+    """
+    if restart is None or iteration < restart:
+        return (1 - iteration / max_iteration) ** exponent
+    return rescale * (1 - (iteration - restart) / (max_iteration - restart)) ** restart_exponent

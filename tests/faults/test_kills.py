@@ -258,8 +258,8 @@ def landed(toycity: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tupl
 # Kind -> the function in which its moments are, and one that it calls when it is nearly over.
 PLACES = {
     FORWARD: (("methods/engine/step.py", "__call__"), "supervised"),
-    BACKWARD: (("methods/engine/step.py", "__call__"), "after_step"),
-    LAST_BATCH: (("methods/engine/step.py", "__call__"), "after_step"),
+    BACKWARD: (("methods/engine/step.py", "__call__"), "_foreach_copy_"),
+    LAST_BATCH: (("methods/engine/step.py", "__call__"), "_foreach_copy_"),
     SERIALISED: (("utils/run/checkpoint.py", "save_checkpoint"), "getvalue"),
     WRITTEN: (("utils/run/checkpoint.py", "save_checkpoint"), "seal"),
     PUT_IN_PLACE: (("utils/run/checkpoint.py", "save_checkpoint"), "replace"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from loss.class_balance import frequency_weights, image_weighted_cross_entropy
+from loss.segmentation import frequency_weights, image_weighted_cross_entropy
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from loss.class_contrast import FILLS, NEGATIVES, PixelBlocks, class_contrast, sample_class_pixels
-from loss.pixel_sampling import take_pixels
+from loss.contrast import FILLS, NEGATIVES, PixelBlocks, class_contrast, sample_class_pixels, take_pixels
 from utils.errors import UserError
 
 PICTURES = 2000

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from loss.covariance_alignment import covariance_matching, cross_covariance
-from loss.whitening import covariance
+from loss.whitening import covariance, covariance_matching, cross_covariance
 
 LOSSES = pytest.mark.parametrize("loss", [covariance_matching, cross_covariance])
 Loss = Callable[[Tensor, Tensor], Tensor]

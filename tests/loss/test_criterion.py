@@ -8,8 +8,8 @@ from programs import arguments
 from torch.nn import functional as F
 
 from loss.boundary_relaxation import relaxed_cross_entropy
-from loss.class_balance import image_weighted_cross_entropy
 from loss.criterion import CLASS_WEIGHTS, SegmentationCriterion
+from loss.segmentation import image_weighted_cross_entropy
 
 
 def criterion(*flags: str) -> SegmentationCriterion:

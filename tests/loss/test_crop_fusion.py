@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from loss.crop_fusion import from_canvas, fuse, most_certain, refine
+from loss.self_supervision import from_canvas, fuse, most_certain, refine
 
 SIZE = 32
 WHOLE = (1.0, 1.0, 0.0, 0.0)

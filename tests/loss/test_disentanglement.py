@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from loss import disentanglement as module
-from loss.disentanglement import Confusions, disentanglement, sample_confusions
-from loss.pixel_sampling import take_pixels
+from loss import contrast as module
+from loss.contrast import Confusions, disentanglement, sample_confusions, take_pixels
 
 VOID = 255
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from loss.pixel_sampling import group_pixels, take_pixels
+from loss.contrast import group_pixels, take_pixels
 
 PICTURES = 4000
 

@@ -17,15 +17,18 @@ from loss.adaptation import (
     max_square,
 )
 from loss.boundary_relaxation import relaxed_cross_entropy
-from loss.class_balance import image_weighted_cross_entropy
-from loss.class_contrast import class_contrast
-from loss.covariance_alignment import covariance_matching, cross_covariance
-from loss.crop_fusion import refine
-from loss.disentanglement import Confusions, disentanglement
-from loss.restitution import dual_restitution_loss
-from loss.segmentation import auxiliary_cross_entropy, cross_entropy
-from loss.self_supervision import focal_confidence_loss, pseudo_labels
-from loss.whitening import covariance, pair_variance, upper_triangle, whitening_loss
+from loss.contrast import Confusions, class_contrast, disentanglement
+from loss.entropy import dual_restitution_loss
+from loss.segmentation import auxiliary_cross_entropy, cross_entropy, image_weighted_cross_entropy
+from loss.self_supervision import focal_confidence_loss, pseudo_labels, refine
+from loss.whitening import (
+    covariance,
+    covariance_matching,
+    cross_covariance,
+    pair_variance,
+    upper_triangle,
+    whitening_loss,
+)
 
 LABEL = torch.arange(2 * 12 * 10).view(2, 12, 10) // 17 % 6
 PRIOR = torch.linspace(0.05, 0.3, 6)

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from loss.entropy import pixel_entropy
-from loss.restitution import dual_restitution_loss
+from loss.entropy import dual_restitution_loss, pixel_entropy
 
 
 def of_entropy(target: float, classes: int = 8) -> Tensor:

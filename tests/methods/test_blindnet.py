@@ -11,13 +11,11 @@ from programs import TINY_METHODS, arguments
 from torch import Tensor
 from torch.nn import functional as F
 
-from loss.class_contrast import class_contrast, sample_class_pixels
-from loss.covariance_alignment import covariance_matching, cross_covariance
-from loss.disentanglement import disentanglement, sample_confusions
-from loss.pixel_sampling import take_pixels
+from loss.contrast import class_contrast, disentanglement, sample_class_pixels, sample_confusions, take_pixels
 from loss.segmentation import nearest_label
+from loss.whitening import covariance_matching, cross_covariance
 from methods import Progress
-from methods.blindnet import BlindNet
+from methods.blindnet import WEIGHTS, BlindNet
 from network import SegmentationNet, SegmentationOutput, create_network
 from utils.errors import UserError
 from utils.seeding import seed_step, step_generator
@@ -101,7 +99,7 @@ def contrasts_by_definition(
 
 
 def contrasts_of(method: BlindNet, views: Views, label: Tensor) -> dict[str, Tensor]:
-    return {name: loss for (name, _), loss in method.contrast(*views, label).items()}
+    return {WEIGHTS[flag][1]: loss for flag, loss in method.contrast(*views, label).items()}
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,12 @@ def test_every_method_trains_predicts_and_remembers(name: str) -> None:
     assert all(parameter.grad is not None for group in groups for parameter in group["params"])
     trained = {id(p) for n, p in method.named_parameters() if not n.startswith("teacher.")}
     assert {id(p) for group in groups for p in group["params"]} == trained
-    assert method.eval().predict(batch()["image"]).shape == (2, 19, 32, 32)
+    assert method.eval().network.predict(batch()["image"]).shape == (2, 19, 32, 32)
     other = METHODS[name](create_network(**network.config), arguments("--method", name, *TINY_METHODS[name]))
     other.load_state_dict(method.state_dict())
-    assert torch.equal(other.eval().predict(batch()["image"]), method.predict(batch()["image"]))
+    assert torch.equal(
+        other.eval().network.predict(batch()["image"]), method.network.predict(batch()["image"])
+    )
 
 
 @pytest.mark.parametrize(

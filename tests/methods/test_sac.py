@@ -12,8 +12,7 @@ from processes import two_processes
 from programs import arguments
 from torch import Tensor, nn
 
-from loss.crop_fusion import FUSIONS, refine
-from loss.self_supervision import CONFIDENCES, focal_confidence_loss, pseudo_labels
+from loss.self_supervision import CONFIDENCES, FUSIONS, focal_confidence_loss, pseudo_labels, refine
 from methods import Progress
 from methods.engine.guard import FiniteSteps
 from methods.sac import AugmentationConsistency

@@ -7,7 +7,7 @@ import torch
 from examples import batch
 from programs import arguments
 
-from loss.restitution import dual_restitution_loss
+from loss.entropy import dual_restitution_loss
 from methods import Progress, method_named
 from methods.snr import StyleNormalisationRestitution
 from network import create_network

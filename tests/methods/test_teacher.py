@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from methods.common.teacher import distance, follow, teacher_of
+from methods.sac import distance, follow, teacher_of
 from network import SegmentationNet, create_network
 
 NETWORKS = {

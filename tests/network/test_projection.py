@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from loss.pixel_sampling import take_pixels
+from loss.contrast import take_pixels
 from network.head.projection import ProjectionHead, unit_length
 
 

@@ -19,17 +19,11 @@ import loss
 from loss import (
     adaptation,
     boundary_relaxation,
-    class_balance,
-    class_contrast,
-    covariance_alignment,
+    contrast,
     criterion,
-    crop_fusion,
-    disentanglement,
     edges,
     entropy,
-    pixel_sampling,
     precision,
-    restitution,
     segmentation,
     self_supervision,
     whitening,
@@ -43,17 +37,17 @@ WITHOUT_GRADIENTS: dict[str, str] = {
     "adaptation.image_weights": "weights by the predicted class; detached, as documented",
     "boundary_relaxation.relaxed_planes": INTEGERS,
     "boundary_relaxation.boundary": INTEGERS,
-    "class_balance.class_planes": INTEGERS,
-    "class_balance.frequency_weights": INTEGERS,
-    "class_contrast.PixelBlocks": RECORD,
-    "class_contrast.sample_class_pixels": INTEGERS,
-    "class_contrast.first_classes": INTEGERS,
-    "class_contrast.random_pixels": INTEGERS,
-    "disentanglement.Confusions": RECORD,
-    "disentanglement.sample_confusions": INTEGERS,
+    "segmentation.class_planes": INTEGERS,
+    "segmentation.frequency_weights": INTEGERS,
+    "contrast.PixelBlocks": RECORD,
+    "contrast.sample_class_pixels": INTEGERS,
+    "contrast.first_classes": INTEGERS,
+    "contrast.random_pixels": INTEGERS,
+    "contrast.Confusions": RECORD,
+    "contrast.sample_confusions": INTEGERS,
     "edges.edge_map": "a target made of 8-bit pictures",
-    "pixel_sampling.GroupedPixels": RECORD,
-    "pixel_sampling.group_pixels": INTEGERS,
+    "contrast.GroupedPixels": RECORD,
+    "contrast.group_pixels": INTEGERS,
     "segmentation.nearest_label": INTEGERS,
     "self_supervision.PseudoLabels": "a record of labels and of the teacher's confidence, a constant",
     "self_supervision.updated_prior": "a running statistic, a constant of every step",
@@ -146,7 +140,7 @@ def target_cases() -> Iterator[tuple[str, Case]]:
     three = tuple(logits(seed) for seed in range(3))
     yield (
         "dual_restitution",
-        Case("restitution.dual_restitution_loss", restitution.dual_restitution_loss, three),
+        Case("entropy.dual_restitution_loss", entropy.dual_restitution_loss, three),
     )
 
 
@@ -169,8 +163,8 @@ def labelled_cases() -> Iterator[tuple[str, Case]]:
     yield "auxiliary_cross_entropy", Case("segmentation.auxiliary_cross_entropy", small, (logits(),))
     bounds = {"": {}, "batch": {"batch_weighting": True, "bound": 2.0}}
     yield from cases(
-        "class_balance.image_weighted_cross_entropy",
-        class_balance.image_weighted_cross_entropy,
+        "segmentation.image_weighted_cross_entropy",
+        segmentation.image_weighted_cross_entropy,
         {**bounds, "sum": {"reduction": "sum"}},
     )
     yield from cases(
@@ -190,31 +184,31 @@ def labelled_cases() -> Iterator[tuple[str, Case]]:
 def contrast_cases() -> Iterator[tuple[str, Case]]:
     """Contrastive losses of sampled pixels."""
     embeddings = tuple(unit_vectors(2, 3, 2, 5, seed=seed) for seed in (0, 1))
-    for negatives in class_contrast.NEGATIVES:
+    for negatives in contrast.NEGATIVES:
         for is_active in (True, False):
             call = partial(
-                class_contrast.class_contrast,
+                contrast.class_contrast,
                 is_active=torch.tensor(is_active),
                 temperature=0.1,
                 negatives=negatives,
             )
             words = f"class_contrast {negatives}, {'active' if is_active else 'nothing to sample'}"
-            yield words, Case("class_contrast.class_contrast", call, embeddings[:1], embeddings[1:])
+            yield words, Case("contrast.class_contrast", call, embeddings[:1], embeddings[1:])
     similarities = (random_numbers(6), random_numbers(6, 4, seed=1))
     # Its callers give it float32.
     yield (
         "contrast",
-        Case("class_contrast.contrast", class_contrast.contrast, similarities, in_16_bits=False),
+        Case("contrast.contrast", contrast.contrast, similarities, in_16_bits=False),
     )
 
     label, prediction = labels(), labels() % CLASSES
     jittered = (prediction + (torch.arange(5) > 2)) % CLASSES
     for name, wrong in (("", jittered), (" without anchors", prediction)):
         generator = torch.Generator().manual_seed(0)
-        confusions = disentanglement.sample_confusions(label, prediction, wrong, CLASSES, 2, generator)
+        confusions = contrast.sample_confusions(label, prediction, wrong, CLASSES, 2, generator)
 
         def call(query, negatives, key, confusions=confusions) -> Tensor:
-            return disentanglement.disentanglement(query, key, negatives, confusions, 0.1)
+            return contrast.disentanglement(query, key, negatives, confusions, 0.1)
 
         anchors, others = len(confusions.anchors), confusions.negatives.numel()
         query, negatives, key = (
@@ -222,7 +216,7 @@ def contrast_cases() -> Iterator[tuple[str, Case]]:
         )
         yield (
             f"disentanglement{name}",
-            Case("disentanglement.disentanglement", call, (query, negatives), (key,)),
+            Case("contrast.disentanglement", call, (query, negatives), (key,)),
         )
 
 
@@ -249,12 +243,12 @@ def covariance_cases() -> Iterator[tuple[str, Case]]:
         Case("whitening.pair_variance", whitening.pair_variance, (covariances,), in_16_bits=False),
     )
     for name in ("covariance_matching", "cross_covariance"):
-        function = getattr(covariance_alignment, name)
+        function = getattr(whitening, name)
 
         def call(query: Tensor, key: Tensor, function=function) -> Tensor:
             return function(key, query)
 
-        yield name, Case(f"covariance_alignment.{name}", call, (standardised(0),), (standardised(1),))
+        yield name, Case(f"whitening.{name}", call, (standardised(0),), (standardised(1),))
 
 
 def crop_cases() -> Iterator[tuple[str, Case]]:
@@ -279,24 +273,29 @@ def crop_cases() -> Iterator[tuple[str, Case]]:
     # A quarter of the canvas, enlarged, and the canvas mirrored.
     forth = torch.tensor([[[[2.0, 0, 1], [0, 2.0, 1]], [[-1.0, 0, 0], [0, 1.0, 0]]]])
     back = torch.tensor([[[[0.5, 0, -0.5], [0, 0.5, -0.5]], [[-1.0, 0, 0], [0, 1.0, 0]]]])
-    for fusion in crop_fusion.FUSIONS:
-        refine = partial(crop_fusion.refine, affine=forth, affine_inverse=back, fusion=fusion)
-        yield f"refine {fusion}", Case("crop_fusion.refine", refine, (probability,), in_16_bits=False)
-        fuse = partial(crop_fusion.fuse, affine=forth, fusion=fusion)
-        yield f"fuse {fusion}", Case("crop_fusion.fuse", fuse, (probability,), in_16_bits=False)
+    for fusion in self_supervision.FUSIONS:
+        refine = partial(self_supervision.refine, affine=forth, affine_inverse=back, fusion=fusion)
+        yield f"refine {fusion}", Case("self_supervision.refine", refine, (probability,), in_16_bits=False)
+        fuse = partial(self_supervision.fuse, affine=forth, fusion=fusion)
+        yield f"fuse {fusion}", Case("self_supervision.fuse", fuse, (probability,), in_16_bits=False)
     yield (
         "most_certain",
-        Case("crop_fusion.most_certain", crop_fusion.most_certain, (probability,), in_16_bits=False),
+        Case(
+            "self_supervision.most_certain", self_supervision.most_certain, (probability,), in_16_bits=False
+        ),
     )
-    from_canvas = partial(crop_fusion.from_canvas, affine_inverse=back)
-    yield "from_canvas", Case("crop_fusion.from_canvas", from_canvas, (probability[:, 0],), in_16_bits=False)
+    from_canvas = partial(self_supervision.from_canvas, affine_inverse=back)
+    yield (
+        "from_canvas",
+        Case("self_supervision.from_canvas", from_canvas, (probability[:, 0],), in_16_bits=False),
+    )
 
 
 def helper_cases() -> Iterator[tuple[str, Case]]:
     """What losses are made of; none does arithmetic on logits in 16 bits."""
     pixels = torch.tensor([[0, 3], [19, 39]])
-    take = partial(pixel_sampling.take_pixels, pixels=pixels)
-    yield "take_pixels", Case("pixel_sampling.take_pixels", take, (logits(),), in_16_bits=False)
+    take = partial(contrast.take_pixels, pixels=pixels)
+    yield "take_pixels", Case("contrast.take_pixels", take, (logits(),), in_16_bits=False)
     yield "at_least_float32", Case("precision.at_least_float32", precision.at_least_float32, (logits(),))
     for axis in (2, 3):
         call = partial(edges.derivative, axis=axis)

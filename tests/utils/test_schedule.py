@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from methods.engine.schedule import learning_rate_factor
+from methods.engine.step import learning_rate_factor
 
 
 def test_poly_falls_from_one_to_zero() -> None:

@@ -68,10 +68,8 @@ def _likely_reason(kind: str) -> str:
     built = torch.version.cuda or torch.version.hip if kind == "cuda" else torch.version.xpu
     if not built:
         return f"it is built without {kind}; install a build with it (pytorch.org), or use --device cpu"
-    tool, hiding = {
-        "cuda": ("nvidia-smi", "CUDA_VISIBLE_DEVICES"),
-        "xpu": ("xpu-smi", "ZE_AFFINITY_MASK"),
-    }[kind]
+    tool = "nvidia-smi" if kind == "cuda" else "xpu-smi"
+    hiding = "CUDA_VISIBLE_DEVICES" if kind == "cuda" else "ZE_AFFINITY_MASK"
     return (
         f"there is no such GPU, its driver is too old for it ({tool} shows both), or {hiding} hides it; use "
         "--device cpu until then"
@@ -101,10 +99,11 @@ def memory_format(channels_last: bool, device: torch.device) -> torch.memory_for
 
 def float64_device(device: torch.device) -> torch.device:
     """``device``, or the CPU where it has no float64, as mps and some of Intel's GPUs."""
-    lacking = device.type == "mps" or (
-        device.type == "xpu" and not torch.xpu.get_device_properties(device).has_fp64
-    )
-    return torch.device("cpu") if lacking else device
+    if device.type == "xpu":
+        lacks_float64 = not torch.xpu.get_device_properties(device).has_fp64
+    else:
+        lacks_float64 = device.type == "mps"
+    return torch.device("cpu") if lacks_float64 else device
 
 
 def device_name(device: torch.device) -> str:

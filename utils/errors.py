@@ -51,8 +51,8 @@ def run_program(
 ) -> None:
     """Run ``main`` and end the process with its exit code.
 
-    A :class:`UserError` becomes one line on stderr and exit code 1. So does an error of the operating system,
-    and an error that the machine causes (``utils.machine``). With ``--debug`` among the arguments the
+    A :class:`UserError`, an error of the operating system, and one that the machine causes
+    (``utils.machine``) become one line on stderr and exit code 1; with ``--debug`` among the arguments the
     traceback is shown instead. Ctrl-C ends with 130, the code that shells use for it.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -80,14 +80,8 @@ def _line_of(error: Exception) -> str | None:
         return str(error)
     line = explained(error)
     if line is None and isinstance(error, OSError) and error.strerror is not None:
-        line = _refusal(error)
+        paths = (error.filename, error.filename2)
+        names = " and ".join(os.fsdecode(path) for path in paths if isinstance(path, (str, bytes)))
+        place = f"{names}: " if names else ""
+        line = f"{place}{error.strerror}; check the file, its permissions and the free space on its disk"
     return None if line is None else printable(line)
-
-
-def _refusal(error: OSError) -> str:
-    """One line for an error of the operating system that no other code has handled."""
-    names = [
-        os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))
-    ]
-    place = f"{' and '.join(names)}: " if names else ""
-    return f"{place}{error.strerror}; check the file, its permissions and the free space on its disk"

@@ -16,9 +16,7 @@ except ImportError:  # On Windows, which has msvcrt instead.
 
 
 def lock_folder(folder: Path, refusal: str) -> TextIO:
-    """Lock ``folder`` for this process and return its open file ``.lock``.
-
-    The lock ends when this file is closed or the process ends.
+    """Lock ``folder`` and return its open file ``.lock``; the lock ends with this file or this process.
 
     Raises:
         UserError: with the text ``refusal``, if another process has the lock.

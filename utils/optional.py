@@ -14,11 +14,7 @@ class MissingLibrary(UserError):
 
 
 def optional_library(name: str, flag: str) -> ModuleType:
-    """The module ``name`` of a library that ``flag`` needs.
-
-    Raises:
-        MissingLibrary: the library is not installed, or cannot be loaded.
-    """
+    """The module ``name`` of a library that ``flag`` needs; raises :class:`MissingLibrary`."""
     library = name.partition(".")[0]
     try:
         return importlib.import_module(name)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from datasets.definitions.codings import Colour, LabelCoding, LabelValueError
-from utils.images import UNREADABLE, is_plain, no_pipe, plain_pixels, unreadable
+from utils.images import is_plain, no_pipe, plain_pixels, unreadable
 from utils.png import decode_png
 from utils.scoring.classes import IGNORE_LABEL
 
@@ -44,7 +44,7 @@ def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np
             return coding.decode(np.asarray(image if image.mode == plain else image.convert(plain)))
     except LabelValueError as error:
         raise LabelValueError(f"{path}: {error}; correct the label or remove the pair") from error
-    except UNREADABLE as error:
+    except Exception as error:
         raise unreadable("label", path, error) from error
 
 

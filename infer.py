@@ -56,7 +56,7 @@ from utils.scoring.pictures import (
     what_is_left_out,
 )
 from utils.scoring.result_folder import ResultFolder
-from utils.scoring.sliding_window import MODES, Predict, Prediction, Windows, predict_picture, scaled_pictures
+from utils.scoring.sliding_window import MODES, Inference, Prediction, predict_picture, scaled_pictures
 from utils.scoring.visualize import colour_picture, confidence_picture, overlay_picture
 
 KINDS = ("trainids", "labelids", "color", "overlay", "confidence")
@@ -150,7 +150,7 @@ class Picture:
 
 def read_pictures(
     sources: Sequence[Source],
-    windows: Windows,
+    settings: Inference,
     is_finished: Callable[[PurePath], bool],
     with_more: list[Path],
 ) -> Iterator[Picture | UserError | None]:
@@ -167,7 +167,7 @@ def read_pictures(
                     image = read()
                     if not source.is_video and has_more_pictures(source.path):
                         with_more.append(source.path)
-                    yield Picture(name, image, scaled_pictures(image, windows))
+                    yield Picture(name, image, scaled_pictures(image, settings))
         except UserError as error:
             yield error
         except Exception as error:
@@ -177,7 +177,9 @@ def read_pictures(
             yield failure
 
 
-def prediction_function(network: SegmentationNet, args: argparse.Namespace, device: torch.device) -> Predict:
+def prediction_function(
+    network: SegmentationNet, args: argparse.Namespace, device: torch.device
+) -> Callable[[Tensor], Tensor]:
     """The network on its device as a function of 8-bit pictures."""
     layout = memory_format(args.channels_last, device)
     network.to(device, memory_format=layout)
@@ -248,7 +250,7 @@ def segment(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; 1 if a picture failed, else 0."""
     args = parse_arguments(arguments)
-    windows = Windows(
+    settings = Inference(
         args.inference_mode,
         args.crop_size,
         args.sliding_overlap,
@@ -272,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def predict_one(picture: Picture) -> Prediction:
         size = (picture.image.height, picture.image.width)
         with enough_memory(str(picture.name), LESS_MEMORY):
-            return predict_picture(predict, picture.scaled, size, windows, device, "confidence" in args.save)
+            return predict_picture(predict, picture.scaled, size, settings, device, "confidence" in args.save)
 
     failures: list[str] = []
 
@@ -286,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with_more: list[Path] = []
     for folder, sources in work:
         is_finished = folder.has if args.resume else lambda name: False
-        pictures = read_pictures(sources, windows, is_finished, with_more)
+        pictures = read_pictures(sources, settings, is_finished, with_more)
         total = None if any(source.is_video for source in sources) else len(sources)
         with progress_bar(read_ahead(pictures), total=total, unit="picture") as progress:
             written += segment(progress, predict_one, partial(write, folder, train_id_of_class), report)

@@ -32,7 +32,7 @@ from utils.scoring.evaluation import evaluate
 from utils.scoring.metrics import class_scores
 from utils.scoring.pictures import Source
 from utils.scoring.scores import DomainScore, results, subset_means
-from utils.scoring.sliding_window import Windows, averaged
+from utils.scoring.sliding_window import Inference, averaged
 
 
 class Domains:
@@ -44,13 +44,13 @@ class Domains:
         configured: Mapping[str, str],
         toycity_root: Path,
         num_classes: int = NUM_CLASSES,
-        windows: Windows | None = None,
+        inference: Inference | None = None,
     ) -> None:
         """``args`` has the flags of ``datasets.flags.add_data_arguments``, and ``configured`` the roots in
         config.py. Labels hold the classes of a network with ``num_classes`` outputs. Predictions are averaged
-        over ``windows`` before they are scored; by default there is one window, the whole picture.
+        as ``inference`` says before they are scored; by default the network sees the whole picture once.
         """
-        self.windows = windows or Windows("pooling")
+        self.inference = inference or Inference("pooling")
         self.classes: ClassSet = class_set_of(num_classes)
         self.data_root: str | None = args.data_root
         self.protocol: str = args.protocol
@@ -83,7 +83,7 @@ class Domains:
         height = f" at height {self.evaluation_height}" if self.evaluation_height else ""
         division = f", division {self.cv} of {' '.join(self.divided)}" if self.cv else ""
         classes = "" if self.classes == CITYSCAPES_19 else f", networks of {self.classes.name}"
-        averaged = f", {self.windows.words}" if self.windows.words else ""
+        averaged = f", {self.inference.description}" if self.inference.description else ""
         return (
             f"protocol {self.protocol}{height}{averaged}, absent classes: {self.absent_classes}"
             f"{division}{classes}"
@@ -142,11 +142,11 @@ class Domains:
     ) -> DomainScore:
         """Score ``predict`` (see ``utils.scoring.evaluation``) on the domain ``name``.
 
-        The pictures of all processes count, and predictions are averaged over ``windows``. ``loader`` comes
-        from :meth:`evaluation_loader`; ``sources`` are the domains that the network was trained on.
+        The pictures of all processes count, and predictions are averaged as ``inference`` says. ``loader``
+        comes from :meth:`evaluation_loader`; ``sources`` are the domains that the network was trained on.
         """
         classes = self.classes
-        predict = averaged(predict, self.windows)
+        predict = averaged(predict, self.inference)
         with enough_memory(name, self._less_memory):
             matrix = evaluate(predict, loader, len(classes.train_ids), device, amp, title=name)
         labelled = np.zeros(NUM_CLASSES, dtype=np.int64)
@@ -165,7 +165,7 @@ class Domains:
     @property
     def _less_memory(self) -> str:
         """The advice for a machine with too little memory."""
-        smaller = [f"--scales {' '.join(map(str, self.windows.scales))}"] * (max(self.windows.scales) > 1)
+        smaller = [f"--scales {' '.join(map(str, self.inference.scales))}"] * (max(self.inference.scales) > 1)
         fewer = [f"--bs_mult_val {self.batch_size}"] * (self.batch_size > 1)
         lower = ["--evaluation_height", *smaller, *fewer]
         return f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
@@ -187,8 +187,8 @@ class Domains:
         """The content of ``results.json``: the scores and everything that says how they were made."""
         how = {
             "evaluation_height": self.evaluation_height,
-            "scales": list(self.windows.scales),
-            "flip": self.windows.flip,
+            "scales": list(self.inference.scales),
+            "flip": self.inference.flip,
             "absent_classes": self.absent_classes,
         }
         if self.cv:

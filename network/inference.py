@@ -20,11 +20,11 @@ from utils.errors import UserError
 from utils.images import read_image, unreadable, upright_rgb
 from utils.memory import enough_memory
 from utils.scoring.classes import NETWORK_CLASS_SETS, PALETTE, train_id_of_class
-from utils.scoring.sliding_window import Windows, predict_picture, scaled_pictures
+from utils.scoring.sliding_window import Inference, predict_picture, scaled_pictures
 from utils.scoring.visualize import colour_picture, overlay_picture
 
 Picture = Path | str | Image.Image | np.ndarray
-WHOLE = Windows()
+WHOLE = Inference()
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ class Fault(NamedTuple):
     Attributes:
         signs: a pattern. An error whose class name (with the module) or text has it is this fault.
         line: what the user is told; ``{reason}`` stands for the error's own text.
-        words: a pattern; ``{reason}`` is only the part of the text that it matches.
+        reason: a pattern; ``{reason}`` is only the part of the text that it matches.
     """
 
     signs: str
     line: str
-    words: str = ".+"
+    reason: str = ".+"
 
 
 OUT_OF_MEMORY = Fault(
@@ -89,7 +89,7 @@ FAULTS = (
     Fault(
         "implemented for the MPS device",
         "--device mps: PyTorch has no {reason} there; set PYTORCH_ENABLE_MPS_FALLBACK=1, or use --device cpu",
-        words=r"operator '\S+'",
+        reason=r"operator '\S+'",
     ),
     Fault(
         "MPS: |on MPS|MPS framework",
@@ -113,8 +113,8 @@ def explained(error: BaseException) -> str | None:
     for fault in FAULTS:
         if shows(error, fault):
             own = reason(error)
-            words = re.search(fault.words, own)
-            return fault.line.format(reason=words[0] if words else own)
+            match = re.search(fault.reason, own)
+            return fault.line.format(reason=match[0] if match else own)
     return None
 
 

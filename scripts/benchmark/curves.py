@@ -30,7 +30,7 @@ from utils.errors import Parser, run_program
 from utils.files import atomic_write, check_writable
 from utils.flags.program import add_device_choice
 from utils.optional import optional_library
-from utils.scoring.scores import commit, text_table
+from utils.scoring.scores import git_commit, text_table
 
 Curve = list[tuple[float, float]]
 LOADED_BATCHES = 30
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         make_toycity(["--root", folder, "--domains", "gtav", "--size", "1052x1914", *COUNTS])
         found = curves(args, device, Path(folder))
-    title = f"{args.backbone}, {device_name(device)}, torch {torch.__version__}, commit {commit()}"
+    title = f"{args.backbone}, {device_name(device)}, torch {torch.__version__}, commit {git_commit()}"
     print(title)
     for name, curve in found.items():
         print(text_table([[name, "images/s"], *([f"{x:g}", f"{y:.2f}"] for x, y in curve)]))

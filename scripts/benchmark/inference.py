@@ -8,7 +8,7 @@ import torch
 
 from scripts.benchmark.evaluation_network import TimedNetwork
 from scripts.benchmark.timing import Row
-from utils.scoring.sliding_window import Windows, predict_picture
+from utils.scoring.sliding_window import Inference, predict_picture
 
 SCALES = (0.5, 1.0, 2.0)
 
@@ -20,12 +20,12 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """
     height, width = args.evaluation_size
     network = TimedNetwork(args, device)
-    windows = Windows("sliding", height, scales=SCALES, flip=True)
+    settings = Inference("sliding", height, scales=SCALES, flip=True)
     rng = torch.Generator().manual_seed(0)
     sizes = [(int(height * scale), int(width * scale)) for scale in SCALES]
     pictures = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=rng) for size in sizes]
     inside, outside = network.seconds_beside(
-        lambda: predict_picture(network, pictures, (height, width), windows, device), args.repeats
+        lambda: predict_picture(network, pictures, (height, width), settings, device), args.repeats
     )
     name = f"inference: sliding window, {height}x{width}, {len(SCALES)} scales, flip"
     return [Row(name, inside + outside, "bare network on the same tiles", inside, 1.15)]

@@ -24,8 +24,8 @@ It may also be the args.json of a run, without"""
 class FlagParser(Parser):
     """A command line that also takes flags from files.
 
-    ``topics``: what ``--help NAME`` says by name. ``training``: makes the command line of train.py, in a
-    program that takes flags of train.py without effect.
+    ``topics``: NAME -> what ``--help NAME`` says. ``training``: makes the command line of train.py, for a
+    program that takes its flags without effect.
     """
 
     def __init__(
@@ -39,13 +39,12 @@ class FlagParser(Parser):
         formatter = partial(_Formatter, toy=training is None)
         super().__init__(description=description, formatter_class=formatter, add_help=False, **keywords)
         self.topics, self.training = topics or {}, training
-        words = {"nargs": "?", "metavar": "METHOD"} if topics else {"nargs": 0}
+        keywords = {"nargs": "?", "metavar": "METHOD"} if topics else {"nargs": 0}
         # Help is no setting: nothing of it is kept among the arguments.
-        words |= {"dest": argparse.SUPPRESS, "default": argparse.SUPPRESS}
-        Flag(self, "-h --help", argparse.SUPPRESS, action=_Help, everyday=True, **words).means(
-            f"Show all flags, or only those of a method ({', '.join(topics)})."
-            if topics
-            else "Show all flags."
+        keywords |= {"dest": argparse.SUPPRESS, "default": argparse.SUPPRESS}
+        of_method = f", or only those of a method ({', '.join(topics)})" if topics else ""
+        Flag(self, "-h --help", argparse.SUPPRESS, action=_Help, everyday=True, **keywords).means(
+            f"Show all flags{of_method}."
         )
         Flag(self, "--config", str, metavar="FILE", once=True, everyday=True).means(
             "Read flags from FILE; the command line wins."

@@ -14,8 +14,7 @@ from utils.distributed import all_reduce_sum
 class ConfusionMatrix:
     """Pixel counts, rows = ground truth, columns = prediction, kept as int64 on the device.
 
-    Counts are integers and are summed over processes once at the end. So a score does not depend on how the
-    pictures were spread over processes.
+    As they are integers, a score does not depend on how the pictures were spread over processes.
     """
 
     def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
@@ -25,10 +24,7 @@ class ConfusionMatrix:
 
     @torch.no_grad()
     def update(self, prediction: torch.Tensor, label: torch.Tensor) -> None:
-        """Count a batch.
-
-        Both are integer class maps of shape B x H x W; labels outside 0..num_classes-1 are ignored.
-        """
+        """Count a batch of integer class maps, B x H x W; labels outside 0..num_classes-1 are ignored."""
         label, prediction = label.to(self.counts.device), prediction.to(self.counts.device)
         # Ignored pixels get their own rows before and after the matrix. To mask them out, the host would have
         # to wait for the device, because the shape would depend on the data.
@@ -50,10 +46,7 @@ class ConfusionMatrix:
 
 
 def count_values(values: torch.Tensor, number: int) -> torch.Tensor:
-    """How often each of 0 .. ``number`` - 1 occurs in ``values``.
-
-    ``values`` is int64 N and has no other values. The result is int64 of length ``number``.
-    """
+    """How often each of 0 .. ``number`` - 1 occurs in ``values``, int64 N without others: int64 (number,)."""
     # On a GPU, bincount makes the host wait for the device to learn the size of the result.
     return torch.bincount(values, minlength=number) if values.is_cpu else count_by_order(values, number)
 

@@ -30,27 +30,22 @@ PHOTO_FORMATS = (
 )
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+# The most file names that a message lists.
 SHOWN = 5
-"""The most file names that a message lists."""
+
+# The suffixes that the installed Pillow reads, without .pfm, whose values are fractions.
+_PHOTOS = (suffix for suffix, name in Image.registered_extensions().items() if name in PHOTO_FORMATS)
+READABLE_SUFFIXES = tuple(sorted(set(_PHOTOS) - {".pfm"}))
 
 T = TypeVar("T")
-
-
-def _photo_suffixes() -> tuple[str, ...]:
-    """The suffixes of pictures that the installed Pillow reads, without .pfm, whose values are fractions."""
-    suffixes = Image.registered_extensions().items()
-    return tuple(sorted(suffix for suffix, name in suffixes if name in PHOTO_FORMATS and suffix != ".pfm"))
-
-
-READABLE_SUFFIXES = _photo_suffixes()
 
 
 @dataclass(frozen=True)
 class Source:
     """A picture or a video.
 
-    ``name`` is the relative path of its result without suffix. A picture's result is ``<name>.png``; the
-    results of a video's frames are ``<name>/000001.png`` and so on. No two sources have the same name.
+    ``name`` is the relative path of its result without suffix, of which no two are the same. A picture's
+    result is ``<name>.png``; those of a video's frames are ``<name>/000001.png`` and so on.
     """
 
     path: Path
@@ -61,10 +56,10 @@ class Source:
 def find_sources(path: Path, excluded: Collection[Path] = ()) -> tuple[list[Source], list[Path]]:
     """The pictures and videos that ``path`` means, and the other files there, both sorted by name.
 
-    ``path`` is a picture, a video, or a folder, which is searched with its sub-folders. In a folder the
-    suffix tells what a file is. Hidden files and folders and the ``excluded`` folders are left out. Symbolic
-    links are followed, but no folder is read twice. Where two results would have the same name (of ``a.jpg``
-    and ``a.png``), their names keep the suffix.
+    ``path`` is a picture, a video, or a folder, which is searched with its sub-folders, but for hidden files
+    and folders and those ``excluded``. There the suffix tells what a file is. Symbolic links are followed,
+    but no folder is read twice. Where two results would have the same name (of ``a.jpg`` and ``a.png``),
+    their names keep the suffix.
 
     Raises:
         UserError: no such file or folder, a folder that cannot be listed, or one without a picture or video.
@@ -77,17 +72,15 @@ def find_sources(path: Path, excluded: Collection[Path] = ()) -> tuple[list[Sour
         raise UserError(f"--input {path}: no such file or folder")
     visited = {os.path.realpath(folder) for folder in excluded} - {os.path.realpath(path)}
     found = sorted(file.relative_to(path) for file in _walk(path, visited))
-    files = [file for file in found if file.suffix.lower() in READABLE_SUFFIXES + VIDEO_SUFFIXES]
-    others = [file for file in found if file.suffix.lower() not in READABLE_SUFFIXES + VIDEO_SUFFIXES]
+    suffixes = READABLE_SUFFIXES + VIDEO_SUFFIXES
+    files = [file for file in found if file.suffix.lower() in suffixes]
+    others = [file for file in found if file.suffix.lower() not in suffixes]
     if not files:
         beside = f"; {what_is_left_out(others)}" if others else ""
-        suffixes = " ".join((*READABLE_SUFFIXES, *VIDEO_SUFFIXES))
-        raise UserError(f"--input {path}: no picture or video in this folder{beside}; looked for {suffixes}")
-    sources = [
-        Source(path / file, name, _is_video(file))
-        for file, name in zip(files, _result_names(files), strict=True)
-    ]
-    return sources, others
+        wanted = " ".join(suffixes)
+        raise UserError(f"--input {path}: no picture or video in this folder{beside}; looked for {wanted}")
+    named = zip(files, _result_names(files), strict=True)
+    return [Source(path / file, name, _is_video(file)) for file, name in named], others
 
 
 def what_is_left_out(files: Sequence[PurePath]) -> str:
@@ -139,15 +132,13 @@ def _result_names(files: list[PurePath]) -> list[PurePath]:
             _key(name) + ("" if _is_video(file) else ".png") for file, name in zip(files, names, strict=True)
         ]
         count = Counter(results)
-        clashing = [
-            index
-            for index, result in enumerate(results)
-            if names[index] != files[index] and (count[result] > 1 or result in folders)
+        before = names
+        names = [
+            file if count[result] > 1 or result in folders else name
+            for file, name, result in zip(files, names, results, strict=True)
         ]
-        if not clashing:
+        if names == before:  # Otherwise the longer names may clash with others.
             return names
-        for index in clashing:  # The longer names may clash with others, so the loop looks again.
-            names[index] = files[index]
 
 
 def _key(path: PurePath) -> str:

@@ -25,11 +25,8 @@ class ResultFolder:
         return self.root / kind / name.parent / f"{name.name}.png"
 
     def check(self, sources: Sequence[Source]) -> None:
-        """Refuse results that would be written outside the folder or over an input.
-
-        Raises:
-            UserError: the folder is a file, a symbolic link in it leads elsewhere, or a result would replace
-                a source.
+        """Raise a UserError if the folder is a file, a symbolic link in it leads elsewhere, or a result would
+        replace a source.
         """
         if self.root.exists() and not self.root.is_dir():
             raise UserError(f"--output {self.root}: is a file; name a folder")
@@ -41,25 +38,19 @@ class ResultFolder:
                 folder = self.root / kind / name
                 # Windows gives the real path in the case that the folder was made with.
                 if os.path.normcase(os.path.realpath(folder)) != os.path.normcase(root / kind / name):
-                    raise UserError(
-                        f"{folder}: leads through a symbolic link; remove it or choose another --output"
-                    )
+                    remedy = "remove it or choose another --output"
+                    raise UserError(f"{folder}: leads through a symbolic link; {remedy}")
             for source in sources:
                 if os.path.realpath(self.path(kind, source.name)) in inputs:
-                    raise UserError(
-                        f"{source.path}: a result would replace this input; choose another --output"
-                    )
+                    remedy = "choose another --output"
+                    raise UserError(f"{source.path}: a result would replace this input; {remedy}")
 
     def has(self, name: PurePath) -> bool:
         """Whether all results of the picture ``name`` exist."""
         return all(self.path(kind, name).is_file() for kind in self.kinds)
 
     def write(self, name: PurePath, pictures: Mapping[str, Image.Image]) -> None:
-        """Write the results of one picture; ``pictures`` is kind -> result.
-
-        Raises:
-            UserError: one of them cannot be written.
-        """
+        """Write the results of one picture, kind -> result; raises a UserError if one cannot be written."""
         for kind, picture in pictures.items():
             path = self.path(kind, name)
             with atomic_write(path, "free space or choose another --output") as temporary:

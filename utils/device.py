@@ -16,10 +16,8 @@ NUMBERED = ("cuda", "xpu")
 def select_device(word: str = "auto", number: int = 0, processes: int = 1) -> torch.device:
     """The device of this process, number ``number`` on its machine, in a run of ``processes``.
 
-    A cuda or xpu device becomes PyTorch's current one.
-
-    Raises:
-        UserError: there is no such device, or fewer of them than processes.
+    A cuda or xpu device becomes PyTorch's current one. Raises a UserError if there is no such device, or
+    fewer of them than processes.
     """
     kind = kind_of(word, processes)
     if kind == "cpu":
@@ -40,9 +38,7 @@ def kind_of(word: str, processes: int = 1) -> str:
     """The kind of device that ``--device`` means: of auto the first of cuda, xpu, mps and cpu that is there.
 
     PyTorch cannot exchange gradients between processes on mps: with several processes auto passes it over.
-
-    Raises:
-        UserError: there is no such device, or it cannot serve several processes.
+    Raises a UserError if there is no such device, or it cannot serve several processes.
     """
     if word == "auto":
         kinds = (*NUMBERED, "mps") if processes == 1 else NUMBERED

@@ -47,12 +47,8 @@ def setup(device_word: str = "auto", local_rank: int | None = None) -> torch.dev
     """Join the process group that ``torchrun`` (or the older launcher) describes, if there are several
     processes, and return this process's device, of the kind that ``--device`` says.
 
-    ``local_rank`` is the launcher's flag ``--local-rank``, see :func:`launched`.
-
-    Raises:
-        UserError: there is no such device, or there are more processes on this machine than devices; the
-            launcher's variables are incomplete; or processes that it restarts would wait for each other for
-            ever.
+    ``local_rank`` is the launcher's flag ``--local-rank``. Raises a UserError as :func:`launched`,
+    :func:`select_device`, :func:`refuse_stale_stores` and :func:`process_backend` do.
     """
     processes, local = launched(local_rank or 0)
     device = select_device(device_word, local, processes)
@@ -67,10 +63,7 @@ def setup(device_word: str = "auto", local_rank: int | None = None) -> torch.dev
 def process_backend(device: torch.device) -> str:
     """PyTorch's backend for tensors of this kind of device, on xpu also one for tensors of the CPU.
 
-    That is NCCL, and gloo on CPUs and on Windows, which has no NCCL.
-
-    Raises:
-        UserError: this PyTorch has none.
+    That is NCCL, and gloo on CPUs and on Windows, which has no NCCL. Raises a UserError if there is none.
     """
     if device.type not in NUMBERED:
         return "gloo"
@@ -87,9 +80,8 @@ def launched(local_rank: int = 0) -> tuple[int, int]:
     """How many processes the launcher started, and this one's number on its machine.
 
     They are the variables ``WORLD_SIZE`` and ``LOCAL_RANK``, or 1 and ``local_rank`` where these are absent.
-
-    Raises:
-        UserError: the launcher's variables are not whole, as where a job's script has set some of them.
+    Raises a UserError if the launcher's variables are not whole, as where a job's script has set some of
+    them.
     """
     remedy = "start with torchrun or the scripts in scripts/, or unset WORLD_SIZE, RANK and LOCAL_RANK"
 

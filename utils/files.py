@@ -54,10 +54,8 @@ def atomic_write(path: Path, remedy: str = "free space or choose another place")
     """Yield a temporary path beside ``path`` (same suffix), which is renamed to ``path`` after the block.
 
     So ``path`` holds either its old content or all of the new content: the old one if the block raises an
-    exception. Missing parent folders are created.
-
-    Raises:
-        UserError: an OSError, here or in the block. The error names ``path`` and ``remedy``.
+    exception. Missing parent folders are created. An OSError, here or in the block, becomes a UserError that
+    names ``path`` and ``remedy``.
     """
     path = Path(path)
     with writing(path, remedy):

@@ -28,10 +28,8 @@ def with_files(
     """The words of a command line, with the flags of the ``--config`` files put before them.
 
     A later word wins over an earlier one. Flags that only ``training`` knows stay among the words; those of
-    an ``args.json`` only if they differ from their default.
-
-    Raises:
-        UserError: a file is broken, or it has a key or a value that no flag takes.
+    an ``args.json`` only if they differ from their default. Raises a UserError if a file is broken, or has a
+    key or a value that no flag takes.
     """
     scan = Parser(prog=parser.prog, add_help=False, allow_abbrev=False)
     scan.add_argument("--config", action="append", default=[])

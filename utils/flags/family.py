@@ -55,11 +55,7 @@ def add_family_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def apply_family_arguments(args: argparse.Namespace) -> None:
-    """Translate them, in place, to the flags that the programs go by.
-
-    Raises:
-        UserError: flags that contradict each other.
-    """
+    """Translate them, in place, to other flags; raises a UserError if they contradict each other."""
     in_two_views = [name for name in args.dataset if name.endswith(TWO_VIEWS)]
     if in_two_views and args.method not in (None, "blindnet"):
         raise UserError(

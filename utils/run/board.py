@@ -30,10 +30,8 @@ _VERSION = "brain.Event:2"
 class Board:
     """One new file of events in ``folder``, which is created if needed.
 
-    With ``purge_step``, TensorBoard hides the points of this and later iterations in older files.
-
-    Raises:
-        UserError: the file cannot be written. All methods raise it.
+    With ``purge_step``, TensorBoard hides the points of this and later iterations in older files. All methods
+    raise a UserError if the file cannot be written.
     """
 
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:

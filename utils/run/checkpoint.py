@@ -77,10 +77,8 @@ class DamagedCheckpoint(UserError):
 def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None = None) -> None:
     """Write ``content`` (without ``format``) to ``path``, completely or not at all.
 
-    If ``previous`` is given, an old file at ``path`` is kept under that name.
-
-    Raises:
-        UserError: the file cannot be written. An old file at ``path`` is still there.
+    If ``previous`` is given, an old file at ``path`` is kept under that name. If a UserError says that
+    nothing can be written, it is still there.
     """
     try:
         with atomic_write(path, FREE_SPACE) as temporary:
@@ -106,12 +104,9 @@ def keep(path: Path, name: Path) -> None:
 def read_file(path: Path | str) -> Any:
     """The content of a checkpoint file, ours or another project's, on the CPU.
 
-    If one of our files has no seal because somebody saved it again, a line says so.
-
-    Raises:
-        UserError: the file does not exist, is no checkpoint, is damaged, is ours but incomplete, or contains
-            code (which is never executed). Or it cannot be read, but need not be damaged: a disk or network
-            may fail for a while.
+    If one of our files has no seal because somebody saved it again, a line says so. Raises a UserError if the
+    file does not exist, is no checkpoint, is damaged, is ours but incomplete, contains code (which is never
+    executed), or cannot be read for a while, as when a network fails.
     """
     path = Path(path)
     if path.is_dir():
@@ -176,11 +171,7 @@ def is_own(content: Any) -> bool:
 
 
 def load_checkpoint(path: Path | str) -> dict[str, Any]:
-    """Read a checkpoint of ours to the CPU.
-
-    Raises:
-        UserError: as in :func:`read_file`, or the file is another project's.
-    """
+    """As :func:`read_file`, but a file of another project raises a UserError."""
     content = read_file(path)
     if not is_own(content):
         raise UserError(f"{path}: not an UrbanDG checkpoint, so there is no run to resume; use --snapshot")
@@ -196,10 +187,8 @@ def network_state(checkpoint: dict[str, Any], prefix: str = NETWORK_PREFIX) -> d
 def load_state(
     module: torch.nn.Module, state: dict[str, torch.Tensor], origin: Path | str, partial: bool = False
 ) -> None:
-    """Load ``state`` into ``module``. With ``partial`` only the keys that fit; otherwise every key must fit.
-
-    Raises:
-        UserError: without ``partial``, if keys are missing, unexpected or misshapen. It names the first ones.
+    """Load ``state`` into ``module``: with ``partial`` only the keys that fit. Without, a UserError names the
+    first key that is missing, unexpected or misshapen.
     """
     own = module.state_dict()
     left_out = {

@@ -41,10 +41,10 @@ def stopping_at_once(while_doing: str) -> Iterator[None]:
 
 
 def mark_stopped() -> None:
-    """Create the file that the variable :data:`STOPPED_FILE` names, if it is set.
+    """Create the file that the variable :data:`STOPPED_FILE` names: it tells a job's script that the run is
+    saved.
 
-    The file tells a job's script that the run was stopped and saved. The exit code does not tell this apart
-    from a failure, because torchrun ends with 1 if it gets SIGTERM.
+    The exit code does not tell this apart from a failure, because torchrun ends with 1 if it gets SIGTERM.
     """
     file = os.environ.get(STOPPED_FILE)
     if file and is_main():

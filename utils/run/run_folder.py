@@ -87,10 +87,8 @@ class RunFolder(ExitStack):
         """Create and lock the folder, and write ``args.json``.
 
         ``resume`` is the content of the checkpoint ``file`` that the run resumes from. If ``file`` is in this
-        folder, log lines after it are removed; otherwise all files of an older run.
-
-        Raises:
-            UserError: the folder cannot be written, or another process is training in it.
+        folder, log lines after it are removed; otherwise all files of an older run. Raises a UserError if the
+        folder cannot be written, or another process is training in it.
         """
         if not is_main():
             return

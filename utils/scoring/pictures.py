@@ -59,10 +59,8 @@ def find_sources(path: Path, excluded: Collection[Path] = ()) -> tuple[list[Sour
     ``path`` is a picture, a video, or a folder, which is searched with its sub-folders, but for hidden files
     and folders and those ``excluded``. There the suffix tells what a file is. Symbolic links are followed,
     but no folder is read twice. Where two results would have the same name (of ``a.jpg`` and ``a.png``),
-    their names keep the suffix.
-
-    Raises:
-        UserError: no such file or folder, a folder that cannot be listed, or one without a picture or video.
+    their names keep the suffix. Raises a UserError if nothing is there, a folder cannot be listed, or none
+    has a picture or video.
     """
     if path.is_file():
         if needs := _missing_reader([path]):
@@ -146,9 +144,8 @@ def _key(path: PurePath) -> str:
 
 
 def has_more_pictures(path: Path) -> bool:
-    """Whether a picture file has more pictures than the first, which is read: an animation or further pages.
-
-    The second view in a camera's MPO file does not count.
+    """Whether a picture file has more pictures than the first: an animation or pages, but not the second view
+    in a camera's MPO file.
     """
     try:
         with Image.open(path) as image:
@@ -162,8 +159,7 @@ def source_pictures(
 ) -> Iterator[tuple[PurePath, Callable[[], Image.Image]]]:
     """Each picture of a source: its result's name without suffix, and a function that returns the picture.
 
-    Raises:
-        UserError: the source is no file, or is a video that cannot be read.
+    Raises a UserError if the source is no file, or a video that cannot be read.
     """
     if not source.path.is_file():  # A broken link, or a pipe, on which reading would wait for ever.
         raise UserError(f"{source.path}: not a file; remove it or put the file there")

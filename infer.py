@@ -47,6 +47,7 @@ from utils.progress import progress_bar
 from utils.scoring.classes import LABEL_ID_OF_TRAIN_ID, NETWORK_CLASS_SETS, PALETTE, train_id_of_class
 from utils.scoring.evaluation import autocast
 from utils.scoring.pictures import (
+    ResultFolder,
     Source,
     counted,
     find_sources,
@@ -55,7 +56,6 @@ from utils.scoring.pictures import (
     source_pictures,
     what_is_left_out,
 )
-from utils.scoring.result_folder import ResultFolder
 from utils.scoring.sliding_window import MODES, Inference, Prediction, predict_picture, scaled_pictures
 from utils.scoring.visualize import colour_picture, confidence_picture, overlay_picture
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import NoReturn
 
-from utils.machine import explained
+from utils.machine import explained, reason
 
 # Line breaks, control codes for the terminal, and bytes of a file name that are no text.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -29,6 +31,24 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return printable(super().__str__())
+
+
+class MissingLibrary(UserError):
+    """A library that a flag needs is not installed, or cannot be loaded."""
+
+
+def optional_library(name: str, flag: str) -> ModuleType:
+    """The module ``name`` of a library that ``flag`` needs; raises :class:`MissingLibrary`."""
+    library = name.partition(".")[0]
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # A library that does not fit its own dependencies may raise anything.
+        if isinstance(error, ModuleNotFoundError) and error.name == library:
+            raise MissingLibrary(f"{flag}: needs the library {library}; pip install {library}") from None
+        raise MissingLibrary(
+            f"{flag}: the library {library} is installed but cannot be loaded ({type(error).__name__}: "
+            f"{reason(error)}); pip install --force-reinstall {library}, or do without the flag"
+        ) from error
 
 
 class Parser(argparse.ArgumentParser):

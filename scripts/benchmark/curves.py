@@ -26,10 +26,9 @@ from scripts.benchmark.ranges import check_least
 from scripts.benchmark.step import batches, iteration, training_step
 from scripts.benchmark.timing import one_core, seconds
 from utils.device import device_name, select_device
-from utils.errors import Parser, run_program
+from utils.errors import Parser, optional_library, run_program
 from utils.files import atomic_write, check_writable
 from utils.flags.program import add_device_choice
-from utils.optional import optional_library
 from utils.scoring.scores import git_commit, text_table
 
 Curve = list[tuple[float, float]]

@@ -40,7 +40,7 @@ from utils.errors import UserError, printable, run_program, say_error
 from utils.files import check_inside
 from utils.flags.family import dataset_name
 from utils.flags.parser import FlagParser
-from utils.flags.program import add_averaging_arguments, add_device_arguments, add_process_arguments
+from utils.flags.program import add_averaging_arguments, add_device_arguments
 from utils.images import read_image
 from utils.memory import enough_memory
 from utils.progress import progress_bar
@@ -95,7 +95,6 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_division_arguments(group)
     add_network_arguments(parser, NETWORK_CLASS_SETS)
     add_device_arguments(parser)
-    add_process_arguments(parser)
     args = config.parse_program(parser, arguments)
     check_inside(args.mod, "--mod")
     return args

@@ -28,7 +28,7 @@ from utils.errors import run_program
 from utils.files import check_writable, write_json
 from utils.flags.family import dataset_name
 from utils.flags.parser import FlagParser
-from utils.flags.program import add_averaging_arguments, add_device_arguments, add_process_arguments
+from utils.flags.program import add_averaging_arguments, add_device_arguments
 from utils.scoring.classes import NETWORK_CLASS_SETS
 from utils.scoring.scores import class_table, domain_table, git_commit
 from utils.scoring.sliding_window import Inference
@@ -56,7 +56,6 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_data_arguments(parser)
     add_network_arguments(parser, NETWORK_CLASS_SETS)
     add_device_arguments(parser)
-    add_process_arguments(parser)
     args = config.parse_program(parser, arguments)
     if args.val_dataset is None:
         config.refuse_root_alone(args, "say with --val_dataset what to score on")

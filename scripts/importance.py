@@ -38,7 +38,7 @@ from utils.device import memory_format, pins_memory
 from utils.errors import Parser, UserError, run_program
 from utils.files import check_writable
 from utils.flags.family import dataset_name
-from utils.flags.program import add_device_arguments, add_process_arguments
+from utils.flags.program import add_device_arguments
 from utils.progress import progress_bar
 from utils.scoring.classes import NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
 from utils.scoring.evaluation import autocast, to_device
@@ -71,7 +71,6 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     Flag(group, "--num_workers", int, at_least=0).means("Load with this many processes; up to 8 by default.")
     add_network_arguments(parser, NETWORK_CLASS_SETS)
     add_device_arguments(parser)
-    add_process_arguments(parser)
     args = config.parse_program(parser, arguments)
     check_writable(args.output, "--output")
     if args.output.exists() and not args.overwrite:

@@ -26,9 +26,8 @@ def select_device(word: str = "auto", number: int = 0, processes: int = 1) -> to
         return torch.device(kind)
     module = torch.get_device_module(kind)
     if number >= (count := module.device_count()):
-        raise UserError(
-            f"--nproc_per_node: process {number} has no GPU, {count} visible; start at most {count}"
-        )
+        few = f"process {number} has no GPU, {count} visible"
+        raise UserError(f"--nproc_per_node: {few}; start at most {count}")
     device = torch.device(kind, number)
     module.set_device(device)
     return device
@@ -95,11 +94,9 @@ def memory_format(channels_last: bool, device: torch.device) -> torch.memory_for
 
 def float64_device(device: torch.device) -> torch.device:
     """``device``, or the CPU where it has no float64, as mps and some of Intel's GPUs."""
-    if device.type == "xpu":
-        lacks_float64 = not torch.xpu.get_device_properties(device).has_fp64
-    else:
-        lacks_float64 = device.type == "mps"
-    return torch.device("cpu") if lacks_float64 else device
+    is_xpu = device.type == "xpu"
+    has_float64 = torch.xpu.get_device_properties(device).has_fp64 if is_xpu else device.type != "mps"
+    return device if has_float64 else torch.device("cpu")
 
 
 def device_name(device: torch.device) -> str:

@@ -70,9 +70,8 @@ def process_backend(device: torch.device) -> str:
     if device.type == "cuda":
         return "nccl" if dist.is_backend_available("nccl") else "gloo"
     if not dist.is_backend_available("xccl"):
-        raise UserError(
-            "--device xpu: this PyTorch has no xccl for several processes; start one, or update it"
-        )
+        missing = "this PyTorch has no xccl for several processes"
+        raise UserError(f"--device xpu: {missing}; start one, or update it")
     return "cpu:gloo,xpu:xccl"
 
 
@@ -80,8 +79,7 @@ def launched(local_rank: int = 0) -> tuple[int, int]:
     """How many processes the launcher started, and this one's number on its machine.
 
     They are the variables ``WORLD_SIZE`` and ``LOCAL_RANK``, or 1 and ``local_rank`` where these are absent.
-    Raises a UserError if the launcher's variables are not whole, as where a job's script has set some of
-    them.
+    Raises a UserError if a job's script has set some of the launcher's variables, but not all.
     """
     remedy = "start with torchrun or the scripts in scripts/, or unset WORLD_SIZE, RANK and LOCAL_RANK"
 

@@ -37,8 +37,7 @@ def keep_freed_memory() -> bool:
     zeros at its first use. This makes a training step on a CPU 14 % slower (docs/benchmarks.md). The price:
     the process stays somewhat larger than its peak, because blocks of different sizes leave gaps.
 
-    Nothing is changed if the environment already sets glibc's behaviour, if the C library is not glibc, or if
-    another allocator is preloaded.
+    Nothing changes if the environment sets glibc's behaviour or preloads an allocator, or without glibc.
     """
     chosen = (
         any(name in os.environ for name in CHOICES)

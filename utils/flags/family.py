@@ -76,9 +76,8 @@ def apply_family_arguments(args: argparse.Namespace) -> None:
         args.max_iter = min(args.max_iter, TEST_MODE_STEPS)
     if args.restore_optimizer:
         if not args.snapshot or args.resume:
-            raise UserError(
-                "--restore_optimizer: needs --snapshot FILE, the run to go on with, and no --resume"
-            )
+            needs = "needs --snapshot FILE, the run to go on with, and no --resume"
+            raise UserError(f"--restore_optimizer: {needs}")
         args.resume, args.snapshot = args.snapshot, None
 
 

@@ -43,21 +43,16 @@ def add_device_choice(group: _ActionsContainer) -> None:
 
 
 def add_device_arguments(parser: ArgumentParser) -> None:
-    """How it is computed, and how errors are shown."""
+    """How it is computed, how errors are shown, and what the launcher of several processes passes."""
     group = parser.add_argument_group("device")
     add_device_choice(group)
     add = partial(Flag, group)
-    add("--amp", "off", choices=("off", "bf16", "fp16"), free=True, everyday=True).means(
-        "Use mixed precision."
-    )
+    precisions = ("off", "bf16", "fp16")
+    add("--amp", "off", choices=precisions, free=True, everyday=True).means("Use mixed precision.")
     add("--channels_last", False, action=BooleanOptionalAction, free=True, toy=True).means(
         "Keep tensors in NHWC layout, which is faster on CPUs, and on GPUs with --amp; mps never does."
     )
     add("--compile", False, free=True).means("Compile the network with torch.compile.")
     add("--debug", False, once=True).means("Show the traceback of an error.")
-
-
-def add_process_arguments(parser: ArgumentParser) -> None:
-    """What the launcher of several processes passes."""
-    group = parser.add_argument_group("processes")
-    Flag(group, "--local_rank --local-rank", int, once=True).means("The launcher sets this.")
+    add = partial(Flag, parser.add_argument_group("processes"))
+    add("--local_rank --local-rank", int, once=True).means("The launcher sets this.")

@@ -51,10 +51,8 @@ FORMAT = "urbandg-1"
 NETWORK_PREFIX = "network."
 TEACHER_PREFIX = "teacher."
 PARTS_OF_A_RUN: dict[str, type] = {
-    **dict.fromkeys(
-        ("optimizer", "finite", "meter", "bad_samples", "sizes_of_step", "best", "arguments"), Mapping
-    ),
-    **dict.fromkeys(("iteration", "between_steps_due", "log_bytes"), int),
+    **dict.fromkeys("optimizer finite meter bad_samples sizes_of_step best arguments".split(), Mapping),
+    **dict.fromkeys("iteration between_steps_due log_bytes".split(), int),
     "training_pictures": str,
 }
 """The entries that a checkpoint of a run has besides those of the network, and their types."""
@@ -75,10 +73,9 @@ class DamagedCheckpoint(UserError):
 
 
 def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None = None) -> None:
-    """Write ``content`` (without ``format``) to ``path``, completely or not at all.
+    """Write ``content`` (without ``format``) to ``path``, completely or with a UserError not at all.
 
-    If ``previous`` is given, an old file at ``path`` is kept under that name. If a UserError says that
-    nothing can be written, it is still there.
+    If ``previous`` is given, an old file at ``path`` is kept under that name.
     """
     try:
         with atomic_write(path, FREE_SPACE) as temporary:

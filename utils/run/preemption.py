@@ -41,8 +41,7 @@ def stopping_at_once(while_doing: str) -> Iterator[None]:
 
 
 def mark_stopped() -> None:
-    """Create the file that the variable :data:`STOPPED_FILE` names: it tells a job's script that the run is
-    saved.
+    """Create the file that :data:`STOPPED_FILE` names: it tells a job's script that the run is saved.
 
     The exit code does not tell this apart from a failure, because torchrun ends with 1 if it gets SIGTERM.
     """
@@ -70,9 +69,9 @@ def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 class StopRequest:
     """Whether any process of the run was asked to end by one of :data:`SIGNALS`; see :func:`stop_request`.
 
-    If one process stopped alone, the others would wait for it for ever. So after every step each process
-    tells the others whether it was asked. This is one byte between the CPUs, sent while the next step runs.
-    All processes stop after the same step, the first or second after the request. No GPU is waited for.
+    If one process stopped alone, the others would wait for it for ever. So after every step each tells the
+    others whether it was asked: one byte between the CPUs, sent while the next step runs. All stop after the
+    same step, the first or second after the request. No GPU is waited for.
     """
 
     def __init__(self) -> None:

@@ -69,10 +69,8 @@ class RunFolder(ExitStack):
         results = (self.damaged, self.results_file)
         if not (own or overwrite) and (self._found or any(path.exists() for path in results)):
             going_on = "go on with --resume auto, " if self.resume_files("auto") else ""
-            raise UserError(
-                f"{self.path}: holds a run already; {going_on}replace it with --overwrite, or name another "
-                "--exp"
-            )
+            remedy = f"{going_on}replace it with --overwrite, or name another --exp"
+            raise UserError(f"{self.path}: holds a run already; {remedy}")
         back = len(resume_files) == 1 and self.is_previous(resume_files[0])
         if back and self.last.exists() and not overwrite:
             raise UserError(
@@ -103,9 +101,11 @@ class RunFolder(ExitStack):
             for half in self.path.glob(f"{HALF_WRITTEN}.pth"):
                 half.unlink()
             if resume is None or file is None or not self.holds(file):
-                self._remove_run()
+                files = (self.last, self.previous, self.damaged, self.log_file, self.results_file)
+                for old in (*files, *self.path.glob("best*.pth"), *self._board_path.glob(EVENTS)):
+                    old.unlink(missing_ok=True)
             else:
-                if self.log_file.exists() and self.log_file.stat().st_size > resume["log_bytes"]:
+                if self.log_bytes > resume["log_bytes"]:
                     os.truncate(self.log_file, resume["log_bytes"])
                 if self.is_previous(file):
                     # It becomes the last one. Otherwise the next save would keep the newer one as previous.
@@ -118,11 +118,6 @@ class RunFolder(ExitStack):
         except OSError as error:
             remedy = "choose another --ckpt"
             raise UserError(f"{self.path}: cannot write the run folder ({error}); {remedy}") from None
-
-    def _remove_run(self) -> None:
-        files = (self.last, self.previous, self.damaged, self.log_file, self.results_file)
-        for old in (*files, *self.path.glob("best*.pth"), *self._board_path.glob(EVENTS)):
-            old.unlink(missing_ok=True)
 
     def _checkpoints(self) -> list[tuple[str, int]]:
         """Name and time of writing, in nanoseconds, of each of the run's checkpoints that exist."""

@@ -1,8 +1,7 @@
 """Prediction of one picture: at several scales, mirrored, as a whole or in overlapping tiles.
 
 The logits of a tile are interpolated to the picture's own size and added, strip by strip, to one score
-volume. So the device needs memory for this and one batch of tiles. Nothing waits for it before the result is
-read.
+volume: the device needs memory for this and a batch of tiles. Nothing waits for it until the result is read.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ from utils.device import moved
 from utils.errors import UserError
 
 MODES = ("whole", "sliding", "pooling")
-# Number of scores that are interpolated at a time: few enough for a processor's cache and a small share of
-# the memory, but enough to keep a GPU busy.
+# Number of scores that are interpolated at a time: they fit a processor's cache, but keep a GPU busy.
 STRIP_VALUES = 2**21
 
 Predict = Callable[[Tensor], Tensor]
@@ -34,10 +32,9 @@ class Inference:
     """Which parts of a picture the network sees, and how its answers are averaged.
 
     Attributes:
-        mode: ``whole`` predicts the whole picture at once and averages logits over scales and mirroring.
-            ``sliding`` does the same with overlapping tiles (Zhu et al., "Improving Semantic Segmentation via
-            Video Propagation and Label Relaxation", CVPR 2019). ``pooling`` is ``whole``, but averages
-            probabilities.
+        mode: ``whole`` predicts the whole picture at once and averages logits over scales and mirroring;
+            ``sliding`` does so with overlapping tiles (Zhu et al., "Improving Semantic Segmentation via Video
+            Propagation and Label Relaxation", CVPR 2019); ``pooling`` is ``whole`` with probabilities.
         crop_size: side of a tile in pixels; at scales above 1 it grows with the scale.
         overlap: share of a tile's side that the next tile covers again, in [0, 1).
         scales: factors on the picture's size.
@@ -183,8 +180,7 @@ def axis_parts(
     """The tiles along one axis of a picture of ``length`` pixels that the network sees at ``scaled`` pixels.
 
     The weights average overlapping tiles, undo the mirroring, and interpolate bilinearly between pixel
-    centres (``align_corners=False``); all three are linear. Results are cached: many pictures have the same
-    size.
+    centres (``align_corners=False``). Results are cached, because many pictures have the same size.
     """
     tile = min(tile, scaled)
     starts = tile_starts(scaled, tile, overlap)
@@ -257,7 +253,7 @@ def contributions(
 @torch.inference_mode()
 def predict_picture(
     predict: Predict,
-    pictures: Sequence[Tensor],
+    pictures: list[Tensor],
     size: tuple[int, int],
     settings: Inference,
     device: torch.device,
@@ -273,11 +269,7 @@ def predict_picture(
 
 
 def mean_scores(
-    predict: Predict,
-    pictures: Sequence[Tensor],
-    size: tuple[int, int],
-    settings: Inference,
-    device: torch.device,
+    predict: Predict, pictures: list[Tensor], size: tuple[int, int], settings: Inference, device: torch.device
 ) -> Tensor:
     """Scores of every pixel, float32 C x H x W on the device: logits, or probabilities for ``pooling``."""
     total: Tensor | None = None
@@ -293,9 +285,7 @@ def mean_scores(
 
 
 def averaged(predict: Predict, settings: Inference) -> Predict:
-    """A function like ``predict`` that returns :func:`mean_scores`; ``predict`` itself if the network sees
-    each picture once and as a whole.
-    """
+    """A function like ``predict`` with :func:`mean_scores`; itself if there is nothing to average."""
     if settings.mode != "sliding" and settings.scales == (1.0,) and not settings.flip:
         return predict
 

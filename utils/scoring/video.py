@@ -31,11 +31,10 @@ def read_frames(video: Path) -> Iterator[np.ndarray]:
     after the frames that can be read, if the video is cut, damaged or no video.
     """
     count = 0
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
     with (
         tempfile.TemporaryFile() as said,
-        subprocess.Popen(
-            _command(video), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
-        ) as process,
+        subprocess.Popen(_command(video), **pipes, stderr=said) as process,
     ):
         try:
             while (frame := _next_frame(process.stdout)) is not None:
@@ -53,7 +52,8 @@ def read_frames(video: Path) -> Iterator[np.ndarray]:
 def _command(video: Path) -> list[str]:
     """The ffmpeg command that writes the frames of ``video`` to standard output as PPM, up to an error."""
     try:
-        exe, version = imageio_ffmpeg.get_ffmpeg_exe(), _version(imageio_ffmpeg.get_ffmpeg_exe())
+        exe = imageio_ffmpeg.get_ffmpeg_exe()
+        version = _version(exe)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         raise UserError(
             f"{video}: ffmpeg, which reads videos, cannot be started ({error}); "

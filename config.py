@@ -31,7 +31,7 @@ from utils.declare import check_ranges, facts, toy_defaults
 from utils.errors import UserError
 from utils.flags.family import add_family_arguments, apply_family_arguments
 from utils.flags.parser import FlagParser, in_words
-from utils.flags.program import add_device_arguments, add_process_arguments
+from utils.flags.program import add_device_arguments
 from utils.flags.training import add_training_arguments
 from utils.progress import print_notices
 from utils.scoring.classes import NETWORK_CLASS_SETS, NUM_CLASSES
@@ -57,7 +57,6 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of a program that takes the network of a checkpoint: which network, and how it computes."""
     add_network_arguments(parser, NETWORK_CLASS_SETS)
     add_device_arguments(parser)
-    add_process_arguments(parser)
 
 
 def training_parser(description: str | None = None) -> FlagParser:
@@ -71,7 +70,6 @@ def training_parser(description: str | None = None) -> FlagParser:
     add_network_training_arguments(network_training)
     RestitutionLoss.add_arguments(network_training)
     add_device_arguments(parser)
-    add_process_arguments(parser)
     for name, method in METHODS.items():
         method.add_arguments(parser.add_argument_group(f"method {name}"))
     add_family_arguments(parser)

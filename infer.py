@@ -46,6 +46,7 @@ from utils.progress import progress_bar
 from utils.scoring.classes import LABEL_ID_OF_TRAIN_ID, NETWORK_CLASS_SETS, PALETTE, train_id_of_class
 from utils.scoring.evaluation import autocast
 from utils.scoring.pictures import (
+    ResultFolder,
     Source,
     counted,
     find_sources,
@@ -54,8 +55,14 @@ from utils.scoring.pictures import (
     source_pictures,
     what_is_left_out,
 )
-from utils.scoring.result_folder import ResultFolder
-from utils.scoring.sliding_window import MODES, Predict, Prediction, Windows, predict_picture, scaled_pictures
+from utils.scoring.sliding_window import (
+    MODES,
+    Inference,
+    Predict,
+    Prediction,
+    predict_picture,
+    scaled_pictures,
+)
 from utils.scoring.visualize import colour_picture, confidence_picture, overlay_picture
 
 KINDS = ("trainids", "labelids", "color", "overlay", "confidence")
@@ -139,7 +146,7 @@ class Picture:
 
 
 def read_pictures(
-    sources: list[Source], windows: Windows, is_finished: Callable[[PurePath], bool], with_more: list[Path]
+    sources: list[Source], settings: Inference, is_finished: Callable[[PurePath], bool], with_more: list[Path]
 ) -> Iterator[Picture | UserError | None]:
     """The pictures of all sources; in place of an unreadable one the error, of a finished one ``None``.
 
@@ -154,7 +161,7 @@ def read_pictures(
                     image = read()
                     if not source.is_video and has_more_pictures(source.path):
                         with_more.append(source.path)
-                    yield Picture(name, image, scaled_pictures(image, windows))
+                    yield Picture(name, image, scaled_pictures(image, settings))
         except UserError as error:
             yield error
         except Exception as error:
@@ -221,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; 1 if a picture failed, else 0."""
     args = parse_arguments(arguments)
     mode, scales = args.inference_mode, tuple(args.scales)
-    windows = Windows(mode, args.crop_size, args.sliding_overlap, scales, args.flip, args.tile_batch)
+    settings = Inference(mode, args.crop_size, args.sliding_overlap, scales, args.flip, args.tile_batch)
     config.name_flags_without_effect(args)
     if launched()[0] > 1:
         raise UserError("infer.py: works in one process; start it without torchrun")
@@ -241,7 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def predict_one(picture: Picture) -> Prediction:
         size = (picture.image.height, picture.image.width)
         with enough_memory(str(picture.name), LESS_MEMORY):
-            return predict_picture(predict, picture.scaled, size, windows, device, "confidence" in args.save)
+            return predict_picture(predict, picture.scaled, size, settings, device, "confidence" in args.save)
 
     failures: list[str] = []
 
@@ -255,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with_more: list[Path] = []
     for folder, sources in work:
         is_finished = folder.has if args.resume else lambda name: False
-        pictures = read_pictures(sources, windows, is_finished, with_more)
+        pictures = read_pictures(sources, settings, is_finished, with_more)
         total = None if any(source.is_video for source in sources) else len(sources)
         with progress_bar(read_ahead(pictures), total=total, unit="picture") as progress:
             written += segment(progress, predict_one, partial(write_one, folder), report)

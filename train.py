@@ -36,10 +36,10 @@ from utils.memory import enough_memory
 from utils.progress import print_notices, progress_bar
 from utils.run.checkpoint import DamagedCheckpoint, load_checkpoint, load_state, save_checkpoint
 from utils.run.meter import Meter
-from utils.run.preemption import Stopped, StopRequest, mark_stopped, stopping_at_once
+from utils.run.preemption import Stopped, StopRequest, mark_stopped, stop_request, stopping_at_once
 from utils.run.resume import agree_on_resume, first_whole, refuse_other_settings
 from utils.run.run_folder import RunFolder
-from utils.scoring.scores import commit
+from utils.scoring.scores import git_commit
 from utils.scoring.selection import LAST
 from utils.scoring.visualize import crop_pictures
 
@@ -62,7 +62,7 @@ class Run:
     ) -> None:
         self.args, self.device, self.folder, self.architecture = args, device, folder, network.config
         # It is read now, because the work tree may change while this runs.
-        self.commit = commit()
+        self.commit = git_commit()
         # A run goes on if nothing of another run would be lost, a checkpoint is whole, all processes found
         # the same one, its settings are these, and (in restore) its training pictures are these.
         resume_files = folder.resume_files(args.resume)
@@ -266,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     exp = args.exp or f"{args.method}-{network.config['backbone']}".replace(":", "-")
     with RunFolder(args.ckpt, args.date, exp, args.tb_path) as folder, enough_memory(exp, LESS_MEMORY):
         try:
-            with StopRequest() as stop:
+            with stop_request() as stop:
                 with stopping_at_once("before the first step; start again"):
                     run = Run(args, device, folder, network)
                     # From here on all stop together, or none does.

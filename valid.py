@@ -28,8 +28,8 @@ from utils.files import check_writable, write_json
 from utils.flags.family import dataset_name
 from utils.flags.parser import FlagParser
 from utils.flags.program import add_averaging_arguments
-from utils.scoring.scores import class_table, commit, domain_table
-from utils.scoring.sliding_window import Windows
+from utils.scoring.scores import class_table, domain_table, git_commit
+from utils.scoring.sliding_window import Inference
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -73,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     @cache
     def open_data(num_classes: int) -> tuple[Domains, dict[str, Loader]]:
         """The data that networks of ``num_classes`` are scored on: labels in their classes."""
-        windows = Windows("pooling", scales=tuple(args.scales), flip=args.flip)
-        domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes, windows)
+        settings = Inference("pooling", scales=tuple(args.scales), flip=args.flip)
+        domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes, settings)
         loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
         if distributed.is_main():
             print(*domains.folder_lines, sep="\n", flush=True)
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rule = checkpoint.get("selection")
         selection = f"{rule or 'unknown'}, teacher" if args.teacher else rule
         chosen = f" ({selection})" if selection else ""
-        print(f"\n{snapshot}{chosen}, {args.split} split, {domains.protocol_words}, commit {commit()}")
+        print(f"\n{snapshot}{chosen}, {args.split} split, {domains.protocol_words}, commit {git_commit()}")
         print(domain_table(scores), flush=True)
         content = domains.results(
             scores, snapshot, split=args.split, iteration=checkpoint.get("iteration"), selection=selection

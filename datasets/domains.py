@@ -33,7 +33,7 @@ from utils.scoring.evaluation import evaluate
 from utils.scoring.metrics import class_scores
 from utils.scoring.pictures import Source
 from utils.scoring.scores import DomainScore, results, subset_means
-from utils.scoring.sliding_window import Windows, averaged
+from utils.scoring.sliding_window import Inference, averaged
 
 
 class Domains:
@@ -45,14 +45,14 @@ class Domains:
         configured: Mapping[str, str],
         toycity_root: Path,
         num_classes: int = NUM_CLASSES,
-        windows: Windows | None = None,
+        inference: Inference | None = None,
     ) -> None:
         """``args`` has the flags of ``datasets.flags.add_data_arguments``, and ``configured`` the roots in
         config.py. Labels hold the classes of a network with ``num_classes`` outputs. Predictions are averaged
-        over ``windows`` before they are scored; by default there is one window, the whole picture.
+        as ``inference`` says before they are scored; by default the network sees the whole picture once.
         """
         self.args, self.configured = args, configured
-        self.windows = windows or Windows("pooling")
+        self.inference = inference or Inference("pooling")
         self.classes: ClassSet = class_set_of(num_classes)
         self.workers: int = default_workers() if args.num_workers is None else args.num_workers
         self.pin: bool = pins_memory(args.device)
@@ -73,7 +73,7 @@ class Domains:
         """A sentence for the reader of a score: how it was made."""
         args = self.args
         height = f" at height {args.evaluation_height}" if args.evaluation_height else ""
-        averaged = f", {self.windows.words}" if self.windows.words else ""
+        averaged = f", {self.inference.description}" if self.inference.description else ""
         absent = f", absent classes: {args.absent_classes}"
         division = f", division {args.cv} of {' '.join(self._divided)}" if args.cv else ""
         classes = "" if self.classes == CITYSCAPES_19 else f", networks of {self.classes.name}"
@@ -129,13 +129,13 @@ class Domains:
     ) -> DomainScore:
         """Score ``predict`` (see ``utils.scoring.evaluation``) on the domain ``name``.
 
-        The pictures of all processes count, and predictions are averaged over ``windows``. ``loader`` comes
-        from :meth:`evaluation_loader`; ``sources`` are the domains that the network was trained on.
+        The pictures of all processes count, and predictions are averaged as ``inference`` says. ``loader``
+        comes from :meth:`evaluation_loader`; ``sources`` are the domains that the network was trained on.
         """
-        classes, predict = self.classes, averaged(predict, self.windows)
+        classes, predict = self.classes, averaged(predict, self.inference)
         lower = ["--evaluation_height"]
-        if max(self.windows.scales) > 1:
-            lower.append(f"--scales {' '.join(map(str, self.windows.scales))}")
+        if max(self.inference.scales) > 1:
+            lower.append(f"--scales {' '.join(map(str, self.inference.scales))}")
         if self.args.bs_mult_val > 1:
             lower.append(f"--bs_mult_val {self.args.bs_mult_val}")
         remedy = f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
@@ -168,8 +168,8 @@ class Domains:
         division = {"cv": self.args.cv} if self.args.cv else {}
         how = {
             "evaluation_height": self.args.evaluation_height,
-            "scales": list(self.windows.scales),
-            "flip": self.windows.flip,
+            "scales": list(self.inference.scales),
+            "flip": self.inference.flip,
             "absent_classes": self.args.absent_classes,
             **division,
             "num_classes": len(self.classes.train_ids),

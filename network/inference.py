@@ -17,14 +17,14 @@ from network.segmentor import SegmentationNet
 from network.sites import NUM_SITES
 from utils.device import DEVICES, kind_of
 from utils.errors import UserError
-from utils.images import UNREADABLE, read_image, unreadable, upright_rgb
+from utils.images import read_image, unreadable, upright_rgb
 from utils.memory import enough_memory
 from utils.scoring.classes import NETWORK_CLASS_SETS, PALETTE, train_id_of_class
-from utils.scoring.sliding_window import Windows, predict_picture, scaled_pictures
+from utils.scoring.sliding_window import Inference, predict_picture, scaled_pictures
 from utils.scoring.visualize import colour_picture, overlay_picture
 
 Picture = Path | str | Image.Image | np.ndarray
-WHOLE = Windows()
+WHOLE = Inference()
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _rgb(picture: Picture) -> Image.Image:
     if isinstance(picture, Image.Image):
         try:
             return upright_rgb(picture)
-        except UNREADABLE as error:
+        except Exception as error:
             raise unreadable("picture", getattr(picture, "filename", "") or "a PIL picture", error) from error
     is_array = isinstance(picture, np.ndarray)
     if is_array and picture.dtype == np.uint8 and picture.shape[2:] == (3,) and picture.size:

@@ -12,8 +12,7 @@ from network.factory import create_network, flag_of
 from network.legacy import foreign_file
 from network.segmentor import SegmentationNet
 from utils import distributed
-from utils.errors import UserError
-from utils.optional import MissingLibrary
+from utils.errors import MissingLibrary, UserError
 from utils.run.checkpoint import NETWORK_PREFIX, TEACHER_PREFIX, is_own, load_state, network_state, read_file
 
 

@@ -20,8 +20,7 @@ import valid
 from tests.faults.judge import run_apart
 from utils import lock
 from utils.distributed import launched
-from utils.errors import UserError
-from utils.optional import optional_library
+from utils.errors import UserError, optional_library
 from utils.run.checkpoint import load_checkpoint
 
 GROUP = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}

@@ -18,9 +18,8 @@ class Facts:
     Attributes:
         at_least, above, at_most, below: the range of a number.
         free: the value may change when a run is resumed.
-        once: the value belongs to one start of a program. It may change on resume, and is not read from a
-            run's ``args.json``.
-        toy: the default if no data set is named, so that the toy city is used; ``None`` for the usual one.
+        once: it belongs to one start of a program: as ``free``, and not read from a run's ``args.json``.
+        toy: the default with the toy city, used if no data set is named; ``None`` for the usual one.
         everyday: ``--help`` shows the flag on its first screen.
         replaces: if this flag is on the command line, these flags of ``--config`` files are ignored.
     """
@@ -39,7 +38,7 @@ class Facts:
 FACTS = {field.name for field in fields(Facts)}
 # torch takes no greater seeds.
 SEEDS = 2**63
-METAVARS = {int: "N", float: "X", str: "NAME"}
+METAVARS = {int: "N", float: "X"}
 
 
 class Flag:

@@ -16,10 +16,8 @@ NUMBERED = ("cuda", "xpu")
 def select_device(word: str = "auto", number: int = 0, processes: int = 1) -> torch.device:
     """The device of this process, number ``number`` on its machine, in a run of ``processes``.
 
-    A cuda or xpu device becomes PyTorch's current one.
-
-    Raises:
-        UserError: there is no such device, or fewer of them than processes.
+    A cuda or xpu device becomes PyTorch's current one. Raises a UserError if there is no such device, or
+    fewer of them than processes.
     """
     kind = kind_of(word, processes)
     if kind == "cpu":
@@ -28,9 +26,8 @@ def select_device(word: str = "auto", number: int = 0, processes: int = 1) -> to
         return torch.device(kind)
     module = torch.get_device_module(kind)
     if number >= (count := module.device_count()):
-        raise UserError(
-            f"--nproc_per_node: process {number} has no GPU, {count} visible; start at most {count}"
-        )
+        few = f"process {number} has no GPU, {count} visible"
+        raise UserError(f"--nproc_per_node: {few}; start at most {count}")
     device = torch.device(kind, number)
     module.set_device(device)
     return device
@@ -40,9 +37,7 @@ def kind_of(word: str, processes: int = 1) -> str:
     """The kind of device that ``--device`` means: of auto the first of cuda, xpu, mps and cpu that is there.
 
     PyTorch cannot exchange gradients between processes on mps: with several processes auto passes it over.
-
-    Raises:
-        UserError: there is no such device, or it cannot serve several processes.
+    Raises a UserError if there is no such device, or it cannot serve several processes.
     """
     if word == "auto":
         kinds = (*NUMBERED, "mps") if processes == 1 else NUMBERED
@@ -68,10 +63,8 @@ def _likely_reason(kind: str) -> str:
     built = torch.version.cuda or torch.version.hip if kind == "cuda" else torch.version.xpu
     if not built:
         return f"it is built without {kind}; install a build with it (pytorch.org), or use --device cpu"
-    tool, hiding = {
-        "cuda": ("nvidia-smi", "CUDA_VISIBLE_DEVICES"),
-        "xpu": ("xpu-smi", "ZE_AFFINITY_MASK"),
-    }[kind]
+    tool = "nvidia-smi" if kind == "cuda" else "xpu-smi"
+    hiding = "CUDA_VISIBLE_DEVICES" if kind == "cuda" else "ZE_AFFINITY_MASK"
     return (
         f"there is no such GPU, its driver is too old for it ({tool} shows both), or {hiding} hides it; use "
         "--device cpu until then"
@@ -101,10 +94,9 @@ def memory_format(channels_last: bool, device: torch.device) -> torch.memory_for
 
 def float64_device(device: torch.device) -> torch.device:
     """``device``, or the CPU where it has no float64, as mps and some of Intel's GPUs."""
-    lacking = device.type == "mps" or (
-        device.type == "xpu" and not torch.xpu.get_device_properties(device).has_fp64
-    )
-    return torch.device("cpu") if lacking else device
+    is_xpu = device.type == "xpu"
+    has_float64 = torch.xpu.get_device_properties(device).has_fp64 if is_xpu else device.type != "mps"
+    return device if has_float64 else torch.device("cpu")
 
 
 def device_name(device: torch.device) -> str:

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from utils.device import NUMBERED, select_device
 from utils.errors import UserError
 
-TIMEOUT_MINUTES = 30
+TIMEOUT = datetime.timedelta(minutes=30)
 
 T = TypeVar("T")
 
@@ -44,56 +44,42 @@ def is_main() -> bool:
 
 
 def setup(device_word: str = "auto", local_rank: int | None = None) -> torch.device:
-    """Join the process group that ``torchrun`` (or the older launcher) describes, and return this process's
-    device, of the kind that ``--device`` says.
+    """Join the process group that ``torchrun`` (or the older launcher) describes, if there are several
+    processes, and return this process's device, of the kind that ``--device`` says.
 
-    Reads ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, ``MASTER_ADDR`` and ``MASTER_PORT``; without
-    ``WORLD_SIZE``, or with 1, there is no group. ``local_rank`` (the launcher's ``--local-rank`` flag) is
-    used where the variable is absent.
-
-    Raises:
-        UserError: there is no such device; the launcher's variables are incomplete; it started more processes
-            on this machine than it has GPUs; or its way of restarting processes would let them wait for each
-            other for ever.
+    ``local_rank`` is the launcher's flag ``--local-rank``. Raises a UserError as :func:`launched`,
+    :func:`select_device`, :func:`refuse_stale_stores` and :func:`process_backend` do.
     """
     processes, local = launched(local_rank or 0)
     device = select_device(device_word, local, processes)
     if processes > 1 and not is_distributed():
         refuse_stale_stores()
         backend = process_backend(device)
-        dist.init_process_group(
-            backend,
-            timeout=datetime.timedelta(minutes=TIMEOUT_MINUTES),
-            device_id=device if backend == "nccl" else None,
-        )
+        device_id = device if backend == "nccl" else None
+        dist.init_process_group(backend, timeout=TIMEOUT, device_id=device_id)
     return device
 
 
 def process_backend(device: torch.device) -> str:
     """PyTorch's backend for tensors of this kind of device, on xpu also one for tensors of the CPU.
 
-    That is NCCL, and gloo on CPUs and on Windows, which has no NCCL.
-
-    Raises:
-        UserError: this PyTorch has none.
+    That is NCCL, and gloo on CPUs and on Windows, which has no NCCL. Raises a UserError if there is none.
     """
     if device.type not in NUMBERED:
         return "gloo"
     if device.type == "cuda":
         return "nccl" if dist.is_backend_available("nccl") else "gloo"
     if not dist.is_backend_available("xccl"):
-        raise UserError(
-            "--device xpu: this PyTorch has no xccl for several processes; start one, or update it"
-        )
+        missing = "this PyTorch has no xccl for several processes"
+        raise UserError(f"--device xpu: {missing}; start one, or update it")
     return "cpu:gloo,xpu:xccl"
 
 
 def launched(local_rank: int = 0) -> tuple[int, int]:
-    """How many processes the launcher started, and this one's number on its machine: ``LOCAL_RANK``, or
-    ``local_rank`` where the variable is absent.
+    """How many processes the launcher started, and this one's number on its machine.
 
-    Raises:
-        UserError: the launcher's variables are not whole, as where a job's script has set some of them.
+    They are the variables ``WORLD_SIZE`` and ``LOCAL_RANK``, or 1 and ``local_rank`` where these are absent.
+    Raises a UserError if a job's script has set some of the launcher's variables, but not all.
     """
     remedy = "start with torchrun or the scripts in scripts/, or unset WORLD_SIZE, RANK and LOCAL_RANK"
 
@@ -120,14 +106,11 @@ def launched(local_rank: int = 0) -> tuple[int, int]:
 
 
 def refuse_stale_stores() -> None:
-    """End where torchrun may start processes again and would give them the store of those before.
+    """Raise a UserError if torchrun would give processes that it starts again the store of those before.
 
-    torchrun keeps one key-value store over all restarts. Processes that are started again read there the
-    addresses of the dead ones and wait for them (seen with torch 2.15; pytorch issue 135712). Its "static"
-    rendezvous, the one it takes unasked, always does; the others do unless a variable forbids it.
-
-    Raises:
-        UserError: it would.
+    They would read the addresses of the dead ones in this key-value store and wait for them (seen with torch
+    2.15; pytorch issue 135712). The "static" rendezvous, torchrun's default, always keeps the store over
+    restarts; the others do unless a variable forbids it.
     """
     restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
     if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
@@ -174,12 +157,10 @@ def gather_objects(value: T) -> list[T]:
 
 
 class Neighbours:
-    """The processes are divided, by rank, into groups of ``size`` that follow each other; this one's group.
+    """The group of this process: all processes are divided, by rank, into groups of ``size`` in a row.
 
-    ``size`` has to divide their number, and every process has to make the same groups.
-
-    Attributes:
-        place: this process's number in its group, from 0.
+    ``size`` has to divide their number, and every process has to make the same groups. ``place`` is this
+    process's number in its group, from 0.
     """
 
     def __init__(self, size: int) -> None:
@@ -220,10 +201,10 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
 @contextmanager
 def main_process_first() -> Iterator[None]:
     """Run the block on the main process first: it may write a cache that the others then read."""
-    if is_distributed() and not is_main():
-        dist.barrier()
+    if not is_main():
+        barrier()
     try:
         yield
     finally:
-        if is_distributed() and is_main():
-            dist.barrier()
+        if is_main():
+            barrier()

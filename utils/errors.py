@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import NoReturn
 
-from utils.machine import explained
+from utils.machine import explained, reason
 
 # Line breaks, control codes for the terminal, and bytes of a file name that are no text.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -29,6 +31,24 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return printable(super().__str__())
+
+
+class MissingLibrary(UserError):
+    """A library that a flag needs is not installed, or cannot be loaded."""
+
+
+def optional_library(name: str, flag: str) -> ModuleType:
+    """The module ``name`` of a library that ``flag`` needs; raises :class:`MissingLibrary`."""
+    library = name.partition(".")[0]
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # A library that does not fit its own dependencies may raise anything.
+        if isinstance(error, ModuleNotFoundError) and error.name == library:
+            raise MissingLibrary(f"{flag}: needs the library {library}; pip install {library}") from None
+        raise MissingLibrary(
+            f"{flag}: the library {library} is installed but cannot be loaded ({type(error).__name__}: "
+            f"{reason(error)}); pip install --force-reinstall {library}, or do without the flag"
+        ) from error
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,8 +71,8 @@ def run_program(
 ) -> None:
     """Run ``main`` and end the process with its exit code.
 
-    A :class:`UserError` becomes one line on stderr and exit code 1. So does an error of the operating system,
-    and an error that the machine causes (``utils.machine``). With ``--debug`` among the arguments the
+    A :class:`UserError`, an error of the operating system, and one that the machine causes
+    (``utils.machine``) become one line on stderr and exit code 1; with ``--debug`` among the arguments the
     traceback is shown instead. Ctrl-C ends with 130, the code that shells use for it.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -80,14 +100,8 @@ def _line_of(error: Exception) -> str | None:
         return str(error)
     line = explained(error)
     if line is None and isinstance(error, OSError) and error.strerror is not None:
-        line = _refusal(error)
+        paths = (error.filename, error.filename2)
+        names = " and ".join(os.fsdecode(path) for path in paths if isinstance(path, (str, bytes)))
+        place = f"{names}: " if names else ""
+        line = f"{place}{error.strerror}; check the file, its permissions and the free space on its disk"
     return None if line is None else printable(line)
-
-
-def _refusal(error: OSError) -> str:
-    """One line for an error of the operating system that no other code has handled."""
-    names = [
-        os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))
-    ]
-    place = f"{' and '.join(names)}: " if names else ""
-    return f"{place}{error.strerror}; check the file, its permissions and the free space on its disk"

@@ -27,9 +27,7 @@ def check_writable(path: Path, flag: str) -> None:
 
 
 def check_inside(name: str, flag: str) -> None:
-    """Raise a UserError that names ``flag`` if ``name`` may lead out of the folder that it is put in, or if
-    this system is Windows and forbids the name.
-    """
+    """Raise a UserError that names ``flag`` if ``name`` may lead out of its folder, or Windows forbids it."""
     path = PurePath(name)
     if path.anchor or ".." in path.parts:
         raise UserError(f"{flag} {name}: must stay inside the folder it is put in; give a name without ..")
@@ -55,12 +53,9 @@ def writing(place: Path | str, remedy: str) -> Iterator[None]:
 def atomic_write(path: Path, remedy: str = "free space or choose another place") -> Iterator[Path]:
     """Yield a temporary path beside ``path`` (same suffix), which is renamed to ``path`` after the block.
 
-    The rename is atomic, so ``path`` holds either its old content or all of the new content. If the block
-    raises an exception, the temporary file is removed and ``path`` is unchanged. Missing parent folders are
-    created.
-
-    Raises:
-        UserError: an OSError, here or in the block. The error names ``path`` and ``remedy``.
+    So ``path`` holds either its old content or all of the new content: the old one if the block raises an
+    exception. Missing parent folders are created. An OSError, here or in the block, becomes a UserError that
+    names ``path`` and ``remedy``.
     """
     path = Path(path)
     with writing(path, remedy):

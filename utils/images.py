@@ -11,21 +11,15 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from utils.errors import UserError
 from utils.png import decode_png
 
-# Decoders raise almost any exception for a file that is missing, cut short, too large or not a picture.
-UNREADABLE = Exception
-
+# Pillow can stop after the last row that is needed. OpenCV reads a whole PNG in this share of Pillow's time.
 ROWS_WORTH_STOPPING_AT = 0.85
-"""The share of rows from which OpenCV is faster. Pillow can stop after the last row that is needed; OpenCV
-cannot, but reads a whole PNG in this share of Pillow's time.
-"""
 
 
 def read_image(path: Path, rows: range | None = None) -> Image.Image:
     """The picture as 8-bit RGB, turned upright by its EXIF data. Alpha is dropped; 16-bit grey becomes 8-bit.
 
-    The picture always has its full size. If ``rows`` are given, only these rows need to be correct.
-
-    Raises :class:`UserError` with the file if it cannot be read completely.
+    It always has its full size; if ``rows`` are given, only these need to be correct. Raises
+    :class:`UserError` with the file if it cannot be read completely.
     """
     try:
         with Image.open(no_pipe(path)) as image:
@@ -33,7 +27,7 @@ def read_image(path: Path, rows: range | None = None) -> Image.Image:
                 pixels = plain_pixels(image, path, rows)
                 return image if pixels is None else Image.fromarray(pixels)
             return upright_rgb(image)
-    except UNREADABLE as error:
+    except Exception as error:
         raise unreadable("picture", path, error) from error
 
 
@@ -61,8 +55,8 @@ def is_plain(image: Image.Image) -> bool:
 def plain_pixels(image: Image.Image, path: Path, rows: range | None) -> np.ndarray | None:
     """Decode a plain ``image``, opened from ``path``, in the faster of two ways.
 
-    Either OpenCV decodes all of it and the result is its pixels, uint8 H x W x 3; or Pillow decodes it into
-    ``image``, down to the last of ``rows``, and the result is None.
+    Either OpenCV decodes all of it, and the result is uint8 H x W x 3; or Pillow decodes it into ``image``,
+    down to the last of ``rows``, and the result is None.
     """
     if rows is not None and rows.stop < ROWS_WORTH_STOPPING_AT * image.height:
         codec, _, offset, rawmode = image.tile[0]
@@ -86,7 +80,7 @@ def read_size(path: Path, kind: str = "picture") -> tuple[int, int]:
             width, height = image.size
             # EXIF orientations 5 to 8 include a quarter turn.
             return (height, width) if _orientation(image) >= 5 else (width, height)
-    except UNREADABLE as error:
+    except Exception as error:
         raise unreadable(kind, path, error) from error
 
 
@@ -105,7 +99,10 @@ def _orientation(image: Image.Image) -> int:
 
 
 def unreadable(kind: str, path: Path | str, error: Exception) -> UserError:
-    """What to raise instead of ``error`` for the file at ``path``, called a ``kind``."""
+    """What to raise instead of ``error`` for the file at ``path``, called a ``kind``.
+
+    Decoders raise almost any exception for a file that is missing, cut short, too large or not a picture.
+    """
     # Pillow's own text would repeat the path.
     reason = "not a picture file" if isinstance(error, UnidentifiedImageError) else str(error)
     reason = getattr(error, "strerror", None) or reason or type(error).__name__

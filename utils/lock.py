@@ -16,12 +16,9 @@ except ImportError:  # On Windows, which has msvcrt instead.
 
 
 def lock_folder(folder: Path, refusal: str) -> TextIO:
-    """Lock ``folder`` for this process and return its open file ``.lock``.
+    """Lock ``folder`` and return its open file ``.lock``; the lock ends with this file or this process.
 
-    The lock ends when this file is closed or the process ends.
-
-    Raises:
-        UserError: with the text ``refusal``, if another process has the lock.
+    If another process has the lock, it raises a UserError with the text ``refusal``.
     """
     lock = (folder / ".lock").open("a", encoding="utf-8")
     try:

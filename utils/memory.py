@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from utils.errors import UserError
 from utils.machine import OUT_OF_MEMORY, reason, shows
 
-M_TRIM_THRESHOLD = -1
-M_MMAP_MAX = -4
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 CHOICES = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
 """Environment variables that tell glibc when to give freed memory back to the system."""
 
@@ -21,7 +20,7 @@ CHOICES = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_
 def enough_memory(what: str, remedy: str) -> Iterator[None]:
     """Turn an out-of-memory error in the block, on a GPU or the CPU, into a UserError.
 
-    The error names ``what`` the memory was needed for, and the ``remedy``.
+    It names ``what`` the memory was needed for, and the ``remedy``.
     """
     try:
         yield
@@ -34,13 +33,11 @@ def enough_memory(what: str, remedy: str) -> Iterator[None]:
 def keep_freed_memory() -> bool:
     """Make this process keep freed memory for its next tensors; returns whether it does.
 
-    By default glibc gives a freed block of 32 MiB or more back to the system, and the system fills the next
-    one with zeros, page by page, at its first use. A network on a CPU frees and allocates such blocks all the
-    time, which makes a training step 14 % slower (docs/benchmarks.md). The price of keeping them: the process
-    stays as large as at its peak, and somewhat larger, because blocks of different sizes leave gaps.
+    By default glibc gives a freed block of 32 MiB or more back to the system, which fills the next one with
+    zeros at its first use. This makes a training step on a CPU 14 % slower (docs/benchmarks.md). The price:
+    the process stays somewhat larger than its peak, because blocks of different sizes leave gaps.
 
-    Nothing is changed if the environment already sets glibc's behaviour, if the C library is not glibc, or if
-    another allocator is preloaded.
+    Nothing changes if the environment sets glibc's behaviour or preloads an allocator, or without glibc.
     """
     chosen = (
         any(name in os.environ for name in CHOICES)

@@ -1,8 +1,7 @@
 """Decoding PNG files with OpenCV, which is faster than Pillow.
 
-For a damaged file or chunk, the libpng inside OpenCV prints to stderr. No setting prevents this, and stderr
-must not be closed, because all threads share it. So OpenCV gets only what libpng does not complain about: the
-chunks that make the pixels, and only if the check sums of all chunks are right.
+For a damaged file or chunk, the libpng inside OpenCV prints to stderr, which no setting prevents and all
+threads share. So OpenCV gets only the chunks that make the pixels, and only if all check sums are right.
 """
 
 from __future__ import annotations
@@ -36,16 +35,15 @@ def pixel_chunks(content: np.ndarray) -> np.ndarray | None:
         return None
     start, kind, kinds, kept = len(_SIGNATURE), b"", set(), [content[: len(_SIGNATURE)]]
     while kind != b"IEND":
-        if start + _HEAD.size > len(view):
+        try:
+            length, kind = _HEAD.unpack_from(view, start)
+            check_sum = start + _HEAD.size + length
+            (expected,) = _CHECK_SUM.unpack_from(view, check_sum)
+        except struct.error:  # The file ends before the chunk does.
             return None
-        length, kind = _HEAD.unpack_from(view, start)
-        check_sum = start + _HEAD.size + length
-        end = check_sum + _CHECK_SUM.size
-        if end > len(view):
-            return None
-        (expected,) = _CHECK_SUM.unpack_from(view, check_sum)
         if zlib.crc32(view[start + 4 : check_sum]) != expected:
             return None
+        end = check_sum + _CHECK_SUM.size
         if kind in _PIXEL_CHUNKS:
             kept.append(content[start:end])
         kinds.add(kind)

@@ -21,8 +21,8 @@ def generator(*keys: int) -> np.random.Generator:
 def seed_step(seed: int, rank: int, batch: int) -> None:
     """Seed torch (CPU and devices) for the ``batch``-th forward pass of a run.
 
-    Dropout then needs no saved random state to resume. Each rank gets a different stream, because equal
-    dropout masks on all ranks would make a large batch less varied.
+    Dropout then needs no saved random state to resume. Each rank gets other dropout masks, because equal ones
+    would make a large batch less varied.
     """
     import torch  # Imported here, so that processes that only draw numbers start without it.
 

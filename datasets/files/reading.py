@@ -14,7 +14,7 @@ from PIL import Image
 
 from datasets.definitions.codings import LabelCoding, LabelValueError
 from utils.files import atomic_write
-from utils.images import UNREADABLE, is_plain, no_pipe, plain_pixels, unreadable
+from utils.images import is_plain, no_pipe, plain_pixels, unreadable
 from utils.png import decode_png
 from utils.scoring.classes import IGNORE_LABEL
 
@@ -52,7 +52,7 @@ def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np
             return coding.decode(np.asarray(image if image.mode == plain else image.convert(plain)))
     except LabelValueError as error:
         raise LabelValueError(f"{path}: {error}; correct the label or remove the pair") from error
-    except UNREADABLE as error:
+    except Exception as error:
         raise unreadable("label", path, error) from error
 
 

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from network.backbone.base import Backbone
 from network.input_spec import InputSpec
 from network.sites import STAGES
-from utils.errors import UserError
-from utils.optional import optional_library
+from utils.errors import UserError, optional_library
 
 PREFIX = "timm:"
 # Height and width of a picture on which feature maps are checked.

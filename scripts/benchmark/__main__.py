@@ -21,7 +21,7 @@ from utils.errors import Parser, run_program
 from utils.files import check_writable, write_json
 from utils.flags.program import add_device_choice
 from utils.scoring.evaluation import AMP_TYPES
-from utils.scoring.scores import commit, text_table
+from utils.scoring.scores import git_commit, text_table
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] = {
     "data": data.sample_rows,
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device = select_device(args.device)
     names = BENCHMARKS if args.what == "all" else [args.what]
     rows = [row for name in names for row in BENCHMARKS[name](args, device)]
-    machine = {"where": device_name(device), "torch": torch.__version__, "commit": commit()}
+    machine = {"where": device_name(device), "torch": torch.__version__, "commit": git_commit()}
     # All settings that a figure depends on are written, to compare files by. ``where`` tells the device.
     settings = {name: value for name, value in vars(args).items() if name not in ("json", "debug", "device")}
     print(", ".join(f"{name} {value}" for name, value in {**machine, **settings}.items()))

@@ -26,11 +26,10 @@ from scripts.benchmark.processes import TORCHRUN, seconds_of
 from scripts.benchmark.step import batches, iteration, training_step
 from scripts.benchmark.timing import one_core, seconds_in_turns
 from utils.device import device_name, select_device
-from utils.errors import Parser, run_program
+from utils.errors import Parser, optional_library, run_program
 from utils.files import atomic_write, check_writable
 from utils.flags.program import add_device_choice
-from utils.optional import optional_library
-from utils.scoring.scores import commit, text_table
+from utils.scoring.scores import git_commit, text_table
 
 Curve = list[tuple[float, float]]
 LOADED_BATCHES = 30
@@ -118,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pictures = "--domains gtav --size 1052x1914 --train 8 --val 1"
         make_toycity(["--root", folder, *pictures.split()])
         found = curves(args, device, Path(folder))
-    title = f"{args.backbone}, {device_name(device)}, torch {torch.__version__}, commit {commit()}"
+    title = f"{args.backbone}, {device_name(device)}, torch {torch.__version__}, commit {git_commit()}"
     print(title)
     for name, curve in found.items():
         print(text_table([[name, "images/s"], *([f"{x:g}", f"{y:.2f}"] for x, y in curve)]))

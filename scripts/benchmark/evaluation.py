@@ -16,7 +16,7 @@ from scripts.benchmark.timing import Row, synchronise
 from utils.device import memory_format, pins_memory
 from utils.scoring.classes import NUM_CLASSES
 from utils.scoring.evaluation import autocast, evaluate
-from utils.scoring.sliding_window import Windows, predict_picture
+from utils.scoring.sliding_window import Inference, predict_picture
 
 SCALES = (0.5, 1.0, 2.0)
 
@@ -67,11 +67,11 @@ def inference_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """
     height, width = args.evaluation_size
     network = TimedNetwork(args, device)
-    windows = Windows("sliding", height, scales=SCALES, flip=True)
+    settings = Inference("sliding", height, scales=SCALES, flip=True)
     rng = torch.Generator().manual_seed(0)
     sizes = [(int(height * scale), int(width * scale)) for scale in SCALES]
     pictures = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=rng) for size in sizes]
-    segment = partial(predict_picture, network, pictures, (height, width), windows, device)
+    segment = partial(predict_picture, network, pictures, (height, width), settings, device)
     inside, outside = network.seconds_beside(segment, args.repeats)
     name = f"inference: sliding window, {height}x{width}, {len(SCALES)} scales, flip"
     return [Row(name, inside + outside, "bare network on the same tiles", inside, 1.15)]

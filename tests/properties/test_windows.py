@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from utils.scoring.sliding_window import MODES, Windows, averaged, predict_picture, scaled_pictures
+from utils.scoring.sliding_window import MODES, Inference, averaged, predict_picture, scaled_pictures
 
 pytestmark = pytest.mark.reliability
 
 SIZES = st.tuples(st.integers(1, 60), st.integers(1, 60))
 WINDOWS = st.builds(
-    Windows,
+    Inference,
     mode=st.sampled_from(MODES),
     crop_size=st.integers(1, 70),
     overlap=st.floats(0, 0.9),
@@ -44,10 +44,10 @@ def brightness(batch: Tensor) -> Tensor:
 
 
 @given(SIZES, WINDOWS)
-def test_the_weights_of_every_pixel_sum_to_one(size: tuple[int, int], windows: Windows) -> None:
-    scores = averaged(constant, windows)(noise(size))
+def test_the_weights_of_every_pixel_sum_to_one(size: tuple[int, int], settings: Inference) -> None:
+    scores = averaged(constant, settings)(noise(size))
     expected = constant(torch.empty(1, 1, *size))
-    if windows.mode == "pooling" and averaged(constant, windows) is not constant:
+    if settings.mode == "pooling" and averaged(constant, settings) is not constant:
         expected = expected.softmax(1)
     assert scores.shape == (1, 2, *size)
     torch.testing.assert_close(scores, expected, atol=2e-5, rtol=1e-5)
@@ -59,12 +59,12 @@ def test_tiles_change_nothing_that_a_pixel_says_of_itself(
 ) -> None:
     """At scale 1, tiled and mirrored or not, every pixel's own answer arrives at its own place."""
     picture = noise(size, seed)
-    scores = averaged(brightness, Windows("sliding", crop, overlap, flip=flip))(picture)
+    scores = averaged(brightness, Inference("sliding", crop, overlap, flip=flip))(picture)
     torch.testing.assert_close(scores, brightness(picture), atol=1e-5, rtol=1e-5)
 
 
 @given(SIZES, WINDOWS)
-def test_the_network_sees_no_tile_larger_than_it_may(size: tuple[int, int], windows: Windows) -> None:
+def test_the_network_sees_no_tile_larger_than_it_may(size: tuple[int, int], settings: Inference) -> None:
     seen: list[tuple[int, int]] = []
 
     def watching(batch: Tensor) -> Tensor:
@@ -72,15 +72,15 @@ def test_the_network_sees_no_tile_larger_than_it_may(size: tuple[int, int], wind
         return constant(batch)
 
     image = Image.fromarray(noise(size)[0].permute(1, 2, 0).numpy())
-    pictures = scaled_pictures(image, windows)
-    prediction = predict_picture(watching, pictures, size, windows, torch.device("cpu"), True)
+    pictures = scaled_pictures(image, settings)
+    prediction = predict_picture(watching, pictures, size, settings, torch.device("cpu"), True)
     assert (prediction.classes.shape, prediction.confidence.shape) == (size, size)
     assert (prediction.classes == 0).all()
     np.testing.assert_allclose(
         prediction.confidence, constant(torch.empty(1, 1, 1, 1)).softmax(1)[0, 0].item(), atol=1e-4
     )
     allowed = set()
-    for scale, picture in zip(windows.scales, pictures, strict=True):
-        side = windows.tile_side(scale)
+    for scale, picture in zip(settings.scales, pictures, strict=True):
+        side = settings.tile_side(scale)
         allowed.add(tuple(min(side or length, length) for length in picture.shape[1:]))
     assert set(seen) == allowed

@@ -17,7 +17,7 @@ from utils.errors import UserError
 from utils.scoring import sliding_window
 from utils.scoring.sliding_window import (
     AxisPart,
-    Windows,
+    Inference,
     averaged,
     axis_parts,
     mean_scores,
@@ -46,9 +46,9 @@ def neighbourly(batch: Tensor) -> Tensor:
     return functional.conv2d(batch.float() / 255, weights, padding=1)
 
 
-def predict(network, image: Image.Image, windows: Windows, confidence: bool = True):
+def predict(network, image: Image.Image, settings: Inference, confidence: bool = True):
     size = (image.height, image.width)
-    return predict_picture(network, scaled_pictures(image, windows), size, windows, CPU, confidence)
+    return predict_picture(network, scaled_pictures(image, settings), size, settings, CPU, confidence)
 
 
 def sums(parts: list[AxisPart], length: int) -> np.ndarray:
@@ -63,7 +63,7 @@ def sums(parts: list[AxisPart], length: int) -> np.ndarray:
     [(0.5, [0], [0]), (1.0, [0, 683, 1024], [0]), (2.0, [0, 1366, 2048], [0])],
 )
 def test_tiles_of_the_published_setting(scale: float, columns: list[int], rows: list[int]) -> None:
-    side = Windows("sliding", crop_size=1024).tile_side(scale)
+    side = Inference("sliding", crop_size=1024).tile_side(scale)
     assert side == (2048 if scale == 2 else 1024)
     assert tile_starts(int(2048 * scale), min(side, int(2048 * scale)), 1 / 3) == columns
     assert tile_starts(int(1024 * scale), min(side, int(1024 * scale)), 1 / 3) == rows
@@ -77,8 +77,8 @@ def test_the_published_setting_is_fourteen_forwards_of_these_sizes() -> None:
         return batch[:, :2].float()
 
     # An eighth of 2048 x 1024 and of the crop: the same tiles in small.
-    windows = Windows("sliding", 128, 1 / 3, (0.5, 1.0, 2.0), flip=True)
-    predict(network, picture(256, 128), windows)
+    settings = Inference("sliding", 128, 1 / 3, (0.5, 1.0, 2.0), flip=True)
+    predict(network, picture(256, 128), settings)
     assert seen == [(64, 128)] * 2 + [(128, 128)] * 6 + [(256, 256)] * 6
 
 
@@ -110,18 +110,20 @@ def test_tiles_cover_everything(length: int, tile: int, overlap: float) -> None:
     assert all(0 <= b - a <= tile for a, b in zip(starts, starts[1:], strict=False))
 
 
-def naive(network, image: Image.Image, windows: Windows) -> Tensor:
+def naive(network, image: Image.Image, settings: Inference) -> Tensor:
     """The published procedure step by step: stitch logits at each scale, un-mirror, resize, average."""
     answers = []
-    for scale in windows.scales:
-        resampling = Image.Resampling.BICUBIC if windows.mode == "pooling" else Image.Resampling.BILINEAR
+    for scale in settings.scales:
+        resampling = Image.Resampling.BICUBIC if settings.mode == "pooling" else Image.Resampling.BILINEAR
         resized = image.resize((int(image.width * scale), int(image.height * scale)), resampling)
-        for mirrored in (False, True) if windows.flip else (False,):
+        for mirrored in (False, True) if settings.flip else (False,):
             tensor = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None]
             tensor = tensor.flip(3) if mirrored else tensor
             height, width = tensor.shape[2:]
-            side = int(windows.crop_size * max(scale, 1)) if windows.mode == "sliding" else max(height, width)
-            stride = math.ceil(side * (1 - windows.overlap))
+            side = (
+                int(settings.crop_size * max(scale, 1)) if settings.mode == "sliding" else max(height, width)
+            )
+            stride = math.ceil(side * (1 - settings.overlap))
             logits, count = torch.zeros(1, 5, height, width), torch.zeros(height, width)
             for row in range(max(0, math.ceil((height - side) / stride)) + 1):
                 for column in range(max(0, math.ceil((width - side) / stride)) + 1):
@@ -131,7 +133,7 @@ def naive(network, image: Image.Image, windows: Windows) -> Tensor:
                     count[place] += 1
             logits = (logits / count).flip(3) if mirrored else logits / count
             logits = functional.interpolate(logits, (image.height, image.width), mode="bilinear")
-            answers.append(logits.softmax(1) if windows.mode == "pooling" else logits)
+            answers.append(logits.softmax(1) if settings.mode == "pooling" else logits)
     return torch.stack(answers).mean(0)[0]
 
 
@@ -142,10 +144,10 @@ def naive(network, image: Image.Image, windows: Windows) -> Tensor:
 def test_equals_the_published_procedure_step_by_step(
     mode: str, scales: tuple[float, ...], flip: bool, size: tuple[int, int]
 ) -> None:
-    windows = Windows(mode, 24, 1 / 3, scales, flip)
+    settings = Inference(mode, 24, 1 / 3, scales, flip)
     image = picture(*size)
-    expected = naive(neighbourly, image, windows)
-    prediction = predict(neighbourly, image, windows)
+    expected = naive(neighbourly, image, settings)
+    prediction = predict(neighbourly, image, settings)
     probabilities = expected if mode == "pooling" else expected.softmax(0)
     np.testing.assert_allclose(prediction.confidence, probabilities.max(0).values, atol=1e-4)
     chosen = probabilities.gather(0, torch.from_numpy(prediction.classes).long()[None])[0]
@@ -156,16 +158,16 @@ def test_equals_the_published_procedure_step_by_step(
 @settings(max_examples=40)
 def test_tiles_do_not_change_a_pixelwise_network(width: int, height: int, crop: int, flip: bool) -> None:
     image = picture(width, height)
-    whole = predict(pixelwise, image, Windows())
-    sliding = predict(pixelwise, image, Windows("sliding", crop, 1 / 3, flip=flip, tile_batch=7))
+    whole = predict(pixelwise, image, Inference())
+    sliding = predict(pixelwise, image, Inference("sliding", crop, 1 / 3, flip=flip, tile_batch=7))
     np.testing.assert_allclose(sliding.confidence, whole.confidence, atol=1e-4)
     assert whole.classes.shape == sliding.classes.shape == (height, width)
 
 
 def test_mirroring_makes_the_answer_symmetric() -> None:
-    image, windows = picture(41, 30), Windows("sliding", 16, 1 / 3, (1.0,), flip=True)
+    image, settings = picture(41, 30), Inference("sliding", 16, 1 / 3, (1.0,), flip=True)
     mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    one, other = predict(neighbourly, image, windows), predict(neighbourly, mirrored, windows)
+    one, other = predict(neighbourly, image, settings), predict(neighbourly, mirrored, settings)
     np.testing.assert_allclose(one.confidence, other.confidence[:, ::-1], atol=1e-5)
 
 
@@ -178,10 +180,10 @@ def test_batches_hold_so_many_tiles_and_change_nothing(tile_batch: int) -> None:
         return neighbourly(batch)
 
     image = picture(50, 40)
-    prediction = predict(network, image, Windows("sliding", 20, 0.5, tile_batch=tile_batch))
+    prediction = predict(network, image, Inference("sliding", 20, 0.5, tile_batch=tile_batch))
     assert sum(sizes) == 4 * 3
     assert max(sizes) == min(tile_batch, 12)
-    single = predict(neighbourly, image, Windows("sliding", 20, 0.5, tile_batch=1))
+    single = predict(neighbourly, image, Inference("sliding", 20, 0.5, tile_batch=1))
     np.testing.assert_array_equal(prediction.classes, single.classes)
 
 
@@ -193,10 +195,10 @@ def test_strips_and_memory_layout_change_nothing(
     def other_layout(batch: Tensor) -> Tensor:
         return neighbourly(batch).contiguous(memory_format=torch.channels_last)
 
-    image, windows = picture(50, 40), Windows(mode, 20, 1 / 3, (scale,), flip=True)
-    whole = predict(neighbourly, image, windows)
+    image, settings = picture(50, 40), Inference(mode, 20, 1 / 3, (scale,), flip=True)
+    whole = predict(neighbourly, image, settings)
     monkeypatch.setattr(sliding_window, "STRIP_VALUES", 5 * 50 * 3)
-    strips = predict(other_layout, image, windows)
+    strips = predict(other_layout, image, settings)
     np.testing.assert_array_equal(strips.classes, whole.classes)
     np.testing.assert_allclose(strips.confidence, whole.confidence, atol=1e-6)
 
@@ -204,15 +206,15 @@ def test_strips_and_memory_layout_change_nothing(
 @pytest.mark.parametrize("mode", ["sliding", "pooling"])
 def test_nothing_waits_for_the_device_before_the_result(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture(40, 30)
-    windows = Windows(mode, 16, scales=(0.5, 1.0), flip=True)
-    pictures, batch = scaled_pictures(image, windows), torch.zeros(2, 3, 30, 40, dtype=torch.uint8)
+    settings = Inference(mode, 16, scales=(0.5, 1.0), flip=True)
+    pictures, batch = scaled_pictures(image, settings), torch.zeros(2, 3, 30, 40, dtype=torch.uint8)
 
     def network(batch: Tensor) -> Tensor:
         return batch[:, :2].float()
 
     def scores() -> None:
-        mean_scores(network, pictures, (30, 40), windows, CPU)
-        averaged(network, Windows(mode, 16, flip=True))(batch)
+        mean_scores(network, pictures, (30, 40), settings, CPU)
+        averaged(network, Inference(mode, 16, flip=True))(batch)
 
     scores()  # The tiles of a size are sent to the device once.
     forbid_reading(monkeypatch)
@@ -229,35 +231,35 @@ def test_memory_is_that_of_the_tiles_and_one_score_volume(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(sliding_window, "STRIP_VALUES", sliding_window.STRIP_VALUES // 32)
     height, width, scales = 256, 512, (0.5, 1.0, 2.0)
-    windows = Windows("sliding", 128, scales=scales, flip=True)
+    settings = Inference("sliding", 128, scales=scales, flip=True)
     shapes = [(3, int(height * scale), int(width * scale)) for scale in scales]
     pictures = [torch.zeros(shape, dtype=torch.uint8) for shape in shapes]
-    tiles = torch.zeros(windows.tile_batch, 3, 128, 128, dtype=torch.uint8)
+    tiles = torch.zeros(settings.tile_batch, 3, 128, 128, dtype=torch.uint8)
     with MostBytes() as of_tiles:
         network(tiles)
     axis_parts.cache_clear()
     with MostBytes() as of_all:
-        mean_scores(network, pictures, (height, width), windows, CPU)
+        mean_scores(network, pictures, (height, width), settings, CPU)
     volume = 19 * height * width * 4
     assert volume < of_all.most <= volume + 1.25 * of_tiles.most
 
 
 def test_half_precision_logits_are_averaged_in_single_precision() -> None:
     image = picture(30, 20)
-    prediction = predict(lambda batch: pixelwise(batch).half(), image, Windows("sliding", 8, flip=True))
+    prediction = predict(lambda batch: pixelwise(batch).half(), image, Inference("sliding", 8, flip=True))
     assert prediction.confidence.dtype == np.float32
     np.testing.assert_allclose(
-        prediction.confidence, predict(pixelwise, image, Windows()).confidence, atol=1e-2
+        prediction.confidence, predict(pixelwise, image, Inference()).confidence, atol=1e-2
     )
 
 
 def test_confidence_only_on_request() -> None:
-    assert predict(pixelwise, picture(4, 4), Windows(), confidence=False).confidence is None
+    assert predict(pixelwise, picture(4, 4), Inference(), confidence=False).confidence is None
 
 
 @pytest.mark.parametrize("scale", [0.01, 0.3, 3.0])
 def test_a_picture_of_one_pixel(scale: float) -> None:
-    prediction = predict(pixelwise, picture(1, 1), Windows("sliding", 8, scales=(scale,), flip=True))
+    prediction = predict(pixelwise, picture(1, 1), Inference("sliding", 8, scales=(scale,), flip=True))
     assert prediction.classes.shape == (1, 1)
 
 
@@ -278,7 +280,7 @@ def test_a_picture_of_one_pixel(scale: float) -> None:
 )
 def test_impossible_windows_are_refused(arguments: dict, flag: str) -> None:
     with pytest.raises(UserError, match=flag):
-        Windows(**arguments)
+        Inference(**arguments)
 
 
 def test_scores_of_a_batch_are_means_of_probabilities_over_mirroring() -> None:
@@ -286,27 +288,27 @@ def test_scores_of_a_batch_are_means_of_probabilities_over_mirroring() -> None:
     batch = batch.permute(0, 3, 1, 2)
     mirrored = neighbourly(batch.flip(3)).softmax(1).flip(3)
     expected = (neighbourly(batch).softmax(1) + mirrored) / 2
-    scores = averaged(neighbourly, Windows("pooling", flip=True))(batch)
+    scores = averaged(neighbourly, Inference("pooling", flip=True))(batch)
     torch.testing.assert_close(scores, expected)
 
 
 def test_scores_of_a_batch_are_means_of_probabilities_over_scales() -> None:
     images = [picture(40, 24, seed) for seed in (0, 1)]
     batch = torch.stack([torch.from_numpy(np.array(image)) for image in images]).permute(0, 3, 1, 2)
-    windows = Windows("pooling", scales=(0.5, 1.0, 1.5), flip=True)
-    scores = averaged(neighbourly, windows)(batch)
+    settings = Inference("pooling", scales=(0.5, 1.0, 1.5), flip=True)
+    scores = averaged(neighbourly, settings)(batch)
     assert scores.shape == (2, 5, 24, 40)
     torch.testing.assert_close(scores.sum(1), torch.ones(2, 24, 40))
-    small = [scaled_pictures(image, Windows("pooling", scales=(0.5,)))[0] for image in images]
+    small = [scaled_pictures(image, Inference("pooling", scales=(0.5,)))[0] for image in images]
     smaller = functional.interpolate(neighbourly(torch.stack(small)), size=(24, 40), mode="bilinear")
-    alone = averaged(neighbourly, Windows("pooling", scales=(0.5,)))(batch)
+    alone = averaged(neighbourly, Inference("pooling", scales=(0.5,)))(batch)
     torch.testing.assert_close(alone, smaller.softmax(1))
     for image, volume in zip(images, scores, strict=True):
-        assert np.array_equal(predict(neighbourly, image, windows).classes, volume.argmax(0))
+        assert np.array_equal(predict(neighbourly, image, settings).classes, volume.argmax(0))
 
 
 def test_a_picture_alone_needs_no_average() -> None:
-    assert averaged(neighbourly, Windows("pooling")) is neighbourly
-    assert Windows("pooling").words == ""
-    assert Windows("pooling", scales=(0.5, 1.0), flip=True).words == "scales 0.5 1, flip"
-    assert Windows("pooling", flip=True).words == "flip"
+    assert averaged(neighbourly, Inference("pooling")) is neighbourly
+    assert Inference("pooling").description == ""
+    assert Inference("pooling", scales=(0.5, 1.0), flip=True).description == "scales 0.5 1, flip"
+    assert Inference("pooling", flip=True).description == "flip"

@@ -1,6 +1,5 @@
-"""The command line: the parser, files for ``--config``, and the flags that belong to no other room.
+"""The command line: its parser, and the flags that belong to no other room, by :class:`utils.declare.Flag`.
 
-Where a flag is declared: ``training`` those of train.py; ``program`` how programs compute; ``family`` those
-that RobustNet's programs accepted; ``datasets.flags`` data; ``network.flags`` networks; a method's own in its
-file. Each declaration is a :class:`utils.declare.Flag`.
+They are those of train.py (``training``), how programs compute (``program``), and those that RobustNet's
+programs accepted (``family``). Others are in ``datasets.flags``, ``network.flags`` and the files of methods.
 """

@@ -12,12 +12,12 @@ from utils.errors import UserError
 IGNORED = {
     "hardnm": "",
     "scf": "",
-    "trunk": "--arch names the network",
-    "start_epoch": "--resume goes on with a run",
-    "max_epoch": "--max_iter says how long a run is",
-    "contrast_temperature": "--nce_T is the temperature",
+    "trunk": "; --arch names the network",
+    "start_epoch": "; --resume goes on with a run",
+    "max_epoch": "; --max_iter says how long a run is",
+    "contrast_temperature": "; --nce_T is the temperature",
     "alpha": "",
-    "st_weight": "--w1 is the weight",
+    "st_weight": "; --w1 is the weight",
 }
 # The family's other names of data sets.
 DATASET_ALIASES = {"bdd-100k": "bdd100k"}
@@ -51,17 +51,11 @@ def add_family_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sgd", False, free=True).means("The optimiser is SGD with or without this flag.")
     add("--syncbn", False, free=True).means("BatchNorm is synchronised whenever there are several GPUs.")
     for name, instead in IGNORED.items():
-        add(f"--{name}", str, nargs="?", const="", free=True).means(
-            "; ".join(filter(None, ("This is ignored", instead))) + "."
-        )
+        add(f"--{name}", str, nargs="?", const="", free=True).means(f"This is ignored{instead}.")
 
 
 def apply_family_arguments(args: argparse.Namespace) -> None:
-    """Translate them, in place, to the flags that the programs go by.
-
-    Raises:
-        UserError: flags that contradict each other.
-    """
+    """Translate them, in place, to other flags; raises a UserError if they contradict each other."""
     in_two_views = [name for name in args.dataset if name.endswith(TWO_VIEWS)]
     if in_two_views and args.method not in (None, "blindnet"):
         raise UserError(
@@ -82,29 +76,24 @@ def apply_family_arguments(args: argparse.Namespace) -> None:
         args.max_iter = min(args.max_iter, TEST_MODE_STEPS)
     if args.restore_optimizer:
         if not args.snapshot or args.resume:
-            raise UserError(
-                "--restore_optimizer: needs --snapshot FILE, the run to go on with, and no --resume"
-            )
+            needs = "needs --snapshot FILE, the run to go on with, and no --resume"
+            raise UserError(f"--restore_optimizer: {needs}")
         args.resume, args.snapshot = args.snapshot, None
 
 
 def family_notices(args: argparse.Namespace) -> list[str]:
     """One line for each given flag that the family's code did not heed, or that has no effect here."""
-    lines = []
-    for name, instead in IGNORED.items():
-        if getattr(args, name) is not None:
-            lines.append("; ".join(filter(None, (f"--{name}: did nothing in the family, ignored", instead))))
-    for name, meaning in EFFECTIVE.items():
-        if getattr(args, name):
-            lines.append(f"--{name}: did nothing in the family; here: {meaning}")
-    if args.weight_decay != PUBLISHED_WEIGHT_DECAY:
-        lines.append(
-            f"--weight_decay {args.weight_decay}: heeded here; "
-            f"the family always trained with {PUBLISHED_WEIGHT_DECAY}"
-        )
     given, one_source = vars(args), len(args.dataset) == 1
-    weighted, maxsquare = args.img_wt_loss or args.jointwtborder, args.augmentation == "maxsquare"
-    no_weights, no_site = "without --img_wt_loss or --jointwtborder", not {1, 2} & set(args.wt_layer or ())
+    ignored = {name: instead for name, instead in IGNORED.items() if given[name] is not None}
+    lines = [f"--{name}: did nothing in the family, ignored{instead}" for name, instead in ignored.items()]
+    effective = {name: meaning for name, meaning in EFFECTIVE.items() if given[name]}
+    lines += [f"--{name}: did nothing in the family; here: {meaning}" for name, meaning in effective.items()]
+    if args.weight_decay != PUBLISHED_WEIGHT_DECAY:
+        heeded = f"--weight_decay {args.weight_decay}: heeded here"
+        lines.append(f"{heeded}; the family always trained with {PUBLISHED_WEIGHT_DECAY}")
+    weighted, no_weights = args.img_wt_loss or args.jointwtborder, "without --img_wt_loss or --jointwtborder"
+    whitened, no_site = {1, 2} & set(args.wt_layer or ()), "without a site of code 1 or 2 in --wt_layer"
+    maxsquare = args.augmentation == "maxsquare"
     oracle, unseen = args.selection == "oracle", set(args.val_dataset) - set(args.dataset)
     several = ("step_per_domain", "image_uniform_sampling")
     others = ("gblur", "bblur", "rrotate", "crop_nopad", "pre_size", "color_jitter")
@@ -112,11 +101,7 @@ def family_notices(args: argparse.Namespace) -> list[str]:
         ("wt_bound", args.wt_bound != 1.0 and not weighted, no_weights),
         ("batch_weighting", args.batch_weighting and not weighted, no_weights),
         ("rlx_off_iter", args.rlx_off_iter >= 0 and not args.jointwtborder, "without --jointwtborder"),
-        (
-            "visualize_feature",
-            args.visualize_feature and no_site,
-            "without a site of code 1 or 2 in --wt_layer",
-        ),
+        ("visualize_feature", args.visualize_feature and not whitened, no_site),
         ("selection oracle", oracle and not unseen, "without an unseen domain in --val_dataset"),
         *((name, given[name] and maxsquare, "with --augmentation maxsquare") for name in others),
         ("target_crop_size", args.target_crop_size and not args.target_dataset, "without --target_dataset"),

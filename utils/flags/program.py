@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from argparse import Action, ArgumentParser, BooleanOptionalAction, Namespace, _ActionsContainer
 from functools import partial
 
 from utils.declare import Flag
 from utils.device import DEVICES
 
 
-class Scales(argparse.Action):
+class Scales(Action):
     """``0.5 1.0`` and ``0.5,1.0`` as one list of numbers."""
 
     def __call__(
         self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Sequence[list[float]],
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: list[list[float]],
         option: str | None = None,
     ) -> None:
         setattr(namespace, self.dest, [scale for word in values for scale in word])
@@ -28,7 +27,7 @@ def scale_list(word: str) -> list[float]:
     return [float(number) for number in word.split(",")]
 
 
-def add_averaging_arguments(group: argparse._ActionsContainer) -> None:
+def add_averaging_arguments(group: _ActionsContainer) -> None:
     """Over which versions of a picture the network's answers are averaged."""
     Flag(group, "--scales", [1.0], type=scale_list, nargs="+", action=Scales, metavar="X").means(
         "Average over these sizes of the picture, 0.5 1.0 2.0 or 0.5,1.0,2.0."
@@ -36,29 +35,24 @@ def add_averaging_arguments(group: argparse._ActionsContainer) -> None:
     Flag(group, "--flip", False).means("Average with the mirrored picture.")
 
 
-def add_device_choice(group: argparse._ActionsContainer) -> None:
+def add_device_choice(group: _ActionsContainer) -> None:
     """Which device computes."""
     Flag(group, "--device", "auto", choices=DEVICES, free=True, everyday=True).means(
         "Compute on this device; auto takes the first that is there."
     )
 
 
-def add_device_arguments(parser: argparse.ArgumentParser) -> None:
-    """How it is computed, and how errors are shown."""
+def add_device_arguments(parser: ArgumentParser) -> None:
+    """How it is computed, how errors are shown, and what the launcher of several processes passes."""
     group = parser.add_argument_group("device")
     add_device_choice(group)
     add = partial(Flag, group)
-    add("--amp", "off", choices=("off", "bf16", "fp16"), free=True, everyday=True).means(
-        "Use mixed precision."
-    )
-    add("--channels_last", False, action=argparse.BooleanOptionalAction, free=True, toy=True).means(
+    precisions = ("off", "bf16", "fp16")
+    add("--amp", "off", choices=precisions, free=True, everyday=True).means("Use mixed precision.")
+    add("--channels_last", False, action=BooleanOptionalAction, free=True, toy=True).means(
         "Keep tensors in NHWC layout, which is faster on CPUs, and on GPUs with --amp; mps never does."
     )
     add("--compile", False, free=True).means("Compile the network with torch.compile.")
     add("--debug", False, once=True).means("Show the traceback of an error.")
-
-
-def add_process_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the launcher of several processes passes."""
-    group = parser.add_argument_group("processes")
-    Flag(group, "--local_rank --local-rank", int, once=True).means("The launcher sets this.")
+    add = partial(Flag, parser.add_argument_group("processes"))
+    add("--local_rank --local-rank", int, once=True).means("The launcher sets this.")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from argparse import Action, ArgumentParser, Namespace
 from functools import partial
 
 from utils.declare import SEEDS, Flag
@@ -12,19 +11,11 @@ from utils.flags.family import PUBLISHED_WEIGHT_DECAY, dataset_name
 from utils.scoring.selection import RULES
 
 
-class PictureSize(argparse.Action):
-    """A size in pixels: ``768`` is kept as it is, ``1280,720`` or ``1280 720`` as [height, width].
-
-    Raises:
-        UserError: anything else.
-    """
+class PictureSize(Action):
+    """A size in pixels: ``768`` is kept as it is, ``1280,720`` or ``1280 720`` as [height, width]."""
 
     def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Sequence[str],
-        option: str | None = None,
+        self, parser: ArgumentParser, namespace: Namespace, values: list[str], option: str | None = None
     ) -> None:
         words = ",".join(values).split(",")
         if len(words) > 2 or not all(word.isdecimal() and int(word) > 0 for word in words):
@@ -38,19 +29,17 @@ class PictureSize(argparse.Action):
         return value[::-1]
 
 
-def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+def add_training_arguments(parser: ArgumentParser) -> None:
     """The data, the optimisation, the start and the results of a run."""
-    _add_source_arguments(parser)
-    _add_target_arguments(parser)
+    _add_data_arguments(parser)
     _add_crop_arguments(parser)
     _add_optimisation_arguments(parser)
     _add_loss_arguments(parser)
-    _add_start_arguments(parser)
-    _add_result_arguments(parser)
+    _add_run_arguments(parser)
 
 
-def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which labelled pictures a run learns from, and which unseen ones it is scored on."""
+def _add_data_arguments(parser: ArgumentParser) -> None:
+    """Which labelled and unlabelled pictures a run learns from, and which unseen ones it is scored on."""
     add = partial(Flag, parser.add_argument_group("training data"))
     add("--dataset", dataset_name, nargs="+", toy=["gtav"], everyday=True).means("Train on these data sets.")
     unseen = ["cityscapes", "bdd100k", "synthia", "mapillary"]
@@ -76,9 +65,29 @@ def _add_source_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max_bad_samples", 10, at_least=0, free=True).means(
         "Replace up to N unreadable training pictures by other draws. The log names them."
     )
+    add = partial(Flag, parser.add_argument_group("target domain, for methods that adapt to one"))
+    add("--target_dataset", dataset_name, nargs="+", everyday=True).means("Adapt to these, unlabelled.")
+    add("--target_split", "train").means("Use this split of the target.")
+    add("--target_crop_size", None, action=PictureSize, nargs="+", metavar="N").means(
+        "Cut target crops of this size; the default is --crop_size. Such crops are never padded or rotated, "
+        "since nothing marks pixels that have no picture."
+    )
+    add("--target_bs_mult", int, above=0, free=True).means(
+        "Use this many target pictures (sac: groups of crops) per step and process. The default is --bs_mult."
+    )
+    add("--importance_weights", str, metavar="FILE", free=True).means(
+        "Draw target pictures by class, with this file of python -m scripts.importance."
+    )
+    add("--importance_uniform_prior", 0.25, at_least=0, at_most=1).means(
+        "Draw this share of them with the same chance."
+    )
+    add("--renormalise", str, choices=("published", "measured", "off")).means(
+        "Give source pictures the target's mean and deviation of each colour, as published or as measured on "
+        "200 pictures. The default is the method's."
+    )
 
 
-def _add_crop_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_crop_arguments(parser: ArgumentParser) -> None:
     """How a training crop is cut out of a picture and changed."""
     add = partial(Flag, parser.add_argument_group("training crops"))
     add("--augmentation", "robustnet", choices=("robustnet", "maxsquare")).means(
@@ -109,31 +118,7 @@ def _add_crop_arguments(parser: argparse.ArgumentParser) -> None:
     add("--dump_augmentation_images", False, free=True).means("Write the first batch to the run folder.")
 
 
-def _add_target_arguments(parser: argparse.ArgumentParser) -> None:
-    """The unlabelled pictures that a method adapts to."""
-    add = partial(Flag, parser.add_argument_group("target domain, for methods that adapt to one"))
-    add("--target_dataset", dataset_name, nargs="+", everyday=True).means("Adapt to these, unlabelled.")
-    add("--target_split", "train").means("Use this split of the target.")
-    add("--target_crop_size", None, action=PictureSize, nargs="+", metavar="N").means(
-        "Cut target crops of this size; the default is --crop_size. Such crops are never padded or rotated, "
-        "since nothing marks pixels that have no picture."
-    )
-    add("--target_bs_mult", int, above=0, free=True).means(
-        "Use this many target pictures (sac: groups of crops) per step and process. The default is --bs_mult."
-    )
-    add("--importance_weights", str, metavar="FILE", free=True).means(
-        "Draw target pictures by class, with this file of python -m scripts.importance."
-    )
-    add("--importance_uniform_prior", 0.25, at_least=0, at_most=1).means(
-        "Draw this share of them with the same chance."
-    )
-    add("--renormalise", str, choices=("published", "measured", "off")).means(
-        "Give source pictures the target's mean and deviation of each colour, as published or as measured on "
-        "200 pictures. The default is the method's."
-    )
-
-
-def _add_optimisation_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_optimisation_arguments(parser: ArgumentParser) -> None:
     """What a step is, and how many there are."""
     add = partial(Flag, parser.add_argument_group("optimisation"))
     add("--method", str, everyday=True).means(
@@ -161,7 +146,7 @@ def _add_optimisation_arguments(parser: argparse.ArgumentParser) -> None:
     add("--deterministic", False, free=True).means("Use deterministic algorithms; some are slower.")
 
 
-def _add_loss_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_loss_arguments(parser: ArgumentParser) -> None:
     """What a labelled pixel costs, and the schedule that goes with boundary label relaxation."""
     add = partial(Flag, parser.add_argument_group("segmentation loss"))
     add("--aux_weight --lambda_seg", float, at_least=0).means(
@@ -186,8 +171,8 @@ def _add_loss_arguments(parser: argparse.ArgumentParser) -> None:
     add("--repoly", 1.5, at_least=0).means("scl-poly: use this exponent after the restart.")
 
 
-def _add_start_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which weights a run starts from, or which run it goes on with."""
+def _add_run_arguments(parser: ArgumentParser) -> None:
+    """Which weights a run starts from, or which run it goes on with; what it writes, when, and where to."""
     add = partial(Flag, parser.add_argument_group("start of a run"))
     add("--pretrained", True, action="store_true", free=True, toy=False).means("Start from ImageNet weights.")
     add("--no_pretrained", True, action="store_false", dest="pretrained").means("Start from random weights.")
@@ -204,10 +189,6 @@ def _add_start_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", False, once=True).means(
         "Delete the run that is in the run folder. With --resume previous.pth, replace only last.pth."
     )
-
-
-def _add_result_arguments(parser: argparse.ArgumentParser) -> None:
-    """What a run writes, when, and where to."""
     add = partial(Flag, parser.add_argument_group("results of a run"))
     add("--exp", str, free=True, everyday=True).means("Call the run this; the default is METHOD-BACKBONE.")
     add("--date", "default", free=True).means("Keep the run in CKPT/DATE/EXP; DATE may be any word.")

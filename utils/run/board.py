@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import socket
-import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.record_writer import masked_crc32c
+from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import image, scalar
 
 from utils.files import writing
@@ -31,10 +30,8 @@ _VERSION = "brain.Event:2"
 class Board:
     """One new file of events in ``folder``, which is created if needed.
 
-    With ``purge_step``, TensorBoard hides the points of this and later iterations in older files.
-
-    Raises:
-        UserError: the file cannot be written. All methods raise it.
+    With ``purge_step``, TensorBoard hides the points of this and later iterations in older files. All methods
+    raise a UserError if the file cannot be written.
     """
 
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:
@@ -43,7 +40,8 @@ class Board:
             folder.mkdir(parents=True, exist_ok=True)
             # Several files may be created in one second.
             name = EVENTS.replace("*", f"{time.time():017.6f}.{socket.gethostname()}.{os.getpid()}")
-            self._file = (folder / name).open("wb")
+            # To tensorboardX a relative path that begins with s3: or gs: would be a place in the cloud.
+            self._file = RecordWriter(str(folder.absolute() / name))
         self._add(Event(file_version=_VERSION))
         if purge_step is not None:
             self._add(Event(file_version=_VERSION, step=purge_step))
@@ -51,13 +49,8 @@ class Board:
 
     def scalars(self, values: Mapping[str, float], iteration: int) -> None:
         """Add one point per name. Values that are not finite are left out."""
-        self._add(
-            *(
-                Event(summary=scalar(name, value), step=iteration)
-                for name, value in values.items()
-                if math.isfinite(value)
-            )
-        )
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
+        self._add(*(Event(summary=scalar(name, value), step=iteration) for name, value in finite.items()))
 
     def pictures(self, pictures: Mapping[str, Image.Image], iteration: int) -> None:
         """Add one RGB picture per name."""
@@ -76,18 +69,10 @@ class Board:
             with writing(*self._writing):
                 for event in events:
                     event.wall_time = now
-                    self._file.write(_record(event.SerializeToString()))
+                    self._file.write(event.SerializeToString())
                 self._file.flush()
         except BaseException:
             # Closing the file now drops its buffer. A later close would try to write it, and fail again.
             with suppress(OSError):
                 self._file.close()
             raise
-
-
-def _record(content: bytes) -> bytes:
-    """One record of a TFRecord file: the length of ``content``, its checksum, ``content``, its checksum."""
-    length = struct.pack("<Q", len(content))
-    return b"".join(
-        (length, struct.pack("<I", masked_crc32c(length)), content, struct.pack("<I", masked_crc32c(content)))
-    )

@@ -23,12 +23,10 @@ selection         the rule by which these weights were chosen (``utils.scoring.s
 ================= ======================================================================================
 
 The file ends with a digest of itself (``utils.run.sealed``). A file that somebody saved again with
-``torch.save``, for example without its optimiser or in half precision, has no digest and is accepted too.
+``torch.save``, for example without its optimiser or in half precision, has no digest and is accepted too. A
+file imported from the RobustNet family holds weights only: format, network, model and arguments.
 
-A file imported from the RobustNet family holds weights only: format, network, model and arguments.
-
-No random state is saved: every draw is a function of seed, epoch, place in the epoch, iteration and rank
-(``utils.seeding``).
+No random state is saved: every draw depends on seed, epoch, place in the epoch, iteration and rank alone.
 """
 
 from __future__ import annotations
@@ -36,8 +34,7 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +51,8 @@ FORMAT = "urbandg-1"
 NETWORK_PREFIX = "network."
 TEACHER_PREFIX = "teacher."
 PARTS_OF_A_RUN: dict[str, type] = {
-    **dict.fromkeys(
-        ("optimizer", "finite", "meter", "bad_samples", "sizes_of_step", "best", "arguments"), Mapping
-    ),
-    **dict.fromkeys(("iteration", "between_steps_due", "log_bytes"), int),
+    **dict.fromkeys("optimizer finite meter bad_samples sizes_of_step best arguments".split(), Mapping),
+    **dict.fromkeys("iteration between_steps_due log_bytes".split(), int),
     "training_pictures": str,
 }
 """The entries that a checkpoint of a run has besides those of the network, and their types."""
@@ -70,8 +65,6 @@ NUMPY_SCALARS = [
     np.dtype,
     *(type(np.dtype(name)) for name in ("float16", "float32", "float64", "int32", "int64")),
 ]
-
-
 FREE_SPACE = "free space or choose another --ckpt"
 
 
@@ -80,12 +73,9 @@ class DamagedCheckpoint(UserError):
 
 
 def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None = None) -> None:
-    """Write ``content`` (without ``format``) to ``path``, completely or not at all.
+    """Write ``content`` (without ``format``) to ``path``, completely or with a UserError not at all.
 
     If ``previous`` is given, an old file at ``path`` is kept under that name.
-
-    Raises:
-        UserError: the file cannot be written. An old file at ``path`` is still there.
     """
     try:
         with atomic_write(path, FREE_SPACE) as temporary:
@@ -111,11 +101,9 @@ def keep(path: Path, name: Path) -> None:
 def read_file(path: Path | str) -> Any:
     """The content of a checkpoint file, ours or another project's, on the CPU.
 
-    If one of our files has no seal because somebody saved it again, a line says so.
-
-    Raises:
-        UserError: the file does not exist, is no checkpoint, is damaged, is ours but incomplete, or contains
-            code (which is never executed).
+    If one of our files has no seal because somebody saved it again, a line says so. Raises a UserError if the
+    file does not exist, is no checkpoint, is damaged, is ours but incomplete, contains code (which is never
+    executed), or cannot be read for a while, as when a network fails.
     """
     path = Path(path)
     if path.is_dir():
@@ -123,34 +111,20 @@ def read_file(path: Path | str) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint; check --snapshot or --resume")
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_SCALARS):
-            # torch's warnings about a foreign pickle say less than the error that follows.
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        _refuse_what_else(path)
-        raise DamagedCheckpoint(
-            f"{path}: damaged, or not a checkpoint of tensors and plain values; refused to run code from it"
-        ) from None
-    except Exception as error:  # For damaged files torch may raise nearly any exception.
-        reason = f"{type(error).__name__} {error}".split("\n")[0].partition(". ")[0]
-        if is_intact(path):
-            raise UserError(f"{path}: whole, but could not be read ({reason}); start again") from None
-        _refuse_what_else(path)
-        raise DamagedCheckpoint(f"{path}: damaged or not a checkpoint ({reason}); use another file") from None
-    own = is_own(content)
-    if not (own and is_intact(path)):
-        with _reading(path):
-            damaged = (own and not is_unsealed(path)) or damaged_member(path) is not None
-        if damaged:
+        content = _content_of(path)
+        own = is_own(content)
+        sealed = own and is_whole(path)
+        if not sealed and ((own and not is_unsealed(path)) or damaged_member(path) is not None):
             # torch can be told to leave checksums out. Such a file looks damaged even if it is whole.
             foreign = "" if own else "; if torch saved it without checksums, save it again with them"
             raise DamagedCheckpoint(
                 f"{path}: damaged, its bytes are not those that were written; use another file{foreign}"
             )
-        if own and distributed.is_main():
-            print(f"{path}: has no seal, as it was saved again by something other than UrbanDG", flush=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); start again when it can") from None
     if own:
+        if not sealed and distributed.is_main():
+            print(f"{path}: has no seal, as it was saved again by something other than UrbanDG", flush=True)
         check_parts(content, {"network": Mapping, "model": Mapping}, path)
         wrong = [name for name, value in content["model"].items() if not isinstance(value, torch.Tensor)]
         if wrong:
@@ -158,32 +132,25 @@ def read_file(path: Path | str) -> Any:
     return content
 
 
-def is_intact(path: Path) -> bool:
-    """Whether the file is one of ours and still has exactly the bytes that were written.
-
-    Raises:
-        UserError: the file cannot be read. It need not be damaged: a disk or network may fail for a while.
-    """
-    with _reading(path):
-        return is_whole(path)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _content_of(path: Path) -> Any:
+    """What torch reads from a file. An OSError means that a look at the file's bytes has failed, too."""
     try:
-        yield
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); start again when it can") from None
-
-
-def _refuse_what_else(path: Path) -> None:
-    """Raise a UserError if the file is empty or of another kind that we recognise."""
-    with _reading(path):
-        if path.stat().st_size == 0:
-            raise DamagedCheckpoint(f"{path}: damaged, it is empty; use another file")
-        kind = what_else(path)
-    if kind is not None:
-        raise DamagedCheckpoint(f"{path}: not a checkpoint but {kind}") from None
+        with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_SCALARS):
+            # torch's warnings about a foreign pickle say less than the error that follows.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        fault = "damaged, or not a checkpoint of tensors and plain values; refused to run code from it"
+    except Exception as error:  # For damaged files torch may raise nearly any exception.
+        reason = f"{type(error).__name__} {error}".split("\n")[0].partition(". ")[0]
+        if is_whole(path):
+            raise UserError(f"{path}: whole, but could not be read ({reason}); start again") from None
+        fault = f"damaged or not a checkpoint ({reason}); use another file"
+    if path.stat().st_size == 0:
+        fault = "damaged, it is empty; use another file"
+    elif kind := what_else(path):
+        fault = f"not a checkpoint but {kind}"
+    raise DamagedCheckpoint(f"{path}: {fault}")
 
 
 def check_parts(content: Mapping[str, Any], parts: Mapping[str, type], path: Path | str) -> None:
@@ -201,11 +168,7 @@ def is_own(content: Any) -> bool:
 
 
 def load_checkpoint(path: Path | str) -> dict[str, Any]:
-    """Read a checkpoint of ours to the CPU.
-
-    Raises:
-        UserError: as in :func:`read_file`, or the file is another project's.
-    """
+    """As :func:`read_file`, but a file of another project raises a UserError."""
     content = read_file(path)
     if not is_own(content):
         raise UserError(f"{path}: not an UrbanDG checkpoint, so there is no run to resume; use --snapshot")
@@ -221,27 +184,24 @@ def network_state(checkpoint: dict[str, Any], prefix: str = NETWORK_PREFIX) -> d
 def load_state(
     module: torch.nn.Module, state: dict[str, torch.Tensor], origin: Path | str, partial: bool = False
 ) -> None:
-    """Load ``state`` into ``module``. With ``partial`` only the keys that fit; otherwise every key must fit.
-
-    Raises:
-        UserError: without ``partial``, if keys are missing, unexpected or misshapen. It names the first ones.
+    """Load ``state`` into ``module``: with ``partial`` only the keys that fit. Without, a UserError names the
+    first key that is missing, unexpected or misshapen.
     """
     own = module.state_dict()
-    missing = sorted(own.keys() - state.keys())
-    unexpected = sorted(state.keys() - own.keys())
-    misshapen = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
-    if not partial and (missing or unexpected or misshapen):
-        problems = [
-            f"{len(keys)} {word} (first: {keys[0]})"
-            for word, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
-            if keys
-        ]
+    left_out = {
+        "missing": own.keys() - state.keys(),
+        "unexpected": state.keys() - own.keys(),
+        "misshapen": {key for key in own.keys() & state.keys() if own[key].shape != state[key].shape},
+    }
+    problems = [f"{len(keys)} {word} (first: {min(keys)})" for word, keys in left_out.items() if keys]
+    if problems and not partial:
         raise UserError(
             f"{origin}: keys do not fit this network: {', '.join(problems)}; "
             "use the checkpoint's own --arch / --wt_layer / --method, or --partial_load to take what fits"
         )
-    fitting = {k: v for k, v in state.items() if k in own and k not in misshapen}
+    taken = state.keys() - left_out["unexpected"] - left_out["misshapen"]
+    fitting = {key: value for key, value in state.items() if key in taken}
     module.load_state_dict(fitting, strict=False)
     if partial:
-        left = len(missing) + len(unexpected) + len(misshapen)
+        left = sum(map(len, left_out.values()))
         print(f"{origin}: took {len(fitting)} of {len(own)} entries, {left} did not fit", flush=True)

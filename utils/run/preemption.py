@@ -16,12 +16,8 @@ import torch.distributed as dist
 from utils.distributed import is_distributed, is_main
 from utils.progress import progress_bar
 
+# torchrun, kill and most schedulers send SIGTERM, SLURM's --signal=USR1@120 SIGUSR1, which Windows lacks.
 SIGNALS = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
-"""torchrun, kill and most schedulers send SIGTERM. SLURM's ``--signal=USR1@120`` sends SIGUSR1, which Windows
-does not have.
-"""
-
-
 STOPPED_FILE = "STOPPED_FILE"
 """The environment variable with the path of the file that :func:`mark_stopped` creates."""
 
@@ -45,10 +41,9 @@ def stopping_at_once(while_doing: str) -> Iterator[None]:
 
 
 def mark_stopped() -> None:
-    """Create the file that the variable :data:`STOPPED_FILE` names, if it is set.
+    """Create the file that :data:`STOPPED_FILE` names: it tells a job's script that the run is saved.
 
-    The file tells a job's script that all processes agreed to stop and that the run is saved. The exit code
-    does not tell this apart from a failure, because torchrun ends with 1 if it gets SIGTERM.
+    The exit code does not tell this apart from a failure, because torchrun ends with 1 if it gets SIGTERM.
     """
     file = os.environ.get(STOPPED_FILE)
     if file and is_main():
@@ -72,38 +67,38 @@ def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 
 
 class StopRequest:
-    """Whether any process of the run was asked to end by one of :data:`SIGNALS`.
+    """Whether any process of the run was asked to end by one of :data:`SIGNALS`; see :func:`stop_request`.
 
-    If one process stopped alone, the others would wait for it for ever. So after every step each process
-    tells the others whether it was asked. This is one byte between the CPUs, sent while the next step runs.
-    All processes stop after the same step, the first or second after the request. No GPU is waited for.
+    If one process stopped alone, the others would wait for it for ever. So after every step each tells the
+    others whether it was asked: one byte between the CPUs, sent while the next step runs. All stop after the
+    same step, the first or second after the request. No GPU is waited for.
     """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self._handling = handled(self._received)
-        self._group: dist.ProcessGroup | None = None
+        self.group: dist.ProcessGroup | None = None
         self._pending: tuple[dist.Work, torch.Tensor] | None = None
 
-    def _received(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """The handler of a signal."""
         self.signal = signal.Signals(number)
 
     def agreed(self) -> bool:
         """Whether to stop now. Every process calls this after every step and gets the same answer."""
-        if self._group is None:
+        if self.group is None:
             return self.signal is not None
-        stop = self._finish()
+        stop = self.finish()
         if not stop:
             asked = torch.tensor([self.signal is not None], dtype=torch.uint8)
-            work = dist.all_reduce(asked, dist.ReduceOp.MAX, group=self._group, async_op=True)
+            work = dist.all_reduce(asked, dist.ReduceOp.MAX, group=self.group, async_op=True)
             self._pending = (work, asked)
         return stop
 
     def agreed_at_once(self) -> bool:
         """As :meth:`agreed`, including signals since the last step. Every process waits for the others."""
-        return self.agreed() or self._finish()
+        return self.agreed() or self.finish()
 
-    def _finish(self) -> bool:
+    def finish(self) -> bool:
         """Wait for the answer that is on its way, if any: whether a process was asked to stop."""
         if self._pending is None:
             return False
@@ -117,17 +112,14 @@ class StopRequest:
         """The signal, in words for the log."""
         return self.signal.name if self.signal else "a signal to another process"
 
-    def __enter__(self) -> StopRequest:
-        self._handling.__enter__()
-        # The handler is set first, because a signal may come while the processes form the group.
-        self._group = dist.new_group(backend="gloo") if is_distributed() else None
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Restore the signals' former handlers.
-
-        After an error the other processes may be gone, so the last answer is not waited for.
-        """
-        if kind is None:
-            self._finish()
-        self._handling.__exit__(None, None, None)
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """A :class:`StopRequest` that receives the signals in the block."""
+    request = StopRequest()
+    # The handler is set first, because a signal may come while the processes form the group.
+    with handled(request.receive):
+        request.group = dist.new_group(backend="gloo") if is_distributed() else None
+        yield request
+        # After an error the other processes may be gone, so that the last answer is not waited for.
+        request.finish()

@@ -17,12 +17,10 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 def first_whole(candidates: Sequence[Path]) -> tuple[Path, dict[str, Any], list[str]]:
-    """The first of ``candidates`` (newest first) that is not damaged.
+    """The first of ``candidates`` (newest first) that is not damaged: its path, its content, and one warning
+    for each damaged file before it.
 
-    Returns its path, its content, and one warning for each damaged file before it.
-
-    Raises:
-        UserError: all are damaged (the error is the first file's), or the first whole one is not ours.
+    Raises the first file's UserError if all are damaged, and another if the first whole one is not ours.
     """
     damages: list[DamagedCheckpoint] = []
     for path in candidates:

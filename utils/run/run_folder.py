@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from PIL import Image
 
@@ -20,13 +21,14 @@ from utils.run.checkpoint import FREE_SPACE, keep
 from utils.run.sealed import is_whole
 
 
-class RunFolder:
-    """Paths, log and TensorBoard file of a run.
+class RunFolder(ExitStack):
+    """Paths, log and TensorBoard file of a run; as a context, it unlocks the folder at its end.
 
     Only the main process writes. In the other processes every write does nothing.
     """
 
     def __init__(self, ckpt: str, date: str, exp: str, tb_path: str | None = None) -> None:
+        super().__init__()
         check_inside(date, "--date")
         check_inside(exp, "--exp")
         self.path = Path(ckpt) / date / exp
@@ -36,7 +38,6 @@ class RunFolder:
         self.results_file = self.path / "results.json"
         self._board_path = Path(tb_path or ckpt) / date / exp
         self._board: Board | None = None
-        self._lock: TextIO | None = None
         self._found: list[tuple[str, int]] = []
 
     def weights(self, name: str) -> Path:
@@ -44,10 +45,7 @@ class RunFolder:
         return self.path / f"{name}.pth"
 
     def resume_files(self, resume: str | None) -> list[Path]:
-        """The checkpoints that ``--resume`` may mean, newest first.
-
-        With ``auto`` these are the run's last two checkpoints, if they exist. Otherwise it is the named file.
-        """
+        """The checkpoints that ``--resume`` may mean, newest first; with ``auto`` the run's last two."""
         if resume == "auto":
             return [path for path in (self.last, self.previous) if path.exists()]
         return [Path(resume)] if resume else []
@@ -61,10 +59,8 @@ class RunFolder:
         return self.holds(file) and file.name == self.previous.name
 
     def protect_results(self, resume_files: Sequence[Path], overwrite: bool) -> None:
-        """Raise a UserError if the folder cannot be written, or if results would be lost.
-
-        Without ``overwrite`` results would be lost if the folder holds another run than the one to resume, or
-        a newer checkpoint than the one to resume.
+        """Raise a UserError if the folder cannot be written, or, without ``overwrite``, if another run than
+        the one to resume, or a newer checkpoint, would be lost.
         """
         own = any(map(self.holds, resume_files))
         self._found = self._checkpoints()
@@ -73,10 +69,8 @@ class RunFolder:
         results = (self.damaged, self.results_file)
         if not (own or overwrite) and (self._found or any(path.exists() for path in results)):
             going_on = "go on with --resume auto, " if self.resume_files("auto") else ""
-            raise UserError(
-                f"{self.path}: holds a run already; {going_on}replace it with --overwrite, or name another "
-                "--exp"
-            )
+            remedy = f"{going_on}replace it with --overwrite, or name another --exp"
+            raise UserError(f"{self.path}: holds a run already; {remedy}")
         back = len(resume_files) == 1 and self.is_previous(resume_files[0])
         if back and self.last.exists() and not overwrite:
             raise UserError(
@@ -91,29 +85,27 @@ class RunFolder:
         """Create and lock the folder, and write ``args.json``.
 
         ``resume`` is the content of the checkpoint ``file`` that the run resumes from. If ``file`` is in this
-        folder, log lines after it are removed, because those steps are done again. Otherwise all files of an
-        older run are removed.
-
-        Raises:
-            UserError: the folder cannot be written, or another process is training in it.
+        folder, log lines after it are removed; otherwise all files of an older run. Raises a UserError if the
+        folder cannot be written, or another process is training in it.
         """
         if not is_main():
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             another = "another process is training here; wait for it, or name another --exp"
-            self._lock = lock_folder(self.path, f"{self.path}: {another}")
+            self.enter_context(lock_folder(self.path, f"{self.path}: {another}"))
             if self._checkpoints() != self._found:
-                raise UserError(
-                    f"{self.path}: another process trained here since this one started; start again"
-                )
+                another = "another process trained here since this one started; start again"
+                raise UserError(f"{self.path}: {another}")
             # Processes that were killed while they wrote have left these. Nothing else removes them.
             for half in self.path.glob(f"{HALF_WRITTEN}.pth"):
                 half.unlink()
             if resume is None or file is None or not self.holds(file):
-                self._remove_run()
+                files = (self.last, self.previous, self.damaged, self.log_file, self.results_file)
+                for old in (*files, *self.path.glob("best*.pth"), *self._board_path.glob(EVENTS)):
+                    old.unlink(missing_ok=True)
             else:
-                if self.log_file.exists() and self.log_file.stat().st_size > resume["log_bytes"]:
+                if self.log_bytes > resume["log_bytes"]:
                     os.truncate(self.log_file, resume["log_bytes"])
                 if self.is_previous(file):
                     # It becomes the last one. Otherwise the next save would keep the newer one as previous.
@@ -122,15 +114,10 @@ class RunFolder:
                     keep(self.previous, self.last)
             write_json(self.path / "args.json", self.plain(arguments), FREE_SPACE)
             self._board = Board(self._board_path, None if resume is None else resume["iteration"] + 1)
+            self.callback(self._board.close)
         except OSError as error:
-            raise UserError(
-                f"{self.path}: cannot write the run folder ({error}); choose another --ckpt"
-            ) from None
-
-    def _remove_run(self) -> None:
-        files = (self.last, self.previous, self.damaged, self.log_file, self.results_file)
-        for old in (*files, *self.path.glob("best*.pth"), *self._board_path.glob(EVENTS)):
-            old.unlink(missing_ok=True)
+            remedy = "choose another --ckpt"
+            raise UserError(f"{self.path}: cannot write the run folder ({error}); {remedy}") from None
 
     def _checkpoints(self) -> list[tuple[str, int]]:
         """Name and time of writing, in nanoseconds, of each of the run's checkpoints that exist."""
@@ -141,21 +128,6 @@ class RunFolder:
     def log_bytes(self) -> int:
         """Length of the log."""
         return self.log_file.stat().st_size if self.log_file.exists() else 0
-
-    def close(self) -> None:
-        """Close TensorBoard's file and unlock the folder."""
-        try:
-            if self._board is not None:
-                self._board.close()
-        finally:
-            if self._lock is not None:
-                self._lock.close()
-
-    def __enter__(self) -> RunFolder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def log(self, line: str, echo: bool = True) -> None:
         """Append a line to ``log.txt`` and, with ``echo``, print it."""

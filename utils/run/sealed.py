@@ -1,8 +1,7 @@
 """Files that end with a digest of their own content, so that any damage is noticed.
 
-The files are zip archives. Their format has room for a comment at the very end, which other readers ignore;
-the digest is this comment. A file that was cut short has no digest at its end. In a file with a changed bit
-the digest does not fit the content.
+The files are zip archives. The digest is the comment for which their format has room at the very end, and
+which other readers ignore. A file that was cut short has none; to one with a changed bit it does not fit.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ def is_whole(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         file.seek(size)
-        comment = file.read()
-    return comment == _MARK + _digest(path, size).encode()
+        return file.read() == _MARK + _digest(path, size).encode()
 
 
 def is_unsealed(path: Path) -> bool:
@@ -48,8 +46,7 @@ def is_unsealed(path: Path) -> bool:
     with path.open("rb") as file:
         if file.read(len(_ARCHIVE)) != _ARCHIVE:
             return True
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - _END_BYTES))
+        file.seek(max(0, path.stat().st_size - _END_BYTES))
         end = file.read()
     return end.startswith(_END) and end.endswith(bytes(2))
 

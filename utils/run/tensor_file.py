@@ -59,23 +59,17 @@ def state_of(content: object) -> dict[str, Tensor] | None:
     It is the entry ``state_dict``, the entry ``model``, or the content itself. Prefixes that DataParallel,
     ``torch.compile`` and Lightning put into the names are removed.
     """
-    if not isinstance(content, Mapping):
-        return None
-    state = content.get("state_dict", content.get("model", content))
+    state = content.get("state_dict", content.get("model", content)) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping):
         return None
     if not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()):
         return None
     bare = {bare_key(key): value for key, value in state.items()}
-    if LIGHTNING_KEY in content:
-        # Other entries belong to the training, for example to a loss or a score.
-        network = {
-            bare_key(key.removeprefix(LIGHTNING_PREFIX)): value
-            for key, value in bare.items()
-            if key.startswith(LIGHTNING_PREFIX)
-        }
-        bare = network or bare
-    return bare
+    if LIGHTNING_KEY not in content:
+        return bare
+    # Entries without the prefix belong to the training, for example to a loss or a score.
+    network = [key for key in bare if key.startswith(LIGHTNING_PREFIX)]
+    return {bare_key(key.removeprefix(LIGHTNING_PREFIX)): bare[key] for key in network} or bare
 
 
 def bare_key(key: str) -> str:

@@ -1,8 +1,7 @@
 """The 19 train ids, their names and colours, and the sets of classes that networks predict and scores use.
 
-A train id is the number of a class, 0 to 18, in the order of Cityscapes. 255 marks pixels that count neither
-in training nor in scores. :mod:`datasets.definitions.codings` turns a data set's own label values into train
-ids.
+A train id is the number of a class, 0 to 18, in the order of Cityscapes. 255 marks pixels that neither train
+nor score. :mod:`datasets.definitions.codings` turns a data set's own label values into train ids.
 """
 
 from __future__ import annotations

@@ -14,8 +14,7 @@ from utils.distributed import all_reduce_sum
 class ConfusionMatrix:
     """Pixel counts, rows = ground truth, columns = prediction, kept as int64 on the device.
 
-    Counts are integers and are summed over processes once at the end. So a score does not depend on how the
-    pictures were spread over processes.
+    As they are integers, a score does not depend on how the pictures were spread over processes.
     """
 
     def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
@@ -25,16 +24,15 @@ class ConfusionMatrix:
 
     @torch.no_grad()
     def update(self, prediction: torch.Tensor, label: torch.Tensor) -> None:
-        """Count a batch.
-
-        Both are integer class maps of shape B x H x W; labels outside 0..num_classes-1 are ignored.
-        """
+        """Count a batch of integer class maps, B x H x W; labels outside 0..num_classes-1 are ignored."""
         label, prediction = label.to(self.counts.device), prediction.to(self.counts.device)
         # Ignored pixels get their own rows before and after the matrix. To mask them out, the host would have
         # to wait for the device, because the shape would depend on the data.
         rows = label.clamp(-1, self.num_classes).add_(1)
         cells = torch.add(prediction, rows, alpha=self.num_classes).flatten()
-        counted = count_values(cells, (self.num_classes + 2) * self.num_classes)
+        number = (self.num_classes + 2) * self.num_classes
+        # On a GPU, bincount makes the host wait for the device to learn the size of the result.
+        counted = torch.bincount(cells, minlength=number) if cells.is_cpu else count_by_order(cells, number)
         self.counts += counted.view(-1, self.num_classes)[1:-1]
         self.pictures += label.shape[0]
 
@@ -49,17 +47,11 @@ class ConfusionMatrix:
         return self.counts.cpu().numpy()
 
 
-def count_values(values: torch.Tensor, number: int) -> torch.Tensor:
-    """How often each of 0 .. ``number`` - 1 occurs in ``values``.
-
-    ``values`` is int64 N and has no other values. The result is int64 of length ``number``.
-    """
-    # On a GPU, bincount makes the host wait for the device to learn the size of the result.
-    return torch.bincount(values, minlength=number) if values.is_cpu else count_by_order(values, number)
-
-
 def count_by_order(values: torch.Tensor, number: int) -> torch.Tensor:
-    """:func:`count_values` by sorting and searching, which does not wait for a device."""
+    """How often each of 0 .. ``number`` - 1 occurs in ``values``, int64 N without others: int64 (number,).
+
+    Sorting and searching does not wait for a device.
+    """
     ordered = values.int().sort().values
     numbers = torch.arange(number + 1, dtype=torch.int32, device=values.device)
     return torch.searchsorted(ordered, numbers).diff()
@@ -92,16 +84,14 @@ def class_scores(
     merge: Mapping[int, int] | None = None,
     count_false_classes: bool = False,
 ) -> ClassScores:
-    """Scores of a confusion matrix (int64, K x K, rows ground truth).
+    """Scores of the confusion matrix ``counts`` (int64, K x K, rows ground truth).
 
     Args:
-        counts: the matrix.
         classes: the class ids that are scored (default: all). The others get NaN. A pixel of another class
             that is predicted as a scored class still counts against that class.
         merge: class id -> class id it is counted as, in labels and predictions alike (e.g. rider -> bicycle).
-        count_false_classes: what happens to a class without a single labelled pixel. False: it is absent
-            (NaN). True: its IoU is 0 as soon as one pixel is predicted as this class, as in the published
-            numbers of the RobustNet family.
+        count_false_classes: a class without a labelled pixel is not absent (NaN) but has the IoU 0 as soon
+            as one pixel is predicted as it, as in the published numbers of the RobustNet family.
     """
     counts = counts.astype(np.float64)
     for source, target in (merge or {}).items():

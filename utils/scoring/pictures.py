@@ -1,10 +1,10 @@
-"""Finding the pictures and videos of an input, naming their results, and reading ahead."""
+"""Finding the pictures and videos of an input, reading ahead, and naming and writing their results."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from typing import TypeVar
 from PIL import Image
 
 from utils.errors import UserError
+from utils.files import atomic_write
 from utils.scoring.video import read_frames
 
 try:
@@ -30,27 +31,22 @@ PHOTO_FORMATS = (
 )
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+# The most file names that a message lists.
 SHOWN = 5
-"""The most file names that a message lists."""
+
+# The suffixes that the installed Pillow reads, without .pfm, whose values are fractions.
+_PHOTOS = (suffix for suffix, name in Image.registered_extensions().items() if name in PHOTO_FORMATS)
+READABLE_SUFFIXES = tuple(sorted(set(_PHOTOS) - {".pfm"}))
 
 T = TypeVar("T")
-
-
-def _photo_suffixes() -> tuple[str, ...]:
-    """The suffixes of pictures that the installed Pillow reads, without .pfm, whose values are fractions."""
-    suffixes = Image.registered_extensions().items()
-    return tuple(sorted(suffix for suffix, name in suffixes if name in PHOTO_FORMATS and suffix != ".pfm"))
-
-
-READABLE_SUFFIXES = _photo_suffixes()
 
 
 @dataclass(frozen=True)
 class Source:
     """A picture or a video.
 
-    ``name`` is the relative path of its result without suffix. A picture's result is ``<name>.png``; the
-    results of a video's frames are ``<name>/000001.png`` and so on. No two sources have the same name.
+    ``name`` is the relative path of its result without suffix, of which no two are the same. A picture's
+    result is ``<name>.png``; those of a video's frames are ``<name>/000001.png`` and so on.
     """
 
     path: Path
@@ -61,13 +57,11 @@ class Source:
 def find_sources(path: Path, excluded: Collection[Path] = ()) -> tuple[list[Source], list[Path]]:
     """The pictures and videos that ``path`` means, and the other files there, both sorted by name.
 
-    ``path`` is a picture, a video, or a folder, which is searched with its sub-folders. In a folder the
-    suffix tells what a file is. Hidden files and folders and the ``excluded`` folders are left out. Symbolic
-    links are followed, but no folder is read twice. Where two results would have the same name (of ``a.jpg``
-    and ``a.png``), their names keep the suffix.
-
-    Raises:
-        UserError: no such file or folder, a folder that cannot be listed, or one without a picture or video.
+    ``path`` is a picture, a video, or a folder, which is searched with its sub-folders, but for hidden files
+    and folders and those ``excluded``. There the suffix tells what a file is. Symbolic links are followed,
+    but no folder is read twice. Where two results would have the same name (of ``a.jpg`` and ``a.png``),
+    their names keep the suffix. Raises a UserError if nothing is there, a folder cannot be listed, or none
+    has a picture or video.
     """
     if path.is_file():
         if needs := _missing_reader([path]):
@@ -77,17 +71,15 @@ def find_sources(path: Path, excluded: Collection[Path] = ()) -> tuple[list[Sour
         raise UserError(f"--input {path}: no such file or folder")
     visited = {os.path.realpath(folder) for folder in excluded} - {os.path.realpath(path)}
     found = sorted(file.relative_to(path) for file in _walk(path, visited))
-    files = [file for file in found if file.suffix.lower() in READABLE_SUFFIXES + VIDEO_SUFFIXES]
-    others = [file for file in found if file.suffix.lower() not in READABLE_SUFFIXES + VIDEO_SUFFIXES]
+    suffixes = READABLE_SUFFIXES + VIDEO_SUFFIXES
+    files = [file for file in found if file.suffix.lower() in suffixes]
+    others = [file for file in found if file.suffix.lower() not in suffixes]
     if not files:
         beside = f"; {what_is_left_out(others)}" if others else ""
-        suffixes = " ".join((*READABLE_SUFFIXES, *VIDEO_SUFFIXES))
-        raise UserError(f"--input {path}: no picture or video in this folder{beside}; looked for {suffixes}")
-    sources = [
-        Source(path / file, name, _is_video(file))
-        for file, name in zip(files, _result_names(files), strict=True)
-    ]
-    return sources, others
+        wanted = " ".join(suffixes)
+        raise UserError(f"--input {path}: no picture or video in this folder{beside}; looked for {wanted}")
+    named = zip(files, _result_names(files), strict=True)
+    return [Source(path / file, name, _is_video(file)) for file, name in named], others
 
 
 def what_is_left_out(files: Sequence[PurePath]) -> str:
@@ -139,15 +131,13 @@ def _result_names(files: list[PurePath]) -> list[PurePath]:
             _key(name) + ("" if _is_video(file) else ".png") for file, name in zip(files, names, strict=True)
         ]
         count = Counter(results)
-        clashing = [
-            index
-            for index, result in enumerate(results)
-            if names[index] != files[index] and (count[result] > 1 or result in folders)
+        before = names
+        names = [
+            file if count[result] > 1 or result in folders else name
+            for file, name, result in zip(files, names, results, strict=True)
         ]
-        if not clashing:
+        if names == before:  # Otherwise the longer names may clash with others.
             return names
-        for index in clashing:  # The longer names may clash with others, so the loop looks again.
-            names[index] = files[index]
 
 
 def _key(path: PurePath) -> str:
@@ -155,9 +145,8 @@ def _key(path: PurePath) -> str:
 
 
 def has_more_pictures(path: Path) -> bool:
-    """Whether a picture file has more pictures than the first, which is read: an animation or further pages.
-
-    The second view in a camera's MPO file does not count.
+    """Whether a picture file has more pictures than the first: an animation or pages, but not the second view
+    in a camera's MPO file.
     """
     try:
         with Image.open(path) as image:
@@ -171,8 +160,7 @@ def source_pictures(
 ) -> Iterator[tuple[PurePath, Callable[[], Image.Image]]]:
     """Each picture of a source: its result's name without suffix, and a function that returns the picture.
 
-    Raises:
-        UserError: the source is no file, or is a video that cannot be read.
+    Raises a UserError if the source is no file, or a video that cannot be read.
     """
     if not source.path.is_file():  # A broken link, or a pipe, on which reading would wait for ever.
         raise UserError(f"{source.path}: not a file; remove it or put the file there")
@@ -192,3 +180,51 @@ def read_ahead(items: Iterable[T]) -> Iterator[T]:
         while (item := coming.result()) is not end:
             coming = thread.submit(next, iterator, end)
             yield item
+
+
+class ResultFolder:
+    """The folder of the results, ``<root>/<kind>/<name>.png``. Nothing is ever written outside it.
+
+    There is one PNG for each of ``kinds`` and every picture, written completely or not at all.
+    """
+
+    def __init__(self, root: Path, kinds: Sequence[str]) -> None:
+        self.root = root
+        self.kinds = tuple(kinds)
+
+    def path(self, kind: str, name: PurePath) -> Path:
+        """Path of the result of ``kind`` for the picture ``name`` (without suffix)."""
+        return self.root / kind / name.parent / f"{name.name}.png"
+
+    def check(self, sources: Sequence[Source]) -> None:
+        """Raise a UserError if the folder is a file, a symbolic link in it leads elsewhere, or a result would
+        replace a source.
+        """
+        if self.root.exists() and not self.root.is_dir():
+            raise UserError(f"--output {self.root}: is a file; name a folder")
+        # Not Path.resolve, which raises an error for a symbolic link that leads to itself.
+        root = Path(os.path.realpath(self.root))
+        inputs = {os.path.realpath(source.path) for source in sources}
+        for kind in self.kinds:
+            for name in {source.name if source.is_video else source.name.parent for source in sources}:
+                folder = self.root / kind / name
+                # Windows gives the real path in the case that the folder was made with.
+                if os.path.normcase(os.path.realpath(folder)) != os.path.normcase(root / kind / name):
+                    remedy = "remove it or choose another --output"
+                    raise UserError(f"{folder}: leads through a symbolic link; {remedy}")
+            for source in sources:
+                if os.path.realpath(self.path(kind, source.name)) in inputs:
+                    remedy = "choose another --output"
+                    raise UserError(f"{source.path}: a result would replace this input; {remedy}")
+
+    def has(self, name: PurePath) -> bool:
+        """Whether all results of the picture ``name`` exist."""
+        return all(self.path(kind, name).is_file() for kind in self.kinds)
+
+    def write(self, name: PurePath, pictures: Mapping[str, Image.Image]) -> None:
+        """Write the results of one picture, kind -> result; raises a UserError if one cannot be written."""
+        for kind, picture in pictures.items():
+            path = self.path(kind, name)
+            with atomic_write(path, "free space or choose another --output") as temporary:
+                # Stronger compression takes longer than the network on a GPU and saves little.
+                picture.save(temporary, format="PNG", compress_level=1)

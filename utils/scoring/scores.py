@@ -19,8 +19,8 @@ from utils.scoring.metrics import ClassScores, mean_present
 class DomainScore:
     """What one network scored on one domain.
 
-    ``subset_miou`` is number of classes -> mean over the smaller class set with this number. The field
-    reports such means for some domains (SYNTHIA: 16 and 13).
+    ``subset_miou`` is number of classes -> mean over the smaller class set with this number, as the field
+    reports for some domains (SYNTHIA: 16 and 13).
     """
 
     scores: ClassScores
@@ -45,28 +45,22 @@ def percent(value: float) -> str:
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
     """The rows, of which the first is the header, as aligned text: first column left, others right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    first, *others = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rules = ["-" * width for width in (first, *others)]
 
     def line(row: Sequence[str]) -> str:
-        cells = [
-            cell.ljust(w) if i == 0 else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        return "  ".join(cells).rstrip()
+        right = [cell.rjust(width) for cell, width in zip(row[1:], others, strict=True)]
+        return "  ".join([row[0].ljust(first), *right]).rstrip()
 
-    header, *body = rows
-    return "\n".join([line(header), "  ".join("-" * w for w in widths), *map(line, body)])
+    return "\n".join(map(line, [rows[0], rules, *rows[1:]]))
 
 
 def class_table(score: DomainScore, names: Sequence[str]) -> str:
     """Per-class IoU, precision and recall of one domain, in percent."""
-    s = score.scores
-    rows = [["class", "IoU", "precision", "recall"]]
-    rows += [[name, *map(percent, (s.iou[i], s.precision[i], s.recall[i]))] for i, name in enumerate(names)]
-    rows.append(
-        ["mean", percent(score.miou), percent(mean_present(s.precision)), percent(mean_present(s.recall))]
-    )
-    return text_table(rows)
+    columns = {name: getattr(score.scores, name.lower()) for name in ("IoU", "precision", "recall")}
+    rows = [["class", *columns]]
+    rows += [[name, *map(percent, values)] for name, *values in zip(names, *columns.values(), strict=True)]
+    return text_table([*rows, ["mean", *map(percent, map(mean_present, columns.values()))]])
 
 
 COLUMNS: dict[str, Callable[[DomainScore], str]] = {
@@ -97,26 +91,26 @@ def _json_number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _per_class(values: np.ndarray, names: Sequence[str]) -> dict[str, float | None]:
-    return {name: _json_number(value) for name, value in zip(names, values, strict=True)}
-
-
 def results(
     domains: Mapping[str, DomainScore], names: Sequence[str], protocol: str, checkpoint: str, **extra: Any
 ) -> dict[str, Any]:
     """The content of ``results.json``: fractions in [0, 1], null where a class is absent."""
+
+    def per_class(values: np.ndarray) -> dict[str, float | None]:
+        return {name: _json_number(value) for name, value in zip(names, values, strict=True)}
+
     return {
         "protocol": protocol,
         "checkpoint": checkpoint,
-        "commit": commit(),
+        "commit": git_commit(),
         **extra,
         "domains": {
             name: {
                 "miou": _json_number(score.miou),
                 **{f"miou{n}": _json_number(m) for n, m in score.subset_miou.items()},
-                "iou": _per_class(score.scores.iou, names),
-                "precision": _per_class(score.scores.precision, names),
-                "recall": _per_class(score.scores.recall, names),
+                "iou": per_class(score.scores.iou),
+                "precision": per_class(score.scores.precision),
+                "recall": per_class(score.scores.recall),
                 "pixel_accuracy": _json_number(score.scores.pixel_accuracy),
                 "images": score.pictures,
             }
@@ -126,21 +120,19 @@ def results(
 
 
 @functools.cache
-def commit() -> str:
-    """The code's git commit when this was first called, with ``+changes`` if the work tree differs.
-
-    It is ``unknown`` outside a checkout.
+def git_commit() -> str:
+    """The code's git commit when this was first called, with ``+changes`` if the work tree differs, or
+    ``unknown`` outside a checkout.
     """
-    folder = Path(__file__).resolve().parent
 
     def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words], cwd=folder, capture_output=True, encoding="utf-8", check=True
-        ).stdout.strip()
+        folder = Path(__file__).resolve().parent
+        return subprocess.check_output(
+            ["git", *words], cwd=folder, stderr=subprocess.DEVNULL, encoding="utf-8"
+        ).strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + (
-            "+changes" if git("status", "--porcelain", "-uno") else ""
-        )
+        changes = "+changes" if git("status", "--porcelain", "-uno") else ""
+        return git("rev-parse", "--short=12", "HEAD") + changes
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -22,15 +22,12 @@ class Best:
 class Selection:
     """The rule of ``--selection``, and the weights that it has chosen so far.
 
-    ``source`` chooses the weights with the best mean mIoU over the source domains' val splits. ``last``
-    chooses the weights of the last step. ``oracle`` chooses for each unseen domain the weights that score
-    best on that domain's own val split, as for some published tables. It uses the data that is scored, so
-    every score says that it was used.
+    ``source`` chooses the weights with the best mean mIoU over the source domains' val splits, ``last`` those
+    of the last step, and ``oracle`` for each unseen domain those that score best on its own val split, as for
+    some published tables. That is the data that is scored, so every score says that the oracle was used.
 
-    Weights have the names of their files: ``best``, ``last``, ``best_<domain>``.
-
-    Attributes:
-        best: name of weights -> what was chosen so far; a run's checkpoint keeps it.
+    Weights have the names of their files: ``best``, ``last``, ``best_<domain>``. The attribute ``best``, name
+    of weights -> what was chosen so far, is kept in a run's checkpoint.
     """
 
     def __init__(self, rule: str, sources: Sequence[str], unseen: Iterable[str]) -> None:

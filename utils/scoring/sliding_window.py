@@ -1,15 +1,14 @@
 """Prediction of one picture: at several scales, mirrored, as a whole or in overlapping tiles.
 
-The logits of a tile are interpolated directly to the picture's own size and added to one score volume, strip
-by strip. So the device needs memory for one batch of tiles and this volume. Nothing waits for the device
-before the result is read.
+The logits of a tile are interpolated to the picture's own size and added, strip by strip, to one score
+volume: the device needs memory for this and a batch of tiles. Nothing waits for it until the result is read.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -21,8 +20,7 @@ from utils.device import moved
 from utils.errors import UserError
 
 MODES = ("whole", "sliding", "pooling")
-# Number of scores that are interpolated at a time: few enough for a processor's cache and a small share of
-# the memory, but enough to keep a GPU busy.
+# Number of scores that are interpolated at a time: they fit a processor's cache, but keep a GPU busy.
 STRIP_VALUES = 2**21
 
 Predict = Callable[[Tensor], Tensor]
@@ -30,21 +28,19 @@ Predict = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Windows:
+class Inference:
     """Which parts of a picture the network sees, and how its answers are averaged.
 
-    Modes: ``whole`` predicts the whole picture at once and averages logits over scales and mirroring.
-    ``sliding`` does the same with overlapping tiles (Zhu et al., "Improving Semantic Segmentation via Video
-    Propagation and Label Relaxation", CVPR 2019). ``pooling`` predicts the whole picture at once and averages
-    probabilities.
-
     Attributes:
+        mode: ``whole`` predicts the whole picture at once and averages logits over scales and mirroring;
+            ``sliding`` does so with overlapping tiles (Zhu et al., "Improving Semantic Segmentation via Video
+            Propagation and Label Relaxation", CVPR 2019); ``pooling`` is ``whole`` with probabilities.
         crop_size: side of a tile in pixels; at scales above 1 it grows with the scale.
         overlap: share of a tile's side that the next tile covers again, in [0, 1).
         scales: factors on the picture's size.
         flip: whether the mirrored picture is averaged, too.
-        tile_batch: how many tiles of ``crop_size`` x ``crop_size`` go through the network together. Larger
-            tiles go in smaller batches of at least one tile.
+        tile_batch: how many tiles of ``crop_size`` x ``crop_size`` go through the network together; of larger
+            tiles fewer, but at least one.
     """
 
     mode: str = "whole"
@@ -67,7 +63,7 @@ class Windows:
             raise UserError(f"--tile_batch {self.tile_batch}: must be at least 1")
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What is averaged over, in words; empty if nothing is."""
         scales = f"scales {' '.join(f'{scale:g}' for scale in self.scales)}"
         return ", ".join([scales] * (self.scales != (1.0,)) + ["flip"] * self.flip)
@@ -79,10 +75,8 @@ class Windows:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The network's answer for one picture.
-
-    ``classes`` (uint8 H x W) is the number of each pixel's class. ``confidence`` (float32 H x W in [0, 1]),
-    if asked for, is the probability of that class.
+    """The network's answer for one picture: ``classes`` (uint8 H x W), the number of each pixel's class, and
+    if asked for its probability, ``confidence`` (float32 H x W in [0, 1]).
     """
 
     classes: np.ndarray
@@ -96,15 +90,15 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
     return [max(0, min(index * stride, length - tile)) for index in range(count)]
 
 
-def scaled_pictures(image: Image.Image, windows: Windows) -> list[Tensor]:
+def scaled_pictures(image: Image.Image, settings: Inference) -> list[Tensor]:
     """The RGB picture at every scale, uint8 3 x H x W on the CPU.
 
-    Pillow resizes the picture, and smooths it when it shrinks. As in the published results the filter is
-    bilinear, or bicubic for ``pooling``.
+    As in the published results Pillow resizes it, which smooths a picture that shrinks, with a bilinear
+    filter, or a bicubic one for ``pooling``.
     """
-    resampling = Image.Resampling.BICUBIC if windows.mode == "pooling" else Image.Resampling.BILINEAR
+    resampling = Image.Resampling.BICUBIC if settings.mode == "pooling" else Image.Resampling.BILINEAR
     pictures = []
-    for scale in windows.scales:
+    for scale in settings.scales:
         size = (max(1, int(image.width * scale)), max(1, int(image.height * scale)))
         resized = image if size == image.size else image.resize(size, resampling)
         pictures.append(torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous())
@@ -136,13 +130,13 @@ class AxisPart:
             target = slice(first, min(first + length, self.target.stop))
             own = slice(target.start - self.target.start, target.stop - self.target.start)
             skipped = int(self.neighbours[:, own].min())
-            yield AxisPart(
-                self.start + skipped,
-                target,
-                self.neighbours[:, own] - skipped,
-                self.index[:, own] - skipped,
-                self.weights[:, own],
-                self.interpolates,
+            yield replace(
+                self,
+                start=self.start + skipped,
+                target=target,
+                neighbours=self.neighbours[:, own] - skipped,
+                index=self.index[:, own] - skipped,
+                weights=self.weights[:, own],
             )
 
     def apply(self, logits: Tensor, axis: int) -> Tensor:
@@ -185,9 +179,8 @@ def axis_parts(
 ) -> tuple[AxisPart, ...]:
     """The tiles along one axis of a picture of ``length`` pixels that the network sees at ``scaled`` pixels.
 
-    The weights do three things in one: they average overlapping tiles, undo the mirroring, and interpolate
-    bilinearly between pixel centres (``align_corners=False``). All three are linear, so their order does not
-    matter. Results are cached, because many pictures have the same size.
+    The weights average overlapping tiles, undo the mirroring, and interpolate bilinearly between pixel
+    centres (``align_corners=False``). Results are cached, because many pictures have the same size.
     """
     tile = min(tile, scaled)
     starts = tile_starts(scaled, tile, overlap)
@@ -221,7 +214,7 @@ def axis_parts(
 
 
 def contributions(
-    predict: Predict, picture: Tensor, size: tuple[int, int], windows: Windows, scale: float
+    predict: Predict, picture: Tensor, size: tuple[int, int], settings: Inference, scale: float
 ) -> Iterator[tuple[slice, slice, Tensor]]:
     """Yield (rows, columns, scores C x rows x columns) for every strip of every tile, at ``size``.
 
@@ -229,14 +222,14 @@ def contributions(
     width). The weights of all contributions to a pixel sum to 1, or to 2 with mirroring.
     """
     height, width = picture.shape[1:]
-    side = windows.tile_side(scale)
+    side = settings.tile_side(scale)
     tile_height, tile_width = min(side or height, height), min(side or width, width)
-    rows = axis_parts(size[0], height, tile_height, windows.overlap, device=picture.device)
+    rows = axis_parts(size[0], height, tile_height, settings.overlap, device=picture.device)
     tiles = [
         (mirrored, row, column)
-        for mirrored in ((False, True) if windows.flip else (False,))
+        for mirrored in ((False, True) if settings.flip else (False,))
         for row in rows
-        for column in axis_parts(size[1], width, tile_width, windows.overlap, mirrored, picture.device)
+        for column in axis_parts(size[1], width, tile_width, settings.overlap, mirrored, picture.device)
     ]
 
     def crop(mirrored: bool, row: AxisPart, column: AxisPart) -> Tensor:
@@ -250,9 +243,9 @@ def contributions(
         crops = torch.stack([crop(*tile) for tile in batch])
         for (_, row, column), logits in zip(batch, predict(crops), strict=True):
             for strip, scores in interpolated(logits, row, column):
-                yield strip, column.target, scores.softmax(0) if windows.mode == "pooling" else scores
+                yield strip, column.target, scores.softmax(0) if settings.mode == "pooling" else scores
 
-    batch_size = max(1, windows.tile_batch * windows.crop_size**2 // (tile_height * tile_width))
+    batch_size = max(1, settings.tile_batch * settings.crop_size**2 // (tile_height * tile_width))
     for first in range(0, len(tiles), batch_size):
         yield from answers(tiles[first : first + batch_size])
 
@@ -260,59 +253,50 @@ def contributions(
 @torch.inference_mode()
 def predict_picture(
     predict: Predict,
-    pictures: Sequence[Tensor],
+    pictures: list[Tensor],
     size: tuple[int, int],
-    windows: Windows,
+    settings: Inference,
     device: torch.device,
     with_confidence: bool = False,
 ) -> Prediction:
     """Class of every pixel of a picture of ``size`` (height, width), from its :func:`scaled_pictures`."""
-    total = mean_scores(predict, pictures, size, windows, device)
+    total = mean_scores(predict, pictures, size, settings, device)
     best, classes = total.max(0)  # argmax is five times slower along this axis on a CPU.
-    if not with_confidence:
-        return Prediction(classes.byte().cpu().numpy(), None)
-    if windows.mode != "pooling":
+    if with_confidence and settings.mode != "pooling":
         # Softmax of the largest score, in place: a second score volume may not fit on the device.
         best = total.sub_(best).exp_().sum(0).reciprocal_()
-    return Prediction(classes.byte().cpu().numpy(), best.cpu().numpy())
+    return Prediction(classes.byte().cpu().numpy(), best.cpu().numpy() if with_confidence else None)
 
 
 def mean_scores(
-    predict: Predict,
-    pictures: Sequence[Tensor],
-    size: tuple[int, int],
-    windows: Windows,
-    device: torch.device,
+    predict: Predict, pictures: list[Tensor], size: tuple[int, int], settings: Inference, device: torch.device
 ) -> Tensor:
     """Scores of every pixel, float32 C x H x W on the device: logits, or probabilities for ``pooling``."""
     total: Tensor | None = None
-    for scale, picture in zip(windows.scales, pictures, strict=True):
+    for scale, picture in zip(settings.scales, pictures, strict=True):
         on_device = moved(picture, device)
-        for rows, columns, scores in contributions(predict, on_device, size, windows, scale):
+        for rows, columns, scores in contributions(predict, on_device, size, settings, scale):
             if total is None:
                 total = scores.new_zeros(scores.shape[0], *size)
             total[:, rows, columns] += scores
-    assert total is not None  # Windows has at least one scale, and every scale at least one tile.
-    total /= len(windows.scales) * (2 if windows.flip else 1)
+    assert total is not None  # Inference has at least one scale, and every scale at least one tile.
+    total /= len(settings.scales) * (2 if settings.flip else 1)
     return total
 
 
-def averaged(predict: Predict, windows: Windows) -> Predict:
-    """A function like ``predict`` that returns :func:`mean_scores` of ``windows``.
-
-    It is ``predict`` itself if the network sees each picture once and as a whole.
-    """
-    if windows.mode != "sliding" and windows.scales == (1.0,) and not windows.flip:
+def averaged(predict: Predict, settings: Inference) -> Predict:
+    """A function like ``predict`` with :func:`mean_scores`; itself if there is nothing to average."""
+    if settings.mode != "sliding" and settings.scales == (1.0,) and not settings.flip:
         return predict
 
     def predict_mean(batch: Tensor) -> Tensor:
         size, device = (batch.shape[-2], batch.shape[-1]), batch.device
-        scores = [mean_scores(predict, at_scales(picture), size, windows, device) for picture in batch]
+        scores = [mean_scores(predict, at_scales(picture), size, settings, device) for picture in batch]
         return torch.stack(scores)
 
     def at_scales(picture: Tensor) -> list[Tensor]:
-        if windows.scales == (1.0,):
+        if settings.scales == (1.0,):
             return [picture]
-        return scaled_pictures(Image.fromarray(picture.permute(1, 2, 0).cpu().numpy()), windows)
+        return scaled_pictures(Image.fromarray(picture.permute(1, 2, 0).cpu().numpy()), settings)
 
     return predict_mean

@@ -20,24 +20,21 @@ from utils.errors import UserError
 # is 0. Many of its other errors are harmless, such as first frames that refer to frames trimmed away.
 _CUT = re.compile(r"File ended prematurely|partial file")
 _GAP = re.compile(r"EBML number|exceeds containing master element|error y=\d+ x=\d+")
+# AVI files whose header was written before their length was known state this length, or a greater one.
 _UNKNOWN_LENGTH = 2**31 - 1
-"""AVI files whose header was written before their length was known state this length, or a greater one."""
 
 
 def read_frames(video: Path) -> Iterator[np.ndarray]:
     """The frames of a video in order, as upright RGB pictures, uint8 H x W x 3.
 
-    Each frame comes once, whatever its time stamp. All frames have the size of the first.
-
-    Raises:
-        UserError: the video is cut, damaged or no video. The frames that can be read come before the error.
+    Each frame comes once, whatever its time stamp. All frames have the size of the first. Raises a UserError,
+    after the frames that can be read, if the video is cut, damaged or no video.
     """
     count = 0
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
     with (
         tempfile.TemporaryFile() as said,
-        subprocess.Popen(
-            _command(video), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
-        ) as process,
+        subprocess.Popen(_command(video), **pipes, stderr=said) as process,
     ):
         try:
             while (frame := _next_frame(process.stdout)) is not None:
@@ -55,7 +52,8 @@ def read_frames(video: Path) -> Iterator[np.ndarray]:
 def _command(video: Path) -> list[str]:
     """The ffmpeg command that writes the frames of ``video`` to standard output as PPM, up to an error."""
     try:
-        exe, version = imageio_ffmpeg.get_ffmpeg_exe(), _version(imageio_ffmpeg.get_ffmpeg_exe())
+        exe = imageio_ffmpeg.get_ffmpeg_exe()
+        version = _version(exe)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         raise UserError(
             f"{video}: ffmpeg, which reads videos, cannot be started ({error}); "
@@ -90,9 +88,8 @@ def _next_frame(stream: IO[bytes]) -> np.ndarray | None:
 
 
 def _fault(video: Path, count: int, code: int, said: str) -> str | None:
-    """What is wrong with a video; None if nothing is.
-
-    ffmpeg has decoded ``count`` frames, written ``said`` to stderr, and ended with exit code ``code``.
+    """What is wrong with a video of which ffmpeg decoded ``count`` frames, said ``said`` and ended with
+    ``code``; None if nothing is.
     """
     lines = [re.sub(r"^(\[[^]]*\] )+", "", line) for line in said.splitlines()]
     cut = next(filter(_CUT.search, lines), None) or _missing_end(video)
@@ -124,9 +121,8 @@ def _missing_end(video: Path) -> str | None:
 def _stated_pictures(video: Path) -> int:
     """How many pictures the index of an AVI file of JPEG pictures lists; 0 for any other file.
 
-    It shows whether JPEG pictures are missing: ffmpeg skips damaged ones without a message. With other codecs
-    ffmpeg reports damage, and an index entry need not be a picture. An entry without bytes stands for a
-    repeated picture and does not count.
+    ffmpeg skips damaged JPEG pictures without a message. With other codecs it reports damage, and an index
+    entry need not be a picture. An entry without bytes stands for a repeated picture and does not count.
     """
     with video.open("rb") as file:
         header = file.read(4096)

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-GRID_SIDE = 512
-
 
 def colour_picture(train_ids: np.ndarray, palette: np.ndarray) -> Image.Image:
     """RGB picture of class numbers, uint8 H x W, by ``palette`` (uint8 classes x 3). Others are black."""
@@ -34,11 +32,10 @@ def covariance_picture(covariance: np.ndarray) -> Image.Image:
     return Image.fromarray(np.stack([np.full_like(colour, 255), colour, colour], axis=-1))
 
 
-def grid_picture(rows: Sequence[Sequence[Image.Image]], side: int = GRID_SIDE) -> Image.Image:
+def grid_picture(rows: Sequence[Sequence[Image.Image]], side: int = 512) -> Image.Image:
     """One RGB picture of ``rows`` of pictures, which all have the same size.
 
-    Each is shrunk to at most ``side`` pixels a side. The nearest pixel is taken, so that the colours of
-    classes are not mixed.
+    Each is shrunk to at most ``side`` pixels a side, by nearest neighbour, which mixes no colours of classes.
     """
     width, height = rows[0][0].size
     shrink = min(1.0, side / max(width, height))

@@ -13,6 +13,7 @@ color, overlay (color over the picture), confidence (grey, white is certain).
 from __future__ import annotations
 
 import argparse
+import os
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,7 +34,7 @@ from network import stated_architecture
 from network.restore import load_network
 from network.segmentor import SegmentationNet
 from utils.declare import Flag
-from utils.device import memory_format, select_device
+from utils.device import NUMBERED, device_name, memory_format, select_device
 from utils.distributed import launched
 from utils.errors import UserError, printable, run_program, say_error
 from utils.files import check_inside
@@ -42,9 +43,9 @@ from utils.flags.parser import FlagParser
 from utils.flags.program import add_averaging_arguments
 from utils.images import read_image
 from utils.memory import enough_memory
+from utils.precision import autocast, choose_precision
 from utils.progress import progress_bar
 from utils.scoring.classes import LABEL_ID_OF_TRAIN_ID, NETWORK_CLASS_SETS, PALETTE, train_id_of_class
-from utils.scoring.evaluation import autocast
 from utils.scoring.pictures import (
     ResultFolder,
     Source,
@@ -66,7 +67,8 @@ from utils.scoring.sliding_window import (
 from utils.scoring.visualize import colour_picture, confidence_picture, overlay_picture
 
 KINDS = ("trainids", "labelids", "color", "overlay", "confidence")
-WAITING_WRITES = 4
+MOST_THREADS = 8
+"""Threads that read and that write pictures for a GPU."""
 LESS_MEMORY = "use --inference_mode sliding with a smaller --crop_size or --tile_batch, or smaller --scales"
 
 
@@ -146,29 +148,28 @@ class Picture:
 
 
 def read_pictures(
-    sources: list[Source], settings: Inference, is_finished: Callable[[PurePath], bool], with_more: list[Path]
+    source: Source, settings: Inference, is_finished: Callable[[PurePath], bool], with_more: list[Path]
 ) -> Iterator[Picture | UserError | None]:
-    """The pictures of all sources; in place of an unreadable one the error, of a finished one ``None``.
+    """The pictures of ``source``; in place of an unreadable one the error, of a finished one ``None``.
 
-    Files of which only the first picture is read are added to ``with_more``.
+    A file of which only the first picture is read is added to ``with_more``.
     """
-    for source in sources:
-        try:
-            for name, read in source_pictures(source, read_image):
-                if is_finished(name):
-                    yield None
-                else:
-                    image = read()
-                    if not source.is_video and has_more_pictures(source.path):
-                        with_more.append(source.path)
-                    yield Picture(name, image, scaled_pictures(image, settings))
-        except UserError as error:
-            yield error
-        except Exception as error:
-            # On damaged files decoders raise nearly anything, and the other files can still be read.
-            failure = UserError(f"{source.path}: cannot be read ({error}); replace or remove it")
-            failure.__cause__ = error
-            yield failure
+    try:
+        for name, read in source_pictures(source, read_image):
+            if is_finished(name):
+                yield None
+            else:
+                image = read()
+                if not source.is_video and has_more_pictures(source.path):
+                    with_more.append(source.path)
+                yield Picture(name, image, scaled_pictures(image, settings))
+    except UserError as error:
+        yield error
+    except Exception as error:
+        # On damaged files decoders raise nearly anything, and the other files can still be read.
+        failure = UserError(f"{source.path}: cannot be read ({error}); replace or remove it")
+        failure.__cause__ = error
+        yield failure
 
 
 def prediction_function(network: SegmentationNet, args: argparse.Namespace, device: torch.device) -> Predict:
@@ -203,11 +204,15 @@ def segment(
     predict: Callable[[Picture], Prediction],
     write: Callable[[Picture, Prediction], None],
     report: Callable[[UserError], None],
+    threads: int,
 ) -> int:
-    """Segment ``pictures``, ``write`` the results, report what goes wrong; returns how many were written."""
+    """Segment ``pictures``, ``write`` the results with ``threads``, and report what goes wrong.
+
+    Returns how many results were written.
+    """
     written = 0
     waiting: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(2) as writers:
+    with ThreadPoolExecutor(threads) as writers:
         for picture in pictures:
             if isinstance(picture, UserError):
                 report(picture)
@@ -217,7 +222,7 @@ def segment(
                     written += 1
                 except UserError as error:
                     report(error)
-            while len(waiting) > WAITING_WRITES:
+            while len(waiting) > 2 * threads:
                 waiting.popleft().result()
         while waiting:
             waiting.popleft().result()
@@ -233,6 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if launched()[0] > 1:
         raise UserError("infer.py: works in one process; start it without torchrun")
     device = select_device(args.device)
+    print(f"computes on {device_name(device)} in {choose_precision(args, device)}", flush=True)
     work = find_work(args)
     network, _ = load_network(args.snapshot, stated_architecture(vars(args)), args.partial_load, args.teacher)
     num_classes = network.config["num_classes"]
@@ -250,6 +256,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with enough_memory(str(picture.name), LESS_MEMORY):
             return predict_picture(predict, picture.scaled, size, settings, device, "confidence" in args.save)
 
+    # On a CPU the network needs the cores.
+    readers = min(MOST_THREADS, os.cpu_count() or 1) if device.type in NUMBERED else 1
     failures: list[str] = []
 
     def report(error: UserError) -> None:
@@ -262,10 +270,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with_more: list[Path] = []
     for folder, sources in work:
         is_finished = folder.has if args.resume else lambda name: False
-        pictures = read_pictures(sources, settings, is_finished, with_more)
+        pictures = (read_pictures(source, settings, is_finished, with_more) for source in sources)
         total = None if any(source.is_video for source in sources) else len(sources)
-        with progress_bar(read_ahead(pictures), total=total, unit="picture") as progress:
-            written += segment(progress, predict_one, partial(write_one, folder), report)
+        with progress_bar(read_ahead(pictures, readers), total=total, unit="picture") as progress:
+            written += segment(progress, predict_one, partial(write_one, folder), report, max(2, readers))
     for failure in failures:
         say_error(failure)
     if with_more:

@@ -30,9 +30,11 @@ from transforms.device_photometric import changed_views
 from transforms.geometric import as_size
 from utils import distributed
 from utils.declare import free_on_resume
+from utils.device import device_name
 from utils.errors import UserError, run_program
 from utils.flags.family import family_notices
 from utils.memory import enough_memory
+from utils.precision import choose_precision
 from utils.progress import print_notices, progress_bar
 from utils.run.checkpoint import DamagedCheckpoint, load_checkpoint, load_state, save_checkpoint
 from utils.run.meter import Meter
@@ -43,6 +45,8 @@ from utils.scoring.scores import git_commit
 from utils.scoring.selection import LAST
 from utils.scoring.visualize import crop_pictures
 
+MOST_WAITING = 0.1
+"""The share of the training time that the steps may wait for data before a line says so."""
 LESS_MEMORY = (
     "lower --bs_mult and raise --accumulate as much, or use --amp bf16, and go on with --resume auto; or "
     "start again with a smaller --crop_size"
@@ -58,7 +62,12 @@ class Run:
     """One training run: what is trained and how far it is; what a step, a checkpoint and a score are."""
 
     def __init__(
-        self, args: argparse.Namespace, device: torch.device, folder: RunFolder, network: SegmentationNet
+        self,
+        args: argparse.Namespace,
+        device: torch.device,
+        precision: str,
+        folder: RunFolder,
+        network: SegmentationNet,
     ) -> None:
         self.args, self.device, self.folder, self.architecture = args, device, folder, network.config
         # It is read now, because the work tree may change while this runs.
@@ -75,7 +84,8 @@ class Run:
             refuse_other_settings(resume_file, checkpoint, self.sizes, settings, free)
         self.method = method = build_method(args, network, fresh=checkpoint is None)
         num_classes = self.architecture["num_classes"]
-        self.domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
+        roots = config.DATASET_ROOTS, config.TOYCITY_ROOT
+        self.domains = Domains(args, *roots, num_classes, precision=precision)
         self.loaders = TrainingLoaders(
             self.domains, args, method.views, method.color_jitter, method.domains, method.target_transform
         )
@@ -92,6 +102,7 @@ class Run:
             notices += [*self.domains.folder_lines, *family_notices(args)]
             notices += config.method_notices(args, self.architecture["snr_stages"])
             notices.append(f"{args.method}, {describe(self.architecture, *as_size(args.crop_size))}")
+            notices.append(f"computes on {device_name(device)} in {precision}")
         for line in notices:
             folder.log(line)
         if checkpoint is not None:
@@ -173,6 +184,7 @@ class Run:
                 palette = self.domains.classes.palette
                 pictures = crop_pictures(changed_views(batch), self.method.views, palette)
                 self.folder.pictures(f"crops/{domain}", pictures)
+        self.began, self.waits_named = self.iteration, False
         self.method.train()
         self.method.before_training(end / steps_per_epoch)
         self.meter.restart_clock()
@@ -240,6 +252,21 @@ class Run:
         place = f"[epoch {self.progress.epoch}] [iter {self.iteration} / {self.last_iteration}]"
         self.folder.log(f"{place} {words}", echo=bar.disable)
         bar.set_postfix_str(words, refresh=False)
+        # The first line has the time in which the loader's processes started.
+        if not self.waits_named and self.iteration >= self.began + 2 * self.args.log_every:
+            self.waits_named = self.name_waits(values["images/s"], values["data wait"])
+
+    def name_waits(self, speed: float, wait: float) -> bool:
+        """Say what helps if the steps wait for the loader for more than a tenth of the time; whether they do.
+
+        The line is only printed: a run's log is the same on every machine, but for its measured numbers.
+        """
+        if wait > MOST_WAITING:
+            print_notices(
+                f"the loader feeds {speed:.3g} images/s, the steps could take {speed / (1 - wait):.3g}; use "
+                "--prepared or --photometric device, or raise --num_workers"
+            )
+        return wait > MOST_WAITING
 
     def name_bad_samples(self) -> dict[str, float]:
         """Log which pictures were replaced since the last call; their number so far, if there are any."""
@@ -252,6 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # --deterministic needs it on GPUs.
     device = distributed.setup(args.device, args.local_rank)
+    precision = choose_precision(args, device)
     torch.use_deterministic_algorithms(args.deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not args.deterministic
     # Random initial weights: the same on every process and in every run with this seed.
@@ -268,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             with stop_request() as stop:
                 with stopping_at_once("before the first step; start again"):
-                    run = Run(args, device, folder, network)
+                    run = Run(args, device, precision, folder, network)
                     # From here on all stop together, or none does.
                     distributed.barrier()
                 finished = run.train(stop)

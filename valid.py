@@ -22,12 +22,13 @@ from network import stated_architecture
 from network.restore import load_network
 from utils import distributed
 from utils.declare import Flag, toy_defaults
-from utils.device import memory_format
+from utils.device import device_name, memory_format
 from utils.errors import run_program
 from utils.files import check_writable, write_json
 from utils.flags.family import dataset_name
 from utils.flags.parser import FlagParser
 from utils.flags.program import add_averaging_arguments
+from utils.precision import choose_precision
 from utils.scoring.scores import class_table, domain_table, git_commit
 from utils.scoring.sliding_window import Inference
 
@@ -56,7 +57,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     args = config.parse_program(parser, arguments)
     if args.val_dataset is None:
         config.refuse_root_alone(args, "say with --val_dataset what to score on")
-        toy = {name: toy_defaults(parser)[name] for name in ("val_dataset", "evaluation_height")}
+        toy = {name: toy_defaults(parser)[name] for name in ("val_dataset", "evaluation_height", "amp")}
         parser.set_defaults(data_root=str(config.TOYCITY_ROOT), **toy)
         args = config.parse_program(parser, arguments)
     if args.output:
@@ -67,6 +68,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     device = distributed.setup(args.device, args.local_rank)
+    precision = choose_precision(args, device)
     config.name_flags_without_effect(args)
     stated = stated_architecture(vars(args))
 
@@ -74,10 +76,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def open_data(num_classes: int) -> tuple[Domains, dict[str, Loader]]:
         """The data that networks of ``num_classes`` are scored on: labels in their classes."""
         settings = Inference("pooling", scales=tuple(args.scales), flip=args.flip)
-        domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes, settings)
+        roots = config.DATASET_ROOTS, config.TOYCITY_ROOT
+        domains = Domains(args, *roots, num_classes, settings, precision)
         loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
         if distributed.is_main():
-            print(*domains.folder_lines, sep="\n", flush=True)
+            computing = f"computes on {device_name(device)} in {precision}"
+            print(*domains.folder_lines, computing, sep="\n", flush=True)
         return domains, loaders
 
     written = []

@@ -22,10 +22,8 @@ from datasets.files.segmentation import SegmentationSet, Transform
 from datasets.files.split_lists import divided_by
 from datasets.sampling.class_uniform import TileCentroids, scan
 from datasets.sampling.loaders import Loader, evaluation_loader
-from transforms.pipeline import EvaluationTransform
 from utils import distributed
 from utils.device import pins_memory
-from utils.errors import UserError
 from utils.memory import enough_memory
 from utils.progress import print_notices
 from utils.scoring.classes import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
@@ -34,6 +32,9 @@ from utils.scoring.metrics import class_scores
 from utils.scoring.pictures import Source
 from utils.scoring.scores import DomainScore, results, subset_means
 from utils.scoring.sliding_window import Inference, averaged
+
+PICTURES_PER_BATCH = 4
+"""How many pictures are scored together on a GPU, if ``--bs_mult_val`` is not given."""
 
 
 class Domains:
@@ -46,16 +47,19 @@ class Domains:
         toycity_root: Path,
         num_classes: int = NUM_CLASSES,
         inference: Inference | None = None,
+        precision: str = "float32",
     ) -> None:
         """``args`` has the flags of ``datasets.flags.add_data_arguments``, and ``configured`` the roots in
         config.py. Labels hold the classes of a network with ``num_classes`` outputs. Predictions are averaged
         as ``inference`` says before they are scored; by default the network sees the whole picture once.
+        ``precision`` says in words how the network computes.
         """
         self.args, self.configured = args, configured
-        self.inference = inference or Inference("pooling")
+        self.inference, self.precision = inference or Inference("pooling"), precision
         self.classes: ClassSet = class_set_of(num_classes)
         self.workers: int = default_workers() if args.num_workers is None else args.num_workers
         self.pin: bool = pins_memory(args.device)
+        self.batch_size: int = args.bs_mult_val or (PICTURES_PER_BATCH if self.pin else 1)
         # --cv applies to the data sets that a run trains on. The others keep their official val pictures.
         self._divided: list[str] = vars(args).get("dataset") or vars(args).get("val_dataset") or []
         self._folders: dict[str, Path] = {}
@@ -77,7 +81,8 @@ class Domains:
         absent = f", absent classes: {args.absent_classes}"
         division = f", division {args.cv} of {' '.join(self._divided)}" if args.cv else ""
         classes = "" if self.classes == CITYSCAPES_19 else f", networks of {self.classes.name}"
-        return f"protocol {args.protocol}{height}{averaged}{absent}{division}{classes}"
+        precision = "" if self.precision == "float32" else f", in {self.precision}"
+        return f"protocol {args.protocol}{height}{averaged}{absent}{division}{classes}{precision}"
 
     @property
     def folder_lines(self) -> list[str]:
@@ -104,19 +109,15 @@ class Domains:
         if labelled and (name, split) not in self._sizes:
             self._sizes[name, split] = check_sizes(opened.pairs)
             self._left_out[name, split] = left_out(dataset, split, root, opened.pairs)
-        sizes = self._sizes.get((name, split), [])
-        keeps_size = isinstance(transform, EvaluationTransform) and not (transform.crop or transform.size)
-        batch_size = self.args.bs_mult_val
-        if keeps_size and batch_size > 1 and len(set(sizes)) > 1:
-            raise UserError(f"--bs_mult_val {batch_size}: the pictures of {name} differ in size; use 1")
         return opened
 
     def evaluation_loader(self, name: str, split: str = "val") -> Loader:
         """A loader of this process's share of a split, at the size that the protocol prescribes."""
         transform = evaluation_transform(spec(name), self.args.protocol, self.args.evaluation_height)
-        opened, batch_size = self.open(name, split, transform), self.args.bs_mult_val
+        opened = self.open(name, split, transform)
+        sizes = None if transform.crop or transform.size else self._sizes[name, split]
         share = distributed.rank(), distributed.world_size()
-        return evaluation_loader(opened, batch_size, self.workers, *share, self.pin)
+        return evaluation_loader(opened, self.batch_size, self.workers, *share, self.pin, sizes=sizes)
 
     def score(
         self,
@@ -136,8 +137,8 @@ class Domains:
         lower = ["--evaluation_height"]
         if max(self.inference.scales) > 1:
             lower.append(f"--scales {' '.join(map(str, self.inference.scales))}")
-        if self.args.bs_mult_val > 1:
-            lower.append(f"--bs_mult_val {self.args.bs_mult_val}")
+        if self.batch_size > 1:
+            lower.append(f"--bs_mult_val {self.batch_size}")
         remedy = f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
         with enough_memory(name, remedy):
             matrix = evaluate(predict, loader, len(classes.train_ids), device, amp, title=name)
@@ -171,6 +172,7 @@ class Domains:
             "scales": list(self.inference.scales),
             "flip": self.inference.flip,
             "absent_classes": self.args.absent_classes,
+            "precision": self.precision,
             **division,
             "num_classes": len(self.classes.train_ids),
             "folders": {name: folder.as_posix() for name, folder in self._folders.items()},
@@ -228,6 +230,7 @@ def cache_folder(args: argparse.Namespace) -> Path:
 
 
 def default_workers() -> int:
-    """The default number of loader processes: this process's share of the cores, from 1 to 8."""
-    local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return max(1, min(8, (os.cpu_count() or 1) // local_processes))
+    """The default number of loader processes: this process's share of the usable cores, from 1 to 32."""
+    # A container or a scheduler may give fewer cores than the machine has. Only Linux tells.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(32, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))

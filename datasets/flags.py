@@ -20,9 +20,11 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     add_division_arguments(group)
     add_skip_argument(group)
     add("--num_workers", int, at_least=0, free=True, everyday=True).means(
-        "Load data with this many processes. The default follows the cores, up to 8."
+        "Load data with this many processes. The default follows the cores, up to 32."
     )
-    add("--bs_mult_val", 1, above=0, free=True).means("Score this many pictures per batch and process.")
+    add("--bs_mult_val", int, above=0, free=True).means(
+        "Score this many pictures of one size per batch and process. The default is 4 on a GPU, else 1."
+    )
     add("--protocol", "robustnet", choices=PROTOCOLS, free=True).means(
         "Score pictures at this size. robustnet is that of published tables (Mapillary: a 1536 centre crop), "
         "full is the whole picture, maxsquare is 1024 x 512 (width x height) for all data sets."

@@ -26,6 +26,7 @@ exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
     --gblur \
     --color_aug 0.5 \
     --wt_layer 0 0 0 0 0 0 0 \
+    --amp auto \
     --date camvid \
     --exp r18_camvid_sac \
     --snapshot "$snapshot" \

@@ -41,9 +41,10 @@ from utils.device import memory_format, pins_memory
 from utils.errors import Parser, UserError, run_program
 from utils.files import check_writable
 from utils.flags.family import dataset_name
+from utils.precision import autocast, choose_precision
 from utils.progress import progress_bar
 from utils.scoring.classes import NUM_CLASSES, ClassSet, class_set_of
-from utils.scoring.evaluation import autocast, to_device
+from utils.scoring.evaluation import to_device
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -65,7 +66,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     group.add_argument("--split", default="train", help="which of its pictures (default train)")
     add_root_argument(group)
     add_division_arguments(group)
-    Flag(group, "--num_workers", int, at_least=0).means("Load with this many processes; up to 8 by default.")
+    Flag(group, "--num_workers", int, at_least=0).means("Load with this many processes; up to 32 by default.")
     config.add_checkpoint_arguments(parser)
     args = config.parse_program(parser, arguments)
     check_writable(args.output, "--output")
@@ -103,6 +104,7 @@ def count_with_network(
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     device = distributed.setup(args.device, args.local_rank)
+    choose_precision(args, device)
     config.name_flags_without_effect(args)
     dataset = divided_spec(args.dataset, args.cv, args.gtav_split)
     root = resolve_root(dataset, args.data_root, config.DATASET_ROOTS)

@@ -15,6 +15,7 @@ exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
     --color_aug 0.5 \
     --wt_reg_weight 0.0 \
     --wt_layer 0 0 0 0 0 0 0 \
+    --amp auto \
     --date camvid \
     --exp r18_camvid_base \
     "$@"

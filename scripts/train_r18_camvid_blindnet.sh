@@ -19,6 +19,7 @@ exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
     --contrast_max_classes 10 \
     --contrast_max_views 10 \
     --num_patch 5 \
+    --amp auto \
     --date camvid \
     --exp r18_camvid_blindnet \
     "$@"

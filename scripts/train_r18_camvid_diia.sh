@@ -19,6 +19,7 @@ exec "$(dirname "$0")/launch.sh" --processes 1 train.py \
     --clusters 3 \
     --trials 10 \
     --wt_layer 0 0 2 2 2 0 0 \
+    --amp auto \
     --date camvid \
     --exp r18_camvid_diia \
     "$@"

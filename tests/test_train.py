@@ -45,6 +45,8 @@ def test_results_say_how_they_were_made(isw_run: Path) -> None:
     assert results["protocol"] == "robustnet"
     assert results["selection"] == "best source val"
     assert results["commit"]
+    assert results["precision"] == "float32"
+    assert re.search("computes on [1-9][0-9]* CPU threads in float32", (isw_run / "log.txt").read_text())
     assert list(results["domains"]) == ["gtav", "cityscapes", "synthia"]
     log = (isw_run / "log.txt").read_text()
     assert all(f"{name}: read from {folder}" in log for name, folder in results["folders"].items())
@@ -395,3 +397,11 @@ def test_photometric_changes_on_the_device_cost_the_same_loss(
 def test_what_the_device_cannot_do_is_refused(toycity: Path, tmp_path: Path, flags: list[str]) -> None:
     with pytest.raises(UserError, match=f"--photometric device: cannot do {' '.join(flags)}"):
         train.parse_arguments(train_arguments(toycity, tmp_path, "--photometric", "device", *flags))
+
+
+def test_waiting_for_the_loader_is_said_with_what_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.Run.name_waits(None, 60.0, 0.5)
+    words = "feeds 60 images/s, the steps could take 120; use --prepared or --photometric device"
+    assert words in capsys.readouterr().out
+    assert not train.Run.name_waits(None, 60.0, 0.05)
+    assert not capsys.readouterr().out

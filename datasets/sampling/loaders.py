@@ -120,11 +120,21 @@ def evaluation_loader(
     world_size: int = 1,
     pin: bool = False,
     draws: Sequence[Draw] | None = None,
+    sizes: Sequence[tuple[int, int]] | None = None,
 ) -> Loader:
-    """This rank's share of ``dataset``, or of ``draws``, in order; batches need pictures of equal size."""
+    """This rank's share of ``dataset``, or of ``draws``, in order.
+
+    A batch holds up to ``batch_size`` neighbours of one size. ``sizes`` are those of all pictures; without it
+    they all have the same.
+    """
     share = (range(len(dataset)) if draws is None else draws)[rank::world_size]
-    settings = _worker_settings(workers, pin, persistent=False)
-    return Loader(dataset, batch_size=batch_size, sampler=share, **settings)
+    batches = [
+        of_size[first : first + batch_size]
+        for _, group in itertools.groupby(share, lambda index: sizes and sizes[index])
+        for of_size in [list(group)]
+        for first in range(0, len(of_size), batch_size)
+    ]
+    return Loader(dataset, batch_sampler=batches, **_worker_settings(workers, pin, persistent=False))
 
 
 def _worker_settings(workers: int, pin: bool, persistent: bool) -> dict[str, object]:

@@ -17,8 +17,10 @@ from methods.engine.build import build_optimizer, restore_optimizer, wrap
 from methods.engine.guard import FiniteSteps
 from transforms.device_photometric import changed_views
 from utils import distributed
+from utils.device import NUMBERED
+from utils.precision import autocast
 from utils.run.meter import Meter
-from utils.scoring.evaluation import autocast, to_device
+from utils.scoring.evaluation import to_device
 from utils.seeding import seed_step
 
 
@@ -40,6 +42,9 @@ class TrainingStep:
         self.optimizer = build_optimizer(method, args, device)
         self.finite = FiniteSteps(method, self.optimizer, device, args.amp == "fp16", args.max_bad_steps)
         self.last_batch: dict[str, Any] | None = None
+        # Copies on a stream of their own need not wait until the device has finished the step before.
+        module = torch.get_device_module(device) if device.type in NUMBERED else None
+        self.copies = module and module.Stream(device)
 
     def __call__(
         self, batches: Iterator[dict[str, dict[str, Any]]], progress: Progress, meter: Meter
@@ -75,7 +80,7 @@ class TrainingStep:
                 # domains no pass does, so gradients are exchanged afterwards.
                 final = place == args.accumulate - 1 and len(domains) == 1
                 batch = self.last_batch = batch_per_domain[domain]
-                views = changed_views(to_device(batch, self.device))
+                views = changed_views(to_device(batch, self.device, self.copies))
                 with self.model.no_sync() if distributed.world_size() > 1 and not final else nullcontext():
                     with autocast(args.amp, self.device):
                         losses = self.model(views, domain, progress)

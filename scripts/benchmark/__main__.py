@@ -20,7 +20,7 @@ from utils.device import device_name, select_device
 from utils.errors import Parser, run_program
 from utils.files import check_writable, write_json
 from utils.flags.program import add_device_choice
-from utils.scoring.evaluation import AMP_TYPES
+from utils.precision import AMP_TYPES
 from utils.scoring.scores import git_commit, text_table
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] = {

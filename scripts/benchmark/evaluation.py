@@ -14,8 +14,9 @@ from torch import Tensor
 from network import create_network
 from scripts.benchmark.timing import Row, synchronise
 from utils.device import memory_format, pins_memory
+from utils.precision import autocast
 from utils.scoring.classes import NUM_CLASSES
-from utils.scoring.evaluation import autocast, evaluate
+from utils.scoring.evaluation import evaluate
 from utils.scoring.sliding_window import Inference, predict_picture
 
 SCALES = (0.5, 1.0, 2.0)

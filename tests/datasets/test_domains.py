@@ -59,18 +59,25 @@ def test_sizes_that_differ_stop_before_training(copied_gtav: Path, tmp_path: Pat
         train.main(train_arguments(copied_gtav, tmp_path / "logs"))
 
 
-def test_batches_of_pictures_of_several_sizes_are_refused(toycity: Path, tmp_path: Path) -> None:
-    args = arguments(toycity, tmp_path, "--bs_mult_val", "2", "--protocol", "full")
-    with pytest.raises(UserError, match="--bs_mult_val 2"):
-        domains_of(args).evaluation_loader("mapillary")
-    assert domains_of(args).evaluation_loader("gtav").batch_size == 2
+def test_a_batch_has_pictures_of_one_size(toycity: Path, tmp_path: Path) -> None:
+    args = arguments(toycity, tmp_path, "--bs_mult_val", "2", "--protocol", "full", "--num_workers", "0")
+    singly = domains_of(arguments(toycity, tmp_path, "--protocol", "full", "--num_workers", "0"))
+    batches = list(domains_of(args).evaluation_loader("mapillary"))
+    single = list(singly.evaluation_loader("mapillary"))
+    names = [name for batch in batches for name in batch["name"]]
+    assert names == [name for batch in single for name in batch["name"]]
+    sizes = {batch["image"].shape[-2:] for batch in single}
+    assert len(sizes) > 1
+    assert {len(batch["image"]) for batch in single} == {1}
+    assert max(len(batch["image"]) for batch in domains_of(args).evaluation_loader("gtav")) == 2
     args.protocol = "maxsquare"
     assert next(iter(domains_of(args).evaluation_loader("mapillary")))["image"].shape == (2, 3, 64, 128)
 
 
 def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 16)
-    assert default_workers() == 8
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: range(16), raising=False)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert default_workers() == 16
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert default_workers() == 4
 

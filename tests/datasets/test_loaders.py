@@ -72,9 +72,9 @@ def test_resume_position_and_order() -> None:
 
 @given(st.integers(0, 50), st.integers(1, 7))
 def test_evaluation_covers_every_index_once(length: int, world_size: int) -> None:
-    ranks = [evaluation_loader(range(length), 1, 0, rank, world_size).sampler for rank in range(world_size)]
-    assert sorted(index for sampler in ranks for index in sampler) == list(range(length))
-    assert sum(len(sampler) for sampler in ranks) == length
+    loaders = [evaluation_loader(range(length), 1, 0, rank, world_size) for rank in range(world_size)]
+    assert sorted(index.item() for loader in loaders for index in loader) == list(range(length))
+    assert sum(map(len, loaders)) == length
 
 
 class ProcessNumbers(Dataset):
@@ -102,3 +102,14 @@ def test_a_worker_heeds_sigterm_from_the_run_alone() -> None:
     worker.terminate()
     worker.join(60)
     assert worker.exitcode == 0
+
+
+def test_batches_are_neighbours_of_one_size() -> None:
+    sizes = [(4, 2), (4, 2), (4, 2), (8, 2), (4, 2)]
+    loader = evaluation_loader(list(range(5)), 2, workers=0, sizes=sizes)
+    assert [batch.tolist() for batch in loader] == [[0, 1], [2], [3], [4]]
+    assert [batch.tolist() for batch in evaluation_loader(list(range(5)), 2, workers=0)] == [
+        [0, 1],
+        [2, 3],
+        [4],
+    ]

@@ -73,7 +73,6 @@ _CONTRADICTIONS = {
     ("valid.py", "--backbone resnet50"): "was trained with --backbone mobilenet_v2",
     ("valid.py", "--teacher"): "drop --teacher",
     ("valid.py", "--split test"): "gtav",
-    ("valid.py", "--bs_mult_val 2 --val_dataset mapillary --protocol full"): "differ in size",
     ("infer.py", "--val_dataset gtav"): "not allowed with",
     ("infer.py", "--arch network.deepv3.DeepR50V3PlusD"): "was trained with",
     ("infer.py", "--wt_layer 0 0 2 2 2 0 0"): "was trained with --wt_layer",

@@ -7,6 +7,7 @@ from functools import partial
 
 from utils.declare import Flag
 from utils.device import DEVICES
+from utils.precision import AMP_WORDS, FLOAT32_WORDS
 
 
 class Scales(Action):
@@ -47,8 +48,12 @@ def add_device_arguments(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("device")
     add_device_choice(group)
     add = partial(Flag, group)
-    precisions = ("off", "bf16", "fp16")
-    add("--amp", "off", choices=precisions, free=True, everyday=True).means("Use mixed precision.")
+    add("--amp", "off", choices=AMP_WORDS, free=True, toy="auto", everyday=True).means(
+        "Use mixed precision; auto where it gains."
+    )
+    add("--float32", "high", choices=FLOAT32_WORDS, free=True).means(
+        "On NVIDIA's GPUs compute what is in float32 by TF32 (high), or in full precision (highest)."
+    )
     add("--channels_last", False, action=BooleanOptionalAction, free=True, toy=True).means(
         "Keep tensors in NHWC layout, which is faster on CPUs, and on GPUs with --amp; mps never does."
     )

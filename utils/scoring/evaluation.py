@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from utils.device import moved
+from utils.precision import autocast
 from utils.progress import progress_bar
 from utils.scoring.metrics import ConfusionMatrix
 
-AMP_TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
+def to_device(
+    batch: dict[str, Any], device: torch.device, copies: torch.Stream | None = None
+) -> dict[str, Any]:
+    """A batch with its tensors on ``device``; other values are unchanged.
 
-def autocast(amp: str, device: torch.device) -> AbstractContextManager[Any]:
-    """The mixed-precision context that ``--amp {off,bf16,fp16}`` asks for."""
-    dtype = AMP_TYPES[amp]
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
-
-
-def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """A batch with its tensors on ``device``; other values are unchanged."""
-    return {
-        name: moved(value, device) if isinstance(value, torch.Tensor) else value
-        for name, value in batch.items()
-    }
+    With a stream ``copies`` of the device the copies run beside what the device still computes.
+    """
+    with nullcontext() if copies is None else torch.get_device_module(device).stream(copies):
+        on_device = {
+            name: moved(value, device) if isinstance(value, torch.Tensor) else value
+            for name, value in batch.items()
+        }
+    if copies is not None:
+        current = torch.get_device_module(device).current_stream(device)
+        current.wait_stream(copies)
+        for value in on_device.values():
+            if isinstance(value, torch.Tensor):
+                # Its memory must not be given to the next copy before the computation has read it.
+                value.record_stream(current)
+    return on_device
 
 
 @torch.inference_mode()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import TypeVar
 
@@ -171,15 +172,26 @@ def source_pictures(
         yield source.name, partial(read_image, source.path)
 
 
-def read_ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield ``items``. A thread makes the next item while the caller works on the current one."""
-    end = object()
-    iterator = iter(items)
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, iterator, end)
-        while (item := coming.result()) is not end:
-            coming = thread.submit(next, iterator, end)
-            yield item
+def read_ahead(parts: Iterable[Iterable[T]], threads: int = 1) -> Iterator[T]:
+    """Yield the items of all ``parts``, in order.
+
+    While the caller works on an item, ``threads`` make the next items of as many parts. Threads are enough,
+    because decoding a picture releases Python's global lock.
+    """
+    end, iterators = object(), map(iter, parts)
+    with ThreadPoolExecutor(threads) as executor:
+
+        def begun(iterator: Iterator[T]) -> tuple[Iterator[T], Future[T | object]]:
+            return iterator, executor.submit(next, iterator, end)
+
+        coming = deque(map(begun, islice(iterators, threads)))
+        while coming:
+            iterator, future = coming.popleft()
+            if (item := future.result()) is end:
+                coming.extend(map(begun, islice(iterators, 1)))
+            else:
+                coming.appendleft(begun(iterator))
+                yield item
 
 
 class ResultFolder:

@@ -164,7 +164,7 @@ def centre_crop(pixels: np.ndarray, side: int, fill: int) -> np.ndarray:
     """The central square of ``pixels`` (H x W or H x W x C), padded with ``fill`` if they are too few."""
     for axis in (0, 1):
         start = round((pixels.shape[axis] - side) / 2)
-        if start < 0:
+        if pixels.shape[axis] < side:
             padding = [(0, 0)] * pixels.ndim
             padding[axis] = (-start, side - pixels.shape[axis] + start)
             pixels = np.pad(pixels, padding, constant_values=fill)

@@ -227,8 +227,9 @@ def _family_arch(config: Mapping[str, Any], path: Path | str) -> str:
         same = (architecture["backbone"], architecture["output_stride"]) == (backbone, output_stride)
         # At output stride 32 nothing is dilated.
         if same and output_stride < 32 and architecture.get("partial_dilation", False) != dilation:
+            theirs, ours = ("wholly", "in part") if dilation else ("in part", "wholly")
             raise UserError(
-                f"{path}: the family's {backbone} is dilated in part, this one wholly: not the same network"
+                f"{path}: the family's {backbone} is dilated {theirs}, this one {ours}: not the same network"
             )
         if same and name in FAMILY_HEADS.get(head, ()):
             return f"{FAMILY_PREFIX}{name}"

@@ -309,7 +309,8 @@ def test_the_projection_heads_of_blindnet_stay_behind(
     [
         ({"backbone": "mobilenet_v2", "wt_layer": (0, 0, 0, 0, 0, 0, 2), "partial_dilation": True}, "site 6"),
         ({"backbone": "mobilenet_v2", "wt_layer": (0, 0, 5, 0, 0, 0, 0), "partial_dilation": True}, "code 5"),
-        ({"backbone": "mobilenet_v2"}, "dilated in part"),
+        ({"backbone": "mobilenet_v2"}, "is dilated in part, this one wholly"),
+        ({"backbone": "resnet50", "partial_dilation": True}, "is dilated wholly, this one in part"),
         ({"backbone": "mobilenet_v2", "partial_dilation": True, "head": "aggregation"}, "no aggregation on"),
         ({"backbone": "resnet18", "output_stride": 16}, "no deeplabv3plus on resnet18 at output stride 16"),
         ({"backbone": "resnet18", "output_stride": 32, "snr_stages": (1,)}, "has SNR"),

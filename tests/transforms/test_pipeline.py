@@ -117,3 +117,5 @@ def test_evaluation_sizes(image: Image.Image, label: np.ndarray) -> None:
 def test_centre_crop_pads_and_cuts_evenly() -> None:
     cropped = centre_crop(np.arange(12, dtype=np.uint8).reshape(2, 6), 4, fill=255)
     assert cropped.tolist() == [[255] * 4, [1, 2, 3, 4], [7, 8, 9, 10], [255] * 4]
+    one_row_too_few = centre_crop(np.zeros((3, 5), np.uint8), 4, fill=255)
+    assert one_row_too_few.tolist() == [[0] * 4] * 3 + [[255] * 4]

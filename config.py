@@ -1,7 +1,7 @@
 """Where your data is, and the command line of training.
 
-Edit ``DATASET_ROOTS`` once and forget about it, or set the environment variable of a data set, which wins
-over it. With ``--data_root`` neither counts: every data set is in there.
+Set the folders of the data sets once in ``DATASET_ROOTS``. The environment variable of a data set replaces
+its entry there. ``--data_root`` replaces both: all data sets are then read from this one folder.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ def training_parser(description: str | None = None) -> FlagParser:
 def method_topic(name: str, parser: FlagParser) -> str:
     """The help of a method: its flags, and the defaults of other flags that it changes."""
     method = METHODS[name]
-    changed = {flag: getattr(method, own) for flag, own in METHOD_DEFAULTS.items()}
-    changed = {k: value for k, value in changed.items() if value != getattr(Method, METHOD_DEFAULTS[k])}
+    usual = {flag: getattr(Method, attribute) for flag, attribute in METHOD_DEFAULTS.items()}
+    own = {flag: getattr(method, attribute) for flag, attribute in METHOD_DEFAULTS.items()}
+    changed = {flag: own[flag] for flag in own if own[flag] != usual[flag]}
     changed |= method.architecture
     lines = [f"--{flag} {in_words(value)}" for flag, value in changed.items()]
     if "target" in method.domains:
@@ -92,7 +93,7 @@ def method_topic(name: str, parser: FlagParser) -> str:
 
 
 def method_notices(args: argparse.Namespace, snr_stages: Sequence[int] = ()) -> list[str]:
-    """One line for each given flag that neither ``--method`` nor a network with ``snr_stages`` heeds."""
+    """One line per given flag that has no effect with ``--method`` and a network with ``snr_stages``."""
     lines = [
         f"--{flag.dest}: has no effect with --method {args.method}"
         for flag in flags_of_others(args.method)
@@ -109,10 +110,10 @@ def method_notices(args: argparse.Namespace, snr_stages: Sequence[int] = ()) -> 
 
 
 def parse_program(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line of another program than train.py, which may have flags of train.py, too.
+    """Parse the command line of a program other than train.py, which may also contain flags of train.py.
 
-    The family's scripts give such flags to all programs. Their names are in ``without_effect``. Raises a
-    UserError for a value out of range, and for a flag that train.py does not have either.
+    Scripts of the RobustNet family pass such flags to all programs. ``without_effect`` of the result lists
+    them. Raises a UserError for a value out of range, and for a flag that train.py does not have either.
     """
     args, words = parser.parse_known_args(arguments)
     training = training_parser()
@@ -124,13 +125,13 @@ def parse_program(parser: argparse.ArgumentParser, arguments: Sequence[str] | No
 
 
 def name_flags_without_effect(args: argparse.Namespace) -> None:
-    """Print the flags of train.py that :func:`parse_program` found; one process does."""
+    """Print that the flags of train.py found by :func:`parse_program` have no effect; one process prints."""
     if args.without_effect:
         print_notices(f"{' '.join(args.without_effect)}: for training, no effect here")
 
 
 def check_loss_arguments(args: argparse.Namespace) -> None:
-    """Raise a UserError for loss flags that do not go together; train ids become a list of numbers."""
+    """Raise a UserError for loss flags that contradict each other; turn train ids into a list of int."""
     args.strict_bdr_cls = train_ids("--strict_bdr_cls", args.strict_bdr_cls)
     if args.num_classes not in (None, NUM_CLASSES) and (args.cls_wt_loss or args.strict_bdr_cls):
         raise UserError(
@@ -153,7 +154,7 @@ def apply_method_defaults(args: argparse.Namespace, method: type[Method]) -> Non
         args.crop_padding = method.crop_padding
     if args.renormalise is None:
         args.renormalise = method.renormalise
-        # Published colours are those of the real pictures.
+        # The published statistics are of real pictures, not of the toy city's.
         if args.renormalise == "published" and is_toycity(args):
             args.renormalise = "measured"
 
@@ -164,9 +165,9 @@ def is_toycity(args: argparse.Namespace) -> bool:
 
 
 def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> None:
-    """Check that there is a target data set if, and only if, ``domains`` of the method have a target.
+    """Check that a target data set is given exactly if "target" is among ``domains`` of the method.
 
-    A digest of the file of ``--importance_weights`` joins the settings as ``importance_weights_content``.
+    ``importance_weights_content`` in ``args`` becomes a digest of the file of ``--importance_weights``.
     Raises a UserError if a target is missing, unused or named twice, or if the weights cannot be read.
     """
     if "target" in domains and args.target_dataset is None:
@@ -189,8 +190,8 @@ def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> 
 
 
 def add_digests(args: argparse.Namespace) -> None:
-    """Add two digests to the settings: ``gtav_split_content`` of the lists of ``--gtav_split``, and
-    ``prepared_content`` of the differences between the copies in ``--prepared`` and their originals.
+    """Add ``gtav_split_content`` to the settings, a digest of the lists of ``--gtav_split``, and
+    ``prepared_content``, which says how the copies in ``--prepared`` differ from their originals.
 
     Raises a UserError if the lists cannot be read, or if there are no copies.
     """
@@ -204,7 +205,7 @@ def add_digests(args: argparse.Namespace) -> None:
 
 
 def refuse_root_alone(args: argparse.Namespace, remedy: str) -> None:
-    """Raise a UserError with ``remedy`` if ``--data_root`` is given, though the toy city is to be used."""
+    """For a command without data sets: a UserError with ``remedy`` if ``--data_root`` is not the toy city."""
     if args.data_root and not is_toycity(args):
         raise UserError(f"--data_root {args.data_root}: {remedy}")
 
@@ -212,7 +213,7 @@ def refuse_root_alone(args: argparse.Namespace, remedy: str) -> None:
 def parse_training_arguments(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 ) -> argparse.Namespace:
-    """Parse train.py's command line. Without ``--dataset``, the toy city's defaults stand in for the others.
+    """Parse train.py's command line. Without ``--dataset``, the toy city's defaults are used.
 
     Raises a UserError for a value out of range, and for flags that contradict each other.
     """

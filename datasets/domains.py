@@ -1,4 +1,4 @@
-"""The data of one run: data sets are opened as the command line says, checked, and scored."""
+"""The data of one run: opening data sets as the command line says, and scoring networks on them."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ class Domains:
         """A sentence for the reader of a score: how it was made."""
         args = self.args
         height = f" at height {args.evaluation_height}" if args.evaluation_height else ""
-        averaged = f", {self.inference.description}" if self.inference.description else ""
+        inference = f", {self.inference.description}" if self.inference.description else ""
         absent = f", absent classes: {args.absent_classes}"
         division = f", division {args.cv} of {' '.join(self._divided)}" if args.cv else ""
         classes = "" if self.classes == CITYSCAPES_19 else f", networks of {self.classes.name}"
         precision = "" if self.precision == "float32" else f", in {self.precision}"
-        return f"protocol {args.protocol}{height}{averaged}{absent}{division}{classes}{precision}"
+        return f"protocol {args.protocol}{height}{inference}{absent}{division}{classes}{precision}"
 
     @property
     def folder_lines(self) -> list[str]:
@@ -142,9 +142,9 @@ class Domains:
         remedy = f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
         with enough_memory(name, remedy):
             matrix = evaluate(predict, loader, len(classes.train_ids), device, amp, title=name)
-        labelled = np.zeros(NUM_CLASSES, dtype=np.int64)
-        labelled[list(classes.train_ids)] = matrix.numpy().sum(1)
-        self.check_classes(loader.dataset, labelled)
+        pixels = np.zeros(NUM_CLASSES, dtype=np.int64)
+        pixels[list(classes.train_ids)] = matrix.numpy().sum(1)
+        self.check_classes(loader.dataset, pixels)
         main, *subsets = self._class_sets(name, sources)
         of_main, merged = classes.classes_of(main), classes.merged_classes(main)
         scores = class_scores(matrix.numpy(), of_main, merged, self.args.absent_classes == "zero")
@@ -190,7 +190,7 @@ class Domains:
             self.check_classes(loader.dataset, self.scan(loader.dataset).pixels)
 
     def check_classes(self, dataset: SegmentationSet, pixels: np.ndarray) -> None:
-        """Print a warning if the classes of a split have unusual shares; only the first call for it counts.
+        """Print a warning if the classes of a split have unusual shares, once for each split.
 
         ``pixels`` is the number of pixels of each train id, int64 (19,). Raises :class:`UserError` if no
         pixel has a class.
@@ -225,7 +225,7 @@ def split_pictures(name: str, args: argparse.Namespace, configured: Mapping[str,
 
 
 def cache_folder(args: argparse.Namespace) -> Path:
-    """The folder that keeps between runs what was found by reading all files of a data set."""
+    """The folder of results that later runs use again, because they take long to compute."""
     return Path(args.ckpt) / "cache"
 
 

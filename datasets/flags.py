@@ -13,7 +13,7 @@ from utils.scoring.classes import NUM_CLASSES
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where data is and how it is loaded."""
+    """Add the flags that say where data is and how it is loaded."""
     group = parser.add_argument_group("data")
     add = partial(Flag, group)
     add_root_argument(group)
@@ -30,8 +30,8 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         "full is the whole picture, maxsquare is 1024 x 512 (width x height) for all data sets."
     )
     add("--absent_classes", "skip", choices=("skip", "zero"), free=True).means(
-        "skip leaves a class without labelled pixels out of the mean. zero counts it as IoU 0 once a pixel "
-        "is predicted as it, as published tables do."
+        "skip leaves a class without labelled pixels out of the mean. zero counts it as IoU 0 if any pixel "
+        "is predicted as this class, as published tables do."
     )
     add("--evaluation_height", int, above=0, free=True, toy=256).means(
         "Use this height for a protocol's resize and crop, for miniature data. maxsquare is twice as wide."
@@ -39,7 +39,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sample_arguments(parser: argparse.ArgumentParser) -> None:
-    """How training samples are made."""
+    """Add the flags that say how training samples are made."""
     add = partial(Flag, parser.add_argument_group("making of samples"))
     add("--photometric", "cpu", choices=("cpu", "device")).means(
         "Jitter colours and blur crops in the loader's processes (cpu), or batch by batch where the network "
@@ -62,41 +62,41 @@ def check_sample_arguments(args: argparse.Namespace) -> None:
 
 
 def add_root_argument(group: argparse._ActionsContainer) -> None:
-    """Where the data sets are."""
+    """Add the flag that says where the data sets are."""
     Flag(group, "--data_root", str, metavar="DIR", free=True, everyday=True).means(
         "Find each data set in the folder of its name in DIR."
     )
 
 
 def add_division_arguments(group: argparse._ActionsContainer) -> None:
-    """How pictures are divided into train and val."""
+    """Add the flags that say how pictures are divided into train and val."""
     Flag(group, "--cv", 0, at_least=0).means(
-        "Divide the sources (valid.py: each --val_dataset) into train and val like this. 0 is the official "
-        "division; 1 and 2 choose as many other folders for val (Cityscapes, GTAV), or KITTI's published "
-        "lists."
+        "Use this division of the sources (valid.py: each --val_dataset) into train and val. 0 is the "
+        "official one. 1 and 2 use as many other folders for val (Cityscapes, GTAV), or KITTI's other "
+        "published lists."
     )
     Flag(group, "--gtav_split", str, metavar="FILE", free=True).means(
-        "Divide GTAV with all pictures in one folder by its split.mat, or by a folder with gtav_train.txt "
-        "and gtav_val.txt. The default is the published lists in split_data/."
+        "If all pictures of GTAV are in one folder, divide them by its split.mat, or by a folder with "
+        "gtav_train.txt and gtav_val.txt. The default is the published lists in split_data/."
     )
 
 
 def add_skip_argument(group: argparse._ActionsContainer) -> None:
-    """What becomes of pictures without a label, in programs that read labels."""
+    """Add the flag for pictures without a label, in programs that read labels."""
     Flag(group, "--skip_unlabelled", False).means(
         "Leave out pictures that have no label file, and say how many. Without this they are an error."
     )
 
 
 def division_flags(args: argparse.Namespace) -> list[str]:
-    """Where data is and how it is divided, as it was given: the words for another program."""
+    """The given flags about where data is and how it is divided, as words of a command line."""
     given = {name: vars(args)[name] for name in ("data_root", "cv", "gtav_split") if vars(args)[name]}
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
     return [*words, "--skip_unlabelled"] if args.skip_unlabelled else words
 
 
 def check_boosted_classes(args: argparse.Namespace) -> None:
-    """Raise a UserError for classes that cannot be boosted; the train ids become a list of numbers."""
+    """Raise a UserError for classes that cannot be boosted; turn the train ids into a list of int."""
     args.coarse_boost_classes = train_ids("--coarse_boost_classes", args.coarse_boost_classes)
     if args.coarse_boost_classes and args.class_uniform_pct == 0:
         raise UserError("--coarse_boost_classes: is for drawing by class, but --class_uniform_pct is 0")

@@ -105,8 +105,8 @@ class TrainingLoaders:
             data.open(name, args.target_split, unlabelled, target_seed(args.seed), labelled=False)
             for name in (args.target_dataset if adapts else ())
         ]
-        together = args.processes_per_group if grouped else 1
-        self.target = target_batches(targets, args, workers, together) if adapts else None
+        per_group = args.processes_per_group if grouped else 1
+        self.target = target_batches(targets, args, workers, per_group) if adapts else None
         if args.renormalise in ("published", "measured"):
             renormalise(sources, targets, args)
         print_notices(*notices(args, grouped), *scored_targets(targets, data, args))
@@ -125,7 +125,7 @@ class TrainingLoaders:
         self.parts = len(sources) if args.step_per_domain else 1
         opened = sources + targets
         names = [[each.spec.name, *(pair.name for pair in (*each.pairs, *each.boost))] for each in opened]
-        # Names stay the same when the files move.
+        # The digest is of names, not of paths, so that files may be moved.
         self.digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()
         self.loader = training_loader(Sources(sources, args.max_bad_samples), self.sampler, workers, data.pin)
 
@@ -179,7 +179,7 @@ class TrainingLoaders:
                 yield by_domain
 
     def covariance_pairs(self, trial: int) -> Iterator[Iterator[dict[str, Any]]]:
-        """For each data set that covariance statistics use: this process's share of round ``trial``.
+        """For each data set that covariance statistics use: this process's pictures in round ``trial``.
 
         A batch is one whole picture and its jittered view.
         """
@@ -210,8 +210,8 @@ def sizes_of_step(args: argparse.Namespace, target_transform: str | None) -> dic
     of_target = 0
     if args.target_dataset:
         parts = domains if args.step_per_domain else 1
-        together = args.processes_per_group if target_transform == "multi_crop" else 1
-        of_target = (args.target_bs_mult or args.bs_mult) * (processes // together) * parts
+        per_group = args.processes_per_group if target_transform == "multi_crop" else 1
+        of_target = (args.target_bs_mult or args.bs_mult) * (processes // per_group) * parts
     return {
         "source pictures per step": of_sources * args.accumulate,
         "of the target": of_target * args.accumulate,
@@ -276,5 +276,5 @@ def notices(args: argparse.Namespace, grouped: bool) -> Iterator[str]:
         )
     for name in targets:
         if name in args.dataset:
-            source = "is also a source domain, with labels, so there is nothing to adapt to"
-            yield f"--target_dataset {name}: {source}"
+            why = "is also a source domain, with labels, so there is nothing to adapt to"
+            yield f"--target_dataset {name}: {why}"

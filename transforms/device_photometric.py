@@ -3,7 +3,7 @@
 A sample from the loader has the crop once, in the entry ``CROP`` (uint8 3 x H x W), and for each view nine
 random numbers in the entry ``PARAMETERS + view`` (float32). :func:`changed_views` makes the views from them.
 They equal those of :class:`transforms.photometric.Photometric` for the same numbers, to within one grey
-level. Every picture has its own order and amounts of changes. Nothing is copied back to the host.
+level. Each picture has its own amounts of the changes and its own order. Nothing is copied back to the host.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(len(JITTERS))
 
 
 def encoded(drawn: Mapping[str, tuple[Jitter, float]]) -> dict[str, Tensor]:
-    """View -> (jitter, sigma of the blur, 0 for none) as entries of a sample."""
-    return {PARAMETERS + view: _numbers(jitter, sigma) for view, (jitter, sigma) in drawn.items()}
+    """The entries of a sample for ``drawn``: view -> (jitter, sigma of the blur or 0 for no blur)."""
+    return {PARAMETERS + view: _parameters(jitter, sigma) for view, (jitter, sigma) in drawn.items()}
 
 
-def _numbers(jitter: Jitter, sigma: float) -> Tensor:
-    """Four operations in their order (-1 for none), the amount of each kind, the sigma."""
+def _parameters(jitter: Jitter, sigma: float) -> Tensor:
+    """float32 (9,): the four kinds of change in their order (-1 for none), the amount of each, the sigma."""
     amounts = dict(jitter)
     order = [JITTERS.index(name) for name in amounts]
     order += [-1] * (4 - len(order))
@@ -49,29 +49,29 @@ def changed_views(batch: dict[str, Any]) -> dict[str, Any]:
     del result[CROP]
     # Grey levels must be exact, so autocast for the network must not lower the precision here.
     with torch.autocast(crops.device.type, enabled=False):
-        for name, numbers in batch.items():
+        for name, value in batch.items():
             if name.startswith(PARAMETERS):
-                parts = zip(crops.split(PICTURES_AT_ONCE), numbers.split(PICTURES_AT_ONCE), strict=True)
-                result[name.removeprefix(PARAMETERS)] = torch.cat([changed(*part) for part in parts])
+                parts = zip(crops.split(PICTURES_AT_ONCE), value.split(PICTURES_AT_ONCE), strict=True)
+                result[name.removeprefix(PARAMETERS)] = torch.cat([changed_crops(*part) for part in parts])
     return result
 
 
-def changed(crops: Tensor, numbers: Tensor) -> Tensor:
-    """``crops`` (uint8 B x 3 x H x W) after the changes that ``numbers`` (B x 9) describe, uint8."""
+def changed_crops(crops: Tensor, parameters: Tensor) -> Tensor:
+    """``crops`` (uint8 B x 3 x H x W) after the changes that ``parameters`` (B x 9) describe, uint8."""
     pictures = crops.float()
-    order, amounts, sigma = numbers.split((4, 4, 1), dim=1)
-    for operation in order.unbind(1):
-        pictures = _operation(pictures, operation, amounts)
+    order, amounts, sigma = parameters.split((4, 4, 1), dim=1)
+    for kinds in order.unbind(1):
+        pictures = _jittered(pictures, kinds, amounts)
     return blurred(pictures, sigma[:, 0]).round().clamp(0, 255).to(torch.uint8)
 
 
-def _operation(pictures: Tensor, operation: Tensor, amounts: Tensor) -> Tensor:
-    """The ``operation`` (B,) of each picture (float32 B x 3 x H x W, whole grey levels) by its amount."""
-    kinds, amounts = operation[:, None, None, None], amounts[..., None, None, None]
+def _jittered(pictures: Tensor, kinds: Tensor, amounts: Tensor) -> Tensor:
+    """``pictures`` (float32 B x 3 x H x W, whole grey levels) after one change each, of its kind (B,)."""
+    kinds, amounts = kinds[:, None, None, None], amounts[..., None, None, None]
     red, green, blue = pictures.split(1, dim=1)
     grey = (0.299 * red + 0.587 * green + 0.114 * blue + 0.5).floor()
     mean = (grey.mean((1, 2, 3), keepdim=True) + 0.5).floor()
-    result = torch.where(kinds == HUE, turned(pictures, amounts[:, HUE]), pictures)
+    result = torch.where(kinds == HUE, hue_shifted(pictures, amounts[:, HUE]), pictures)
     for kind, other in ((BRIGHTNESS, torch.zeros_like(mean)), (CONTRAST, mean), (SATURATION, grey)):
         factor = amounts[:, kind]
         # Pillow rounds down.
@@ -80,7 +80,7 @@ def _operation(pictures: Tensor, operation: Tensor, amounts: Tensor) -> Tensor:
     return result
 
 
-def turned(pictures: Tensor, turn: Tensor) -> Tensor:
+def hue_shifted(pictures: Tensor, turn: Tensor) -> Tensor:
     """``pictures`` (float32 B x 3 x H x W) with their hue shifted by ``turn`` (B x 1 x 1 x 1) of the circle.
 
     As in Pillow, hue, saturation and value have 256 steps each.
@@ -94,7 +94,7 @@ def turned(pictures: Tensor, turn: Tensor) -> Tensor:
     hue = ((sixths / 6 + 1) % 1 * 255).floor()
     saturation = (spread / value.clamp(min=1) * 255).floor() / 255
     hue = (hue + (turn * 255).trunc()) % 256 * (6 / 255)
-    # A channel is lower, by up to the saturation, if the hue is far from the channel's own.
+    # The farther the hue is from the channel's own hue, the more the saturation lowers the channel.
     offsets = torch.arange(5, 0, -2, device=pictures.device)[:, None, None]
     distance = (offsets + hue) % 6
     fall = torch.minimum(distance, 4 - distance).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""The family's joint transform of picture and label: scale, crop, flip, rotate.
+"""RobustNet's joint transform of picture and label: scale, crop, flip, rotate.
 
 The published transform resizes the whole picture by a random factor and then cuts out a crop. Here the crop
 is chosen first, and only the part of the picture that it shows is resized. The pixels are the same, for a
@@ -78,7 +78,7 @@ def _draw_start(length: int, crop: int, centre: int | None, rng: Generator) -> i
 
 
 def crop_image(image: Image.Image, window: Window) -> Image.Image:
-    """The part of the bicubically resized ``image`` in ``window``, black outside; only it is resized."""
+    """The part of ``image`` that ``window`` shows; it alone is resized (bicubically). Black outside."""
     (top, bottom), (left, right) = _inside(window)
     height, width = window.scaled
     source_box = (
@@ -96,7 +96,7 @@ def crop_image(image: Image.Image, window: Window) -> Image.Image:
 
 
 def crop_label(label: np.ndarray, window: Window, filling: int = IGNORE_LABEL) -> np.ndarray:
-    """The part of ``label`` (H x W), resized to nearest pixels, in ``window``; ``filling`` outside."""
+    """The part of ``label`` (H x W) that ``window`` shows, resized to nearest pixels; ``filling`` outside."""
     (top, bottom), (left, right) = _inside(window)
     rows = nearest_indices(label.shape[0], window.scaled[0])[top:bottom]
     columns = nearest_indices(label.shape[1], window.scaled[1])[left:right]
@@ -133,11 +133,11 @@ class JointTransform:
     """Random scale, crop (around a centroid if one is given), horizontal flip and rotation.
 
     ``crop_size`` is the side of a square or (height, width); the result always has this size. Scale factors
-    are uniform in [``scale_min``, ``scale_max``], angles in [-``rotate``, ``rotate``] degrees (0 draws none).
-    Scale 1 is the picture's own size or, with ``pre_size``, a short side of so many pixels. ``nopad`` makes
-    the crop smaller instead of padding, and then resizes it. ``filling`` is the label of the padding. Order
-    and borders are those of the published code, except that the centroid moves with the padding and is
-    always inside the crop.
+    are uniform in [``scale_min``, ``scale_max``], angles in [-``rotate``, ``rotate``] degrees (none is
+    drawn for 0). Scale 1 is the picture's own size; with ``pre_size``, its shorter side then has so many
+    pixels. ``nopad`` makes the crop smaller instead of padding, and then resizes it. ``filling`` is the label
+    of the padding. Order and borders are those of the published code, except that the centroid moves with the
+    padding and is always inside the crop.
     """
 
     crop_size: int | Sequence[int]
@@ -208,7 +208,7 @@ class MirrorAndResize:
     def __call__(
         self, image: Image.Image, label: Label, centroid: Centroid, rng: Generator
     ) -> tuple[Image.Image, Label]:
-        """The RGB picture and label, both of ``size``. ``centroid`` does not matter: all of it is shown."""
+        """The RGB picture and label, both of ``size``. ``centroid`` has no effect: all is shown."""
         if rng.random() < 0.5:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
             label = None if label is None else label[:, ::-1]

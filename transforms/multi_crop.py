@@ -50,10 +50,10 @@ class Placement:
         return [[sign * scale_x, 0.0, sign * shift_x], [0.0, scale_y, shift_y]]
 
     def _axes(self) -> tuple[float, tuple[float, float], tuple[float, float]]:
-        """-1 if mirrored, else 1; size and centre of the crop along y and x, for a canvas from -1 to 1.
+        """-1 if mirrored, else 1; then (scale, shift) of the crop along y and along x.
 
-        These come from the whole pixels that the crop covers, so that the affine maps are exact. The
-        published code uses the random factor instead.
+        The scale is its size as a share of the canvas; the shift is its centre on a canvas from -1 to 1. They
+        come from whole pixels, so the maps are exact. The published code uses the random factor instead.
         """
         along_y, along_x = (
             (size / whole, (2 * start + size) / whole - 1)
@@ -73,8 +73,8 @@ class Placement:
         beyond = [(max(-start, 0), max(start + size - whole, 0)) for start, size, whole in spans]
         # Edges are repeated, so that resizing mixes no black into the picture.
         pixels = np.pad(canvas[inside], [*beyond, (0, 0)], mode="edge")
-        here = np.zeros(canvas[inside].shape[:2], dtype=bool)
-        padding = resize_label(np.pad(here, beyond, constant_values=True), self.canvas)
+        shown = np.zeros(canvas[inside].shape[:2], dtype=bool)
+        padding = resize_label(np.pad(shown, beyond, constant_values=True), self.canvas)
         if self.size != self.canvas:
             pixels = np.asarray(Image.fromarray(pixels).resize(self.canvas[::-1], Image.Resampling.BICUBIC))
         return blackened(pixels, padding), padding
@@ -174,8 +174,8 @@ class MultiCropTransform:
         factor = rng.uniform(*self.zoom)
         size = tuple(max(1, int(length * factor)) for length in canvas)
         # The smaller of crop and canvas is anywhere inside the larger one.
-        rooms = [whole - length for whole, length in zip(canvas, size, strict=True)]
-        top, left = (int(rng.integers(min(room, 0), max(room, 0) + 1)) for room in rooms)
+        slack = [whole - length for whole, length in zip(canvas, size, strict=True)]
+        top, left = (int(rng.integers(min(each, 0), max(each, 0) + 1)) for each in slack)
         return Placement(canvas, top, left, (size[0], size[1]), mirrored)
 
 

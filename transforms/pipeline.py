@@ -22,10 +22,10 @@ from utils.ignore_label import IGNORE_LABEL
 
 Sample = dict[str, torch.Tensor]
 
-Photometrics = Callable[[Image.Image, Generator], np.ndarray]
+PhotometricChange = Callable[[Image.Image, Generator], np.ndarray]
 """A change of colour and sharpness: RGB picture to uint8 H x W x 3."""
 
-PHOTOMETRIC_VIEWS: dict[str, Photometrics] = {
+PHOTOMETRIC_VIEWS: dict[str, PhotometricChange] = {
     "image_jittered": COVARIANCE_PHOTOMETRIC,
     "image_plain": Photometric(),
 }
@@ -44,14 +44,14 @@ class _JointThenViews:
     def __init__(
         self,
         joint: JointTransform | MirrorAndResize,
-        image: Photometrics,
+        image: PhotometricChange,
         views: Sequence[str],
         on_device: bool = False,
     ) -> None:
         self.joint = joint
         self.on_device = on_device
         further = {name: PHOTOMETRIC_VIEWS[name] for name in views if name != "image"}
-        self.photometric: Mapping[str, Photometrics] = {"image": image, **further}
+        self.photometric: Mapping[str, PhotometricChange] = {"image": image, **further}
 
     def __call__(self, image: Image.Image, label: Label, centroid: Centroid, rng: Generator) -> Sample:
         image, label = self.joint(image, label, centroid, rng)
@@ -132,7 +132,7 @@ class CovarianceTransform:
 
 @dataclass(frozen=True)
 class EvaluationTransform:
-    """The size at which a picture is scored; by default its own size.
+    """Resizes and crops a picture before it is scored; by default it keeps its own size.
 
     ``size`` resizes to exactly this (height, width). ``height`` resizes to this height and keeps the aspect
     ratio: the width is int(w / h * height). ``crop`` then cuts out the central square of this side; a smaller
@@ -161,7 +161,7 @@ class EvaluationTransform:
 
 
 def centre_crop(pixels: np.ndarray, side: int, fill: int) -> np.ndarray:
-    """The central square of ``pixels`` (H x W or H x W x C), padded with ``fill`` if they are too few."""
+    """The central square of ``pixels`` (H x W or H x W x C), padded with ``fill`` where they are smaller."""
     for axis in (0, 1):
         start = round((pixels.shape[axis] - side) / 2)
         if pixels.shape[axis] < side:

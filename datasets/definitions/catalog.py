@@ -22,11 +22,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 SPLIT_DATA = PROJECT / "split_data"
 """The folder of the published lists. They hold one id per line; an id is a file name without its suffix."""
 
-_IS_HERE = Path("split_data").is_dir() and Path("split_data").samefile(SPLIT_DATA)
+_STARTED_IN_PROJECT = Path("split_data").is_dir() and Path("split_data").samefile(SPLIT_DATA)
 
-TOYCITY_ROOT = Path("data/toycity") if _IS_HERE else PROJECT / "data/toycity"
-"""The folder of the toy city, which is made on first use. It is in the project's folder wherever a program is
-started; the path is relative if that is the project's folder, so that messages are short.
+TOYCITY_ROOT = Path("data/toycity") if _STARTED_IN_PROJECT else PROJECT / "data/toycity"
+"""The folder of the toy city, which is made on first use. It is always in the project's folder. For a program
+started in the project's folder the path is relative, so that messages are short.
 """
 
 
@@ -55,7 +55,7 @@ def evaluation_transform(
 
 
 def _cityscapes(pictures: str, labels: str, *splits: str, quality: str = "gtFine") -> tuple[Layout, ...]:
-    """The layouts with the folders ``<archive>/<folder>`` of unpacked archives, and with ``<folder>``."""
+    """First the layouts of unpacked archives (``<archive>/<folder>``), then those without ``<archive>``."""
     return tuple(
         Layout(f"{images}/{split}", f"{truths}/{split}", ("_leftImg8bit.png",), f"_{quality}_labelIds.png")
         for images, truths in ((pictures, labels), (Path(pictures).name, Path(labels).name))
@@ -151,7 +151,7 @@ KITTI_VAL_FRAMES: tuple[tuple[int, ...], ...] = (
     (*(0, 12, 24, 31, 42, 50, 63, 71, 84, 96, 101), *(112, 121, 133, 141, 155, 164, 171, 187, 191, 197)),
     (*(3, 6, 13, 21, 41, 54, 61, 73, 88, 91, 110), *(121, 126, 131, 142, 149, 150, 163, 173, 183, 199)),
 )
-"""The val frames of the three published divisions of KITTI's 200 pictures; the first one is the official."""
+"""The val frames of the three published divisions of KITTI's 200 pictures. The first division is official."""
 
 
 def _kitti(fold: int) -> dict[str, Split]:
@@ -163,6 +163,7 @@ def _kitti(fold: int) -> dict[str, Split]:
 
 
 _GTAV_STATISTICS = ChannelStatistics((0.481, 0.479, 0.465), (0.243, 0.239, 0.237))
+# How the file names of CamVid's sequences by day and at dusk begin.
 _DAY, _DUSK = "(0006R0|0016E5)_", "0001TP_"
 
 CATALOG: dict[str, DatasetSpec] = {

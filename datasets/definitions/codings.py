@@ -76,8 +76,8 @@ class LabelCoding:
 
         If ``raw`` is only a part of a picture, ``first_row`` is the row of the picture where it begins. In
         signed types, -1 means 255 (Cityscapes' licence plate). Raises :class:`LabelValueError` with the first
-        value outside the coding and its place, or if all colours of a whole picture are grey and would mean
-        something else as values. (A part of a picture may rightly be all black.)
+        value outside the coding and its place. It is also raised if all colours of a whole picture are grey
+        and would mean other classes as values. (A part of a picture may rightly be all black.)
         """
         if raw.ndim == 3:
             return self._decode_colours(raw, first_row)
@@ -135,8 +135,8 @@ class LabelCoding:
         # If one class has its own colour, this is the coding's palette. Then an ignored id may have any
         # colour that is not the colour of a class.
         if (self.table[coloured] < NUM_CLASSES).any():
-            scored = [self.colours.get(colour, IGNORE_LABEL) < NUM_CLASSES for colour in palette]
-            matching[: len(palette)] |= (self.table[: len(palette)] == IGNORE_LABEL) & ~np.array(scored)
+            of_class = [self.colours.get(colour, IGNORE_LABEL) < NUM_CLASSES for colour in palette]
+            matching[: len(palette)] |= (self.table[: len(palette)] == IGNORE_LABEL) & ~np.array(of_class)
         return np.where(matching, self.table, UNKNOWN).astype(np.uint8)
 
     def _decode_colours(self, raw: np.ndarray, first_row: int | None) -> np.ndarray:

@@ -21,8 +21,8 @@ Other street scenes are compared with them too.
 """
 
 MOST_DIFFERENT = 0.6
-"""A greater difference gives a warning. That of splits of CamVid and of the toy city is 0.15 to 0.34, that of
-Cityscapes' labels with train ids read as label ids is 0.86.
+"""A greater difference gives a warning. It is 0.15 to 0.34 for splits of CamVid and of the toy city, and 0.86
+for Cityscapes' train ids that are read as label ids.
 """
 
 
@@ -59,7 +59,7 @@ def unlikely_classes(
     )
     present = [value for t in np.flatnonzero(counts).tolist() for value in coding.classes.get(t, ())[:1]]
     cause = "look at some of the labels and compare them with the coding that the data set should have"
-    # Files of train ids could be read as files of this coding.
+    # If the coding is one of label ids, it reads files of train ids without an error.
     has_label_ids = IGNORE_LABEL in coding.ignored and max(map(max, coding.classes.values())) >= NUM_CLASSES
     if has_label_ids and max(present) < NUM_CLASSES:
         cause = "all their classes are below 19, so they may hold train ids, but label ids are expected"

@@ -39,8 +39,8 @@ class Split:
     """The files of one split: the first of ``layouts`` that exists.
 
     Two regular expressions choose among its pictures. They are matched at the start of the file name,
-    without folders and suffix: ``only`` must match, and ``without``, if it is not empty, must not. The split
-    takes at most ``evenly`` of these pictures, sorted by name, at equal distances.
+    without folders and suffix: ``only`` must match, and ``without``, if it is not empty, must not. If
+    ``evenly`` is given, the split has at most so many of them, at equal distances in the order of names.
     """
 
     layouts: tuple[Layout, ...]
@@ -106,7 +106,7 @@ class DatasetSpec:
         return self.splits[name]
 
     def cross_validation(self, fold: int) -> DatasetSpec:
-        """The data set with train and val divided as ``--cv fold`` says; UserError if it has none such."""
+        """The data set with train and val divided as ``--cv fold`` says; UserError if there is none."""
         if fold == 0:
             return self
         divisions = max(len(self.folds), self.city_folds)

@@ -71,9 +71,9 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
 
 
 def _beside(label: str, present: set[str]) -> str:
-    """A hint for a missing ``label``: other files of the same picture ``present`` beside it, if any."""
-    begins = tuple(Path(label).with_suffix("").as_posix().removesuffix("_labelIds") + end for end in "._-")
-    others = sorted(path for path in present if path.startswith(begins))[:2]
+    """A hint for a missing ``label`` that names up to two of the ``present`` files of its picture, or ""."""
+    starts = tuple(Path(label).with_suffix("").as_posix().removesuffix("_labelIds") + end for end in "._-")
+    others = sorted(path for path in present if path.startswith(starts))[:2]
     if not others:
         return ""
     return f"; files beside it that are no labels: {', '.join(path.rpartition('/')[2] for path in others)}"
@@ -133,8 +133,8 @@ def check_sizes(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
 def _fold_by_city(spec: DatasetSpec, split: str, root: Path, labelled: bool) -> list[Pair]:
     """The train or val pairs of another division (``--cv``), which divides by city.
 
-    The cities form a ring: the official val cities, then the train cities. Val gets as many neighbouring
-    cities as officially; they start ``fold / (city_folds + 1)`` of the way round. Train gets the others.
+    The cities form a ring: the official val cities, then the train cities. Val gets as many cities as in the
+    official division, from ``fold / (city_folds + 1)`` of the way round on. Train gets the others.
     """
     official = replace(spec, fold=0)
     cities: dict[tuple[str, str], list[Pair]] = {}

@@ -20,7 +20,7 @@ from PIL import Image
 from datasets.definitions.codings import TRAIN_IDS, LabelCoding
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import Pair
-from datasets.files.reading import READING, fingerprint, read_label
+from datasets.files.reading import READING_VERSION, fingerprint, read_label
 from datasets.files.segmentation import SegmentationSet
 from transforms.geometric import resize_label
 from utils.errors import UserError
@@ -58,7 +58,7 @@ def copy_of(pair: Pair, folder: Path, settings: Settings, coding: LabelCoding) -
     """The paths of a pair's copies in ``folder``, whether or not they exist."""
     files = (("picture", pair.image), ("label", pair.label))
     how = dataclasses.asdict(settings), coding.name, coding.table.tolist()
-    name = f"{pair.name}.{fingerprint(files, READING, *how)}"
+    name = f"{pair.name}.{fingerprint(files, READING_VERSION, *how)}"
     suffix = ".ppm" if settings.quality is None else ".jpg"
     return Pair(pair.name, folder / "pictures" / f"{name}{suffix}", folder / "labels" / f"{name}.png")
 
@@ -96,7 +96,7 @@ def read_settings(folder: Path) -> Settings | None:
 
 
 def present_settings(directory: Path, spec: DatasetSpec, split: str, flags: Sequence[str] = ()) -> Settings:
-    """The settings of the copies of a split; :class:`UserError`, with ``flags``, if there are no copies."""
+    """The settings of a split's copies. If there are none: a UserError whose command has ``flags``."""
     settings = read_settings(folder_of(directory, spec, split))
     if settings is None:
         command = _command(directory, spec, split, flags)
@@ -116,8 +116,8 @@ def differences(directory: Path, specs: Sequence[DatasetSpec], split: str, flags
 def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = ()) -> SegmentationSet:
     """``dataset`` with the copies in ``directory`` instead of its own pictures and labels.
 
-    ``flags`` say where the originals are and how they are divided. The :class:`UserError` for a copy that is
-    missing or out of date shows them in the command that makes the copies.
+    Raises :class:`UserError` if a copy is missing or out of date. It shows the command that makes the copies,
+    with ``flags``, which say where the originals are and how they are divided.
     """
     spec, split = dataset.spec, dataset.split
     folder = folder_of(directory, spec, split)

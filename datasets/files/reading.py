@@ -1,4 +1,4 @@
-"""Reading label files, where errors name the file, and a cache for what was found by reading many files."""
+"""Reading label files, with errors that name the file, and storing results of reading many files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,8 @@ from utils.scoring.classes import IGNORE_LABEL
 
 Arrays = dict[str, np.ndarray]
 
-READING = 2
-"""Must be raised when :func:`read_label` decodes some file differently, so that stored results of earlier
-versions are no longer used.
-"""
+READING_VERSION = 2
+"""Add 1 when :func:`read_label` comes to decode some file differently: it makes stored results outdated."""
 
 
 def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np.ndarray:
@@ -57,7 +55,7 @@ def read_label(path: Path, coding: LabelCoding, rows: range | None = None) -> np
 
 
 def _plain_label(image: Image.Image, path: Path, coding: LabelCoding, rows: range) -> np.ndarray:
-    """Train ids, uint8 H x W, of a plain ``image``, opened from ``path``; ignored outside ``rows``."""
+    """Train ids, uint8 H x W, of a plain ``image`` from ``path``; ``IGNORE_LABEL`` outside ``rows``."""
     rows = range(min(rows.start, image.height), min(rows.stop, image.height))
     label = np.full((image.height, image.width), IGNORE_LABEL, dtype=np.uint8)
     pixels = plain_pixels(image, path, rows)
@@ -97,7 +95,7 @@ def cached_arrays(
     files: Iterable[tuple[str, Path]],
     *settings: object,
 ) -> Arrays:
-    """The result of ``compute``, which is kept in a file of ``folder``, if that is given.
+    """The result of ``compute``; it is kept in ``folder``, if that is given, and read from there later.
 
     The file name is ``name`` and the :func:`fingerprint` of ``files`` and ``settings``.
     """

@@ -39,7 +39,7 @@ def resolve_root(spec: DatasetSpec, data_root: str | None, configured: Mapping[s
 def _in_data_root(spec: DatasetSpec, data_root: Path, given: Mapping[str, str]) -> Path:
     """The folder of ``spec`` in ``data_root``.
 
-    Errors name the other settings, ``given``. To use them would read data from elsewhere unnoticed.
+    Errors also name the other ``given`` settings. They are never used instead: nobody would notice it.
     """
     if not data_root.is_dir():
         raise UserError(f"--data_root {data_root}: no such folder")

@@ -26,9 +26,9 @@ from utils.seeding import generator
 
 
 class RandomUse(IntEnum):
-    """What a generator is for: its last key, so that no two of them draw the same numbers.
+    """What a generator is for. This is its last key, so generators for different uses draw different numbers.
 
-    Generators of samples of source domain n have n * ``SAMPLE``.
+    The generator of a sample of source domain n has the key n * ``SAMPLE``.
     """
 
     EPOCH_LIST = 1

@@ -31,7 +31,7 @@ def additional_pictures(
     in their sequences. ``classes`` are ``--coarse_boost_classes``: coarsely labelled pictures are drawn too,
     but only around centroids of these classes. ``centroids`` are those of the split; ``open_split`` and
     ``scan`` give the pictures and centroids of other splits. Returns None if nothing is asked for, or if the
-    data set has no such pictures, of which a printed line tells.
+    data set has no such pictures; a printed line then says so.
     """
     dataset, own, points = source.spec, len(source), [centroids.points]
     has_coarse = "train_extra" in dataset.splits
@@ -41,6 +41,7 @@ def additional_pictures(
     ):
         if asked and not has:
             print_notices(f"{flag}: ignored, {dataset.name} has no such pictures")
+    # The picture indices of a scan start at 0. Here they follow those of the pictures before.
     if distance and dataset.nearby_frames:
         pairs = nearby_frames(source, distance)
         check_sizes(pairs)

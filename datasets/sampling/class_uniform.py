@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.files.parallel import threaded_map
-from datasets.files.reading import READING, Arrays, cached_arrays
+from datasets.files.reading import READING_VERSION, Arrays, cached_arrays
 from datasets.files.segmentation import Draw, RandomUse, SegmentationSet
 from utils.scoring.classes import NUM_CLASSES
 from utils.seeding import generator
@@ -43,8 +43,8 @@ class TileCentroids:
 class Additional:
     """The additional pictures that epochs up to ``--max_cu_epoch`` may draw.
 
-    The first ``whole`` of them, directly after the split's own pictures, may be drawn without a centroid, as
-    those are. The others are drawn only around ``centroids``, which are those of all pictures.
+    Their indices follow those of the split's own pictures. The first ``whole`` of them may be drawn without a
+    centroid, the others only around one. ``centroids`` are those of own and additional pictures.
     """
 
     whole: int
@@ -105,7 +105,7 @@ def scan(
 
     name, coding = f"{dataset.spec.name}_{dataset.split}_tile{tile}", dataset.spec.coding
     labels = ((pair.name, pair.label) for pair in dataset.pairs)
-    settings = READING, coding.name, coding.table.tolist(), tile
+    settings = READING_VERSION, coding.name, coding.table.tolist(), tile
     return TileCentroids(**cached_arrays(cache_dir, name, scan_all, labels, *settings))
 
 
@@ -123,9 +123,9 @@ def epoch_draws(
 
     Each of ``train_ids`` that has centroids gets int(length * fraction / len(train_ids)) draws around its
     centroids. If that number is 0, some random classes get one draw; each epoch chooses them anew. All other
-    draws are whole random pictures. A picture, or a centroid of a class, is drawn again only after all others
-    have been drawn. Without centroids, every picture is drawn once. (The published list is shorter if classes
-    are missing.)
+    draws are pictures without a centroid. A picture, or a centroid of a class, is drawn again only after all
+    others have been drawn. Without centroids, every picture is drawn once. (The published list is shorter if
+    classes are missing.)
 
     Up to epoch ``max_cu_epoch`` the ``additional`` pictures are drawn too. Later epochs draw only from the
     ``pictures`` of the split and their ``centroids``, but have the same length.
@@ -143,8 +143,8 @@ def epoch_draws(
             points = centroids.of_class(train_id)
             for picture, x, y in points[_cycle(len(points), counts[train_id], rng)].tolist():
                 chosen.append((picture, (x, y)))
-    whole = [(int(picture), None) for picture in _cycle(pictures, length - len(chosen), rng)]
-    numbered = enumerate([*whole, *chosen])
+    anywhere = [(int(picture), None) for picture in _cycle(pictures, length - len(chosen), rng)]
+    numbered = enumerate([*anywhere, *chosen])
     return [Draw(picture, epoch, position, centroid) for position, (picture, centroid) in numbered]
 
 

@@ -225,9 +225,9 @@ def importance_draws(probabilities: np.ndarray, epoch: int, seed: int = 0) -> li
     cumulative = probabilities.cumsum(0)
     uniform = generator(seed, epoch, 0, RandomUse.IMPORTANCE_DRAWS).random(pictures)
     draws = []
-    for position, (number, place) in enumerate(zip(classes, uniform, strict=True)):
+    for position, (class_number, random) in enumerate(zip(classes, uniform, strict=True)):
         # Because of rounding, the last sum may not be exactly 1, so the random number is scaled by it.
-        of_class = cumulative[:, number]
-        index = int(np.searchsorted(of_class, place * of_class[-1], side="right"))
+        of_class = cumulative[:, class_number]
+        index = int(np.searchsorted(of_class, random * of_class[-1], side="right"))
         draws.append(Draw(min(index, pictures - 1), epoch, position))
     return draws

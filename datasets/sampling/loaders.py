@@ -1,4 +1,4 @@
-"""Samplers, which say which samples each process gets, and the loaders that make the samples."""
+"""Samplers choose the samples of each process, and loaders make them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EpochDraws = Callable[[int], Sequence[Draw]]
 
 
 def domain_uniform(sources: Sequence[EpochDraws], seed: int, epoch: int) -> list[Item]:
-    """Items with one picture of each domain, in random order. There are as many as in the smallest domain."""
+    """Items with one picture of each domain, in random order; as many as the smallest domain has draws."""
     shuffled = []
     for number, draws_of_epoch in enumerate(sources):
         draws = draws_of_epoch(epoch)
@@ -124,16 +124,14 @@ def evaluation_loader(
 ) -> Loader:
     """This rank's share of ``dataset``, or of ``draws``, in order.
 
-    A batch holds up to ``batch_size`` neighbours of one size. ``sizes`` are those of all pictures; without it
-    they all have the same.
+    A batch holds up to ``batch_size`` pictures that follow each other and have the same size. ``sizes`` are
+    the sizes of the pictures of ``dataset``. Without ``sizes``, all pictures must have the same size.
     """
     share = (range(len(dataset)) if draws is None else draws)[rank::world_size]
-    batches = [
-        of_size[first : first + batch_size]
-        for _, group in itertools.groupby(share, lambda index: sizes and sizes[index])
-        for of_size in [list(group)]
-        for first in range(0, len(of_size), batch_size)
-    ]
+    batches = []
+    for _, group in itertools.groupby(share, lambda index: sizes and sizes[index]):
+        of_size = list(group)
+        batches += [of_size[first : first + batch_size] for first in range(0, len(of_size), batch_size)]
     return Loader(dataset, batch_sampler=batches, **_worker_settings(workers, pin, persistent=False))
 
 

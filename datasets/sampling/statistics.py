@@ -1,6 +1,6 @@
 """Channel statistics of data sets, and the change that gives pictures of one the statistics of another.
 
-In the released code of DA-SAC (Araslanov and Roth, CVPR 2021), the pictures of the source get the target's.
+The released code of DA-SAC (Araslanov and Roth, CVPR 2021) gives source pictures the target's statistics.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class TargetBatches:
     """This process's batches of target pictures, numbered through the whole run.
 
     ``loader``, of :func:`~datasets.sampling.loaders.training_loader`, makes the batches of one epoch after
-    another; the target's epochs are its own. A batch depends on its number and the loader's seed alone.
+    another; epochs of the sources play no part. A batch depends on its number and the loader's seed alone.
     """
 
     def __init__(self, loader: Loader) -> None:
@@ -73,9 +73,9 @@ def target_batches(
 def target_draws(sets: Sequence[SegmentationSet], args: argparse.Namespace, seed: int) -> list[EpochDraws]:
     """The draws of each of ``sets``: all pictures equally often, or by ``--importance_weights``.
 
-    By weights, the draws go through the classes. For a class that is among the published classes of no
-    source, every picture is equally probable. Raises :class:`UserError` if the weights are of other pictures,
-    or there are several data sets.
+    With weights, the classes take turns to draw a picture. A class that no source has among its published
+    classes draws all pictures with equal probability. Raises :class:`UserError` if the weights are of other
+    pictures, or there are several data sets.
     """
     if args.importance_weights is None:
         return [partial(epoch_draws, len(each), seed=seed) for each in sets]

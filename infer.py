@@ -176,11 +176,12 @@ def prediction_function(network: SegmentationNet, args: argparse.Namespace, devi
     """The network on its device as a function of 8-bit pictures."""
     layout = memory_format(args.channels_last, device)
     network.to(device, memory_format=layout)
-    run = torch.compile(network.predict) if args.compile else network.predict
+    if args.compile:
+        network.compile_for_any_size()
 
     def predict(pictures: Tensor) -> Tensor:
         with autocast(args.amp, device):
-            return run(pictures.contiguous(memory_format=layout))
+            return network.predict(pictures.contiguous(memory_format=layout))
 
     return predict
 

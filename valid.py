@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         domains, loaders = open_data(network.config["num_classes"])
         network.to(device, memory_format=memory_format(args.channels_last, device))
         if args.compile:
-            network.compile()
+            network.compile_for_any_size()
         # Those trained elsewhere may name data sets that are not here.
         sources = [s for s in checkpoint.get("arguments", {}).get("dataset", []) if s in CATALOG]
         scores = {

@@ -34,7 +34,7 @@ from loss.whitening import (
 from methods.common.base import Loaders, Method, Progress
 from network import SegmentationNet
 from utils.declare import Flag
-from utils.device import float64_device, moved
+from utils.device import float64_device, many_sizes, moved
 from utils.distributed import all_reduce_sum, broadcast, is_main
 from utils.errors import UserError
 
@@ -126,6 +126,7 @@ class InstanceSelectiveWhitening(Method):
             self.build_masks(loaders)
 
     @torch.no_grad()
+    @many_sizes()
     def build_masks(self, loaders: Loaders) -> None:
         """Build the ISW masks: an entry is kept if it is outside the lowest cluster in all trials.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
@@ -90,6 +91,16 @@ class SegmentationNet(nn.Module):
             heads += self.auxiliary.parameters()
         groups = ((backbone, backbone_factor), (heads, self.head.learning_rate_factor))
         return [([each for each in part if each.requires_grad], factor) for part, factor in groups]
+
+    def compile_for_any_size(self) -> None:
+        """Compile the network for inference on pictures of any size, when it gets the first.
+
+        It is compiled again for the first batch of several pictures and, after square ones, for the first
+        that are not. On CPUs it may be more often, because PyTorch computes small maps in other ways there.
+        """
+        # PyTorch's limit is 8, for all networks of a process together. Beyond it nothing would be compiled.
+        torch._dynamo.config.cache_size_limit = 64
+        self.compile(dynamic=True)
 
     def predict(self, images: Tensor) -> Tensor:
         """Logits B x classes x H x W of RGB pictures, uint8 B x 3 x H x W."""

@@ -86,7 +86,7 @@ def count_with_network(
     classes = class_set_of(network.config["num_classes"])
     network.to(device, memory_format=memory_format(args.channels_last, device))
     if args.compile:
-        network.compile()
+        network.compile_for_any_size()
     workers = default_workers() if args.num_workers is None else args.num_workers
     loader = evaluation_loader(
         pictures, 1, workers, distributed.rank(), distributed.world_size(), pins_memory(args.device)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from compiling import Graphs
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK, THOROUGH = 40, 500
@@ -29,6 +32,23 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[str, Any]]:
     for module in (train, evaluations):
         monkeypatch.setattr(module, "load_checkpoint", checkpoints.__getitem__)
     return checkpoints
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Graphs]:
+    """The graphs that a test compiles, whole networks each; the backbone ``small`` is there meanwhile."""
+    from compiling import counted_graphs
+
+    with counted_graphs(monkeypatch) as compiled:
+        yield compiled
+
+
+@pytest.fixture
+def sizes_alike() -> Iterator[None]:
+    """Convolve small maps like large ones, as GPUs do: without the CPUs' library that does not."""
+    torch.backends.mkldnn.set_flags(False)
+    yield
+    torch.backends.mkldnn.set_flags(True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -19,7 +19,7 @@ Run = Callable[..., int]
 def write_checkpoint(path: Path, seed: int = 0, **architecture: object) -> Path:
     """A checkpoint of a small network with random weights."""
     torch.manual_seed(seed)
-    network = create_network("mobilenet_v2", **architecture)
+    network = create_network(**{"backbone": "mobilenet_v2", **architecture})
     content = {
         "network": network.config,
         "method": "baseline",

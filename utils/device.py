@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from utils.errors import UserError
@@ -90,6 +93,21 @@ def memory_format(channels_last: bool, device: torch.device) -> torch.memory_for
     On mps it is always the usual one: in most versions of PyTorch the backward pass of BatchNorm fails there.
     """
     return torch.channels_last if channels_last and device.type != "mps" else torch.contiguous_format
+
+
+@contextmanager
+def many_sizes() -> Iterator[None]:
+    """A block, or decorated function, whose pictures have many sizes.
+
+    With ``torch.backends.cudnn.benchmark``, which is on in training, cuDNN would try all its algorithms for
+    every new size.
+    """
+    searches = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = searches
 
 
 def float64_device(device: torch.device) -> torch.device:

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from methods import METHODS, Method
 from network import SegmentationNet, load_imagenet_weights
+from network.norm.synchronised import synchronise
 from network.restore import load_start, parts_of
 from utils import distributed
 from utils.device import NUMBERED, memory_format
@@ -166,15 +167,16 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
     many = distributed.world_size() > 1
     synchronised = many and device.type in NUMBERED
     if synchronised:
-        nn.SyncBatchNorm.convert_sync_batchnorm(method)
+        synchronise(method)
     else:
         check_batch_size(method, args)
     method.to(device, memory_format=memory_format(args.channels_last, device))
     if args.compile:
-        # A method may have a second network, its teacher.
+        # A method may have a second network, its teacher. A run's batches have few sizes, so each has its own
+        # graph: a graph for all sizes, PyTorch's choice from the second on, is slower.
         for part in method.children():
             if isinstance(part, SegmentationNet):
-                part.compile()
+                part.compile(dynamic=False)
     if not many:
         return method
     # PyTorch has no synchronised BatchNorm on CPUs. There each process normalises its own batch, and DDP

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from loss.whitening import covariance
 from methods.common.base import Method
 from transforms.device_photometric import changed_views
 from utils import distributed
+from utils.device import many_sizes
 from utils.errors import UserError
 from utils.precision import autocast
 from utils.run.checkpoint import load_checkpoint, load_state
@@ -47,13 +50,20 @@ class Evaluation:
         self.validation = {name: domains.evaluation_loader(name) for name in names}
         domains.check_labels(self.validation.values())
 
+    @contextmanager
+    def scoring(self) -> Iterator[None]:
+        """A block in evaluation mode, in which no network is compiled: its pictures have many sizes."""
+        eager = torch.compiler.set_stance("force_eager") if self.args.compile else nullcontext()
+        self.method.eval()
+        with many_sizes(), eager:
+            yield
+        self.method.train()
+
     def score(self, name: str) -> DomainScore:
         """Score the current weights on the val split of one domain."""
         predict, loader = self.method.network.predict, self.validation[name]
-        self.method.eval()
-        score = self.domains.score(name, predict, loader, self.device, self.args.amp, self.args.dataset)
-        self.method.train()
-        return score
+        with self.scoring():
+            return self.domains.score(name, predict, loader, self.device, self.args.amp, self.args.dataset)
 
     def show(self, last_batch: dict[str, Any] | None, iteration: int) -> None:
         """Show in TensorBoard what the method is at; one process does.
@@ -64,11 +74,9 @@ class Evaluation:
             return
         self.folder.scalars({name: value.item() for name, value in self.method.scalars().items()}, iteration)
         if last_batch is not None:
-            self.method.eval()
-            with autocast(self.args.amp, self.device):
+            with self.scoring(), autocast(self.args.amp, self.device):
                 views = changed_views(to_device(last_batch, self.device))
                 pictures = self.method.pictures(views, self.domains.classes.palette)
-            self.method.train()
             self.folder.board_pictures(pictures, iteration)
 
     def select(self, iteration: int) -> list[str]:
@@ -85,8 +93,9 @@ class Evaluation:
     def covariance_pictures(self) -> dict[int, Image.Image]:
         """Whitened site -> its covariance for the first val picture of the first data set, as a picture."""
         image = self.validation[self.args.dataset[0]].dataset[0]["image"].to(self.device)
-        network = self.method.network.eval()
-        features = network.whitening_features(network.input_spec.prepare(image[None]))
+        network = self.method.network
+        with self.scoring():
+            features = network.whitening_features(network.input_spec.prepare(image[None]))
         covariances = {site: covariance(feature)[0].cpu().numpy() for site, feature in features.items()}
         return {site: covariance_picture(matrix) for site, matrix in covariances.items()}
 

@@ -141,7 +141,7 @@ def test_every_network_of_a_method_is_compiled(
     name: str, networks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled = []
-    monkeypatch.setattr(SegmentationNet, "compile", lambda network: compiled.append(network))
+    monkeypatch.setattr(SegmentationNet, "compile", lambda network, dynamic: compiled.append(network))
     method, given = small(name, "--compile")
     wrap(method, given, torch.device("cpu"))
     assert compiled == [getattr(method, each) for each in networks]

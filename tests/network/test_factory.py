@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from compiling import Graphs
 from torch.nn import functional as F
 
 from network import architecture_from_arch, create_network, stated_architecture
@@ -186,9 +187,20 @@ def test_a_convolution_does_the_same_on_other_pictures():
     torch.testing.assert_close(CAFFE.convert_convolution(weight, made_for=CAFFE), weight)
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_forward_compiles_without_a_break(head: str):
-    network = create_network("resnet18", head, output_stride=32, wt_layer=ISW, snr_stages=(1, 2)).train()
-    x = torch.rand(2, 3, 64, 64)
-    explained = torch._dynamo.explain(network)(x)
-    assert explained.graph_break_count == 0
+@pytest.mark.parametrize(
+    "backbone, head",
+    [
+        ("resnet18", "deeplabv2"),
+        *(("small", head) for head in HEADS if head != "deeplabv2"),
+        *(
+            pytest.param(backbone, "deeplabv3plus", marks=pytest.mark.slow)
+            for backbone in ("mobilenet_v2", "shufflenet_v2_x1_0", "vgg16_bn", "resnet50_caffe")
+        ),
+    ],
+)
+def test_forward_compiles_without_a_break(backbone: str, head: str, graphs: Graphs):
+    codes, stages = (ISW, (1, 2)) if backbone in ("resnet18", "small") else (NONE, ())
+    network = create_network(backbone, head, output_stride=32, wt_layer=codes, snr_stages=stages).train()
+    network.compile()
+    network(torch.rand(2, 3, 64, 64))
+    assert len(graphs) == 1

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
@@ -121,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for index in range(min(args.pictures, len(dataset))):
             sample = dataset[index]
             image = sample["image"]
-            label = sample["label"].numpy().astype(np.uint8)
+            label = sample["label"].numpy()
             row = [Image.fromarray(image.permute(1, 2, 0).numpy()), colour_picture(label, PALETTE)]
             for network in networks.values():
                 prediction = network.predict(image[None].to(device)).argmax(1)[0].byte().cpu().numpy()

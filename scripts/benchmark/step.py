@@ -60,6 +60,7 @@ def batches(args: argparse.Namespace, device: torch.device) -> Iterator[dict[str
     """The same labelled batch on the CPU again and again, as a loader gives it for ``device``."""
     batch: dict[str, Any] = random_batch(args, torch.device("cpu"))
     del batch["image_jittered"], batch["image_plain"]
+    batch["label"] = batch["label"].byte()
     if pins_memory(device.type):
         batch = {name: value.pin_memory() for name, value in batch.items()}
     return repeat({"source": {**batch, "name": ["picture"] * args.pictures}})
@@ -83,7 +84,7 @@ def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[
 
     def call() -> None:
         image, label = (moved(batch[name], device) for name in ("image", "label"))
-        output = network(network.input_spec.prepare(image))
+        label, output = label.long(), network(network.input_spec.prepare(image))
         loss = F.cross_entropy(output.logits, label, ignore_index=255)
         loss = loss + 0.4 * auxiliary_loss(output.aux_logits, label)
         optimizer.zero_grad(set_to_none=True)

@@ -31,7 +31,7 @@ def noise(args: argparse.Namespace, device: torch.device) -> list[dict[str, Tens
     batches, pins = [], pins_memory(device.type)
     for _ in range(args.pictures):
         picture = torch.randint(0, 256, (1, 3, *args.evaluation_size), dtype=torch.uint8, generator=rng)
-        label = torch.randint(0, NUM_CLASSES, (1, *args.evaluation_size), generator=rng)
+        label = torch.randint(0, NUM_CLASSES, (1, *args.evaluation_size), dtype=torch.uint8, generator=rng)
         batch = {"image": picture, "label": label}
         pinned = {name: value.pin_memory() for name, value in batch.items()} if pins else {}
         batches.append({**batch, **pinned})

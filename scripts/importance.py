@@ -42,6 +42,7 @@ from utils.flags.program import add_device_arguments, add_process_arguments
 from utils.progress import progress_bar
 from utils.scoring.classes import NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
 from utils.scoring.evaluation import autocast, to_device
+from utils.scoring.metrics import count_values
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -105,7 +106,7 @@ def predicted_pixels(
         with autocast(amp, device):
             classes = predict(batch["image"]).argmax(1)
         counts[batch["index"]] = torch.stack(
-            [of_picture.flatten().bincount(minlength=shape[1]) for of_picture in classes]
+            [count_values(of_picture.flatten(), shape[1]) for of_picture in classes]
         )
     return distributed.all_reduce_sum(counts)
 

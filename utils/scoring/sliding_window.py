@@ -300,7 +300,8 @@ def mean_scores(
 def averaged(predict: Predict, windows: Windows) -> Predict:
     """A function like ``predict`` that returns :func:`mean_scores` of ``windows``.
 
-    It is ``predict`` itself if the network sees each picture once and as a whole.
+    It is ``predict`` itself if the network sees each picture once and as a whole. At several scales it waits
+    for the device, because Pillow resizes on the host.
     """
     if windows.mode != "sliding" and windows.scales == (1.0,) and not windows.flip:
         return predict

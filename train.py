@@ -280,7 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # --deterministic needs it on GPUs.
     device = distributed.setup(args.device, args.local_rank)
     precision = choose_precision(args, device)
-    torch.use_deterministic_algorithms(args.deterministic, warn_only=True)
+    torch.use_deterministic_algorithms(args.deterministic)
     torch.backends.cudnn.benchmark = not args.deterministic
     # Random initial weights: the same on every process and in every run with this seed.
     torch.manual_seed(args.seed)

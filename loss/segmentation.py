@@ -31,7 +31,11 @@ def cross_entropy(
     logits = at_least_float32(logits)
     if class_weights is not None:
         class_weights = class_weights.to(logits.dtype)
-    total = F.cross_entropy(logits, label, weight=class_weights, ignore_index=IGNORE_LABEL, reduction="sum")
+    # On GPUs PyTorch adds up the pixels in no fixed order, and refuses to with --deterministic.
+    reduction = "none" if torch.are_deterministic_algorithms_enabled() else "sum"
+    total = F.cross_entropy(logits, label, class_weights, ignore_index=IGNORE_LABEL, reduction=reduction)
+    if reduction == "none":
+        total = total.sum()
     if mean_over == "all":
         return total / label.numel()
     labelled = label != IGNORE_LABEL

@@ -162,9 +162,10 @@ class InstanceSelectiveWhitening(Method):
         sums = {site: torch.zeros_like(self.mask(site), **precise) for site in sites}
         count = torch.zeros((), **precise)
         for batch in pairs:
-            for image, jittered in zip(batch["image"], batch["image_jittered"], strict=True):
-                pair = self.network.input_spec.prepare(moved(torch.stack([jittered, image]), device))
-                features = self.network.whitening_features(pair, codes=(ISW,))
+            views = (moved(batch[name], device) for name in ("image_jittered", "image"))
+            for pair in zip(*views, strict=True):
+                pictures = self.network.input_spec.prepare(torch.stack(pair))
+                features = self.network.whitening_features(pictures, codes=(ISW,))
                 for site in sites:
                     sums[site] += pair_variance(covariance(features[site])).to(count.device)
                 count += 1

@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset = domains.evaluation_loader(domain).dataset
         for index in range(min(args.pictures, len(dataset))):
             sample = dataset[index]
-            image, label = sample["image"], sample["label"].byte().numpy()
+            image, label = sample["image"], sample["label"].numpy()
             row = [Image.fromarray(image.permute(1, 2, 0).numpy()), colour_picture(label, PALETTE)]
             for network in networks.values():
                 prediction = network.predict(image[None].to(device)).argmax(1)[0].byte().cpu().numpy()

@@ -45,6 +45,7 @@ from utils.precision import autocast, choose_precision
 from utils.progress import progress_bar
 from utils.scoring.classes import NUM_CLASSES, ClassSet, class_set_of
 from utils.scoring.evaluation import to_device
+from utils.scoring.metrics import count_values
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -97,7 +98,7 @@ def count_with_network(
         with torch.inference_mode(), autocast(args.amp, device):
             predicted = network.predict(batch["image"]).argmax(1)
         # The loader makes batches of one picture.
-        counts[batch["index"]] = predicted.flatten().bincount(minlength=counts.shape[1])
+        counts[batch["index"]] = count_values(predicted.flatten(), counts.shape[1])
     return distributed.all_reduce_sum(counts).cpu().numpy(), classes
 
 

@@ -21,6 +21,7 @@ from tests.faults.judge import run_apart
 from utils import lock
 from utils.distributed import launched
 from utils.errors import UserError, optional_library
+from utils.machine import explained
 from utils.run.checkpoint import load_checkpoint
 
 GROUP = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
@@ -71,6 +72,25 @@ def test_scoring_without_memory(toycity: Path, tmp_path: Path, monkeypatch: pyte
         UserError, match=r"gtav: not enough memory .* lower --evaluation_height or --scales 2.0"
     ):
         valid.main([*words, "--scales", "2"])
+
+
+def test_training_without_a_deterministic_form_of_an_operation(
+    toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch's ``put_`` has none on any device."""
+
+    def forward(*arguments: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(1).put_(torch.zeros(1, dtype=torch.long), torch.ones(1))
+
+    monkeypatch.setattr(nn.Conv2d, "forward", forward)
+    try:
+        with pytest.raises(RuntimeError) as refused:
+            train.main([*train_arguments(toycity, tmp_path), "--deterministic"])
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert explained(refused.value).startswith(
+        "--deterministic: this device has no deterministic put_; leave the flag out"
+    )
 
 
 @pytest.mark.parametrize(

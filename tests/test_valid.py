@@ -102,7 +102,7 @@ def test_a_perfect_network_scores_one(toycity: Path) -> None:
     args = valid.parse_arguments([*words, "--val_dataset", "bdd100k"])
     domains = Domains(args, {}, toycity.parent / "elsewhere")
     loader = domains.evaluation_loader("bdd100k")
-    truths = iter([sample["label"] for sample in loader.dataset])
+    truths = iter([sample["label"].long() for sample in loader.dataset])
 
     def predict(_: torch.Tensor) -> torch.Tensor:
         label = next(truths)

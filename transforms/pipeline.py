@@ -1,7 +1,7 @@
 """The transforms of a sample: for training, for scores, and for covariance statistics.
 
 Each is called with (RGB picture, label, centroid, generator) and returns named tensors: every view as uint8
-3 x H x W, and ``label`` as int64 H x W if there is one.
+3 x H x W, and ``label`` as uint8 H x W if there is one.
 """
 
 from __future__ import annotations
@@ -178,5 +178,5 @@ def to_tensors(views: Mapping[str, np.ndarray], label: Label) -> Sample:
     # OpenCV splits the channels four times faster than a permuted copy would.
     sample = {name: torch.from_numpy(np.stack(cv2.split(pixels))) for name, pixels in views.items()}
     if label is not None:
-        sample["label"] = torch.from_numpy(label.astype(np.int64))
+        sample["label"] = torch.from_numpy(label.copy())
     return sample

@@ -55,6 +55,15 @@ FAULTS = (
     ),
     OUT_OF_MEMORY,
     Fault(
+        "does not have a deterministic implementation",
+        "--deterministic: this device has no deterministic {reason}; leave the flag out, or use --device cpu",
+        reason=r"^.+?(?= does not have)",
+    ),
+    Fault(
+        "not deterministic because it uses CuBLAS",
+        "CUBLAS_WORKSPACE_CONFIG: --deterministic needs :4096:8 or :16:8 there; unset the variable",
+    ),
+    Fault(
         r"torch\._(inductor|dynamo)\.|Failed to find C compiler|working triton installation",
         "--compile: the network cannot be compiled here ({reason}); install a C++ compiler (g++), and for a "
         "GPU Triton too, or drop --compile",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from utils.device import float64_device
 from utils.errors import UserError
 
 
@@ -34,9 +35,10 @@ class FiniteSteps:
     ) -> None:
         self.optimizer, self.fp16, self.limit = optimizer, fp16, limit
         # Without fp16 the scale stays 1, but the scaler is still used: only with it does a fused optimiser
-        # leave out a bad step on the device. Older versions of PyTorch have no scaler for mps, where the
-        # optimiser is not fused.
-        settings: dict[str, Any] = {} if fp16 else {"init_scale": 1.0, "enabled": device.type != "mps"}
+        # leave out a bad step on the device. The scaler needs float64, which mps and some of Intel's GPUs do
+        # not have; there the optimiser is not fused.
+        enabled = float64_device(device) == device
+        settings: dict[str, Any] = {} if fp16 else {"init_scale": 1.0, "enabled": enabled}
         self.scaler = torch.amp.GradScaler(device.type, **settings)
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)

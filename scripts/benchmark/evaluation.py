@@ -94,6 +94,7 @@ def labelled_noise(args: argparse.Namespace, device: torch.device) -> list[dict[
     batches, pins = [], pins_memory(device.type)
     for _ in range(args.pictures):
         picture = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8, generator=rng)
-        batch = {"image": picture, "label": torch.randint(0, NUM_CLASSES, (1, *size), generator=rng)}
+        label = torch.randint(0, NUM_CLASSES, (1, *size), dtype=torch.uint8, generator=rng)
+        batch = {"image": picture, "label": label}
         batches.append({name: value.pin_memory() if pins else value for name, value in batch.items()})
     return batches

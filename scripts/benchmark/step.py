@@ -55,7 +55,8 @@ def training_step(
 def batches(args: argparse.Namespace, device: torch.device) -> Iterator[dict[str, dict[str, Any]]]:
     """The same labelled batch on the CPU again and again, as a loader gives it for ``device``."""
     noise, pins = random_batch(args, torch.device("cpu")), pins_memory(device.type)
-    batch = {name: noise[name].pin_memory() if pins else noise[name] for name in ("image", "label")}
+    views = {"image": noise["image"], "label": noise["label"].byte()}
+    batch = {name: view.pin_memory() if pins else view for name, view in views.items()}
     return repeat({"source": {**batch, "name": ["picture"] * args.pictures}})
 
 
@@ -76,7 +77,7 @@ def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[
 
     def call() -> None:
         image, label = (moved(batch[name], device) for name in ("image", "label"))
-        output = network(network.input_spec.prepare(image))
+        label, output = label.long(), network(network.input_spec.prepare(image))
         loss = F.cross_entropy(output.logits, label, ignore_index=255)
         auxiliary = output.aux_logits
         small = F.interpolate(label[:, None].float(), auxiliary.shape[-2:]).squeeze(1).long()

@@ -114,11 +114,11 @@ def scored(
     args = arguments(toycity, tmp_path)
     domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
     loader = domains.evaluation_loader(name)
-    truths = iter([sample["label"] for sample in loader.dataset])
+    truths = iter([sample["label"].long() for sample in loader.dataset])
     names = domains.classes.class_names
 
     def predict(_: torch.Tensor) -> torch.Tensor:
-        answer = next(truths).clone()
+        answer = next(truths)
         answer[(answer == names.index(mistaken)) | (answer == 255)] = names.index("car")
         return torch.nn.functional.one_hot(answer, num_classes).permute(2, 0, 1)[None].float()
 

@@ -29,7 +29,7 @@ def test_evaluation_sample(root: Path, random_labels) -> None:
     assert set(sample) == {"image", "label", "name", "index"}
     assert (sample["name"], sample["index"]) == ("00002", 2)
     assert (sample["image"].dtype, tuple(sample["image"].shape)) == (torch.uint8, (3, 40, 60))
-    assert sample["label"].dtype == torch.int64
+    assert sample["label"].dtype == torch.uint8
     assert (sample["label"].numpy() == random_labels(6)[2]).all()
 
 

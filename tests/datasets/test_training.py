@@ -98,7 +98,7 @@ def test_labels_are_in_the_classes_of_the_network(toycity: Path, tmp_path: Path,
     def labels_of(num_classes: int) -> torch.Tensor:
         args = arguments(toycity, tmp_path, "--class_uniform_pct", "0")
         batches = loaders_of(args, num_classes).batches(0)
-        return torch.cat([batch["source"]["label"] for batch in batches])
+        return torch.cat([batch["source"]["label"] for batch in batches]).long()
 
     train_ids, labels = labels_of(19), labels_of(num_classes)
     table = torch.from_numpy(class_set_of(num_classes).class_of_train_id).long()

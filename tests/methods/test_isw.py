@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from examples import batch
+from host_waits import CPU, META, NoHostWaits, autocast_on_meta, forbid_reading
 from programs import arguments
 
 from loss.whitening import covariance, upper_triangle
@@ -134,3 +135,16 @@ def test_building_masks_leaves_the_network_as_it_was() -> None:
 def test_settings_that_train_no_isw_are_refused(flags, codes, message) -> None:
     with pytest.raises(UserError, match=message):
         isw(*flags, wt_layer=codes)
+
+
+@pytest.mark.parametrize("device", [CPU, META], ids=str)
+def test_the_statistics_do_not_wait_for_the_device(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loader's pictures are copied as they are, in its pinned memory: on the host nothing is computed."""
+    method, (pairs,) = isw().to(device).eval(), Pictures(3).covariance_pairs(0)
+    forbid_reading(monkeypatch)
+    autocast_on_meta(monkeypatch)
+    with NoHostWaits(device, float64=True):
+        variances = method.mean_pair_variance(pairs, [2])
+    assert variances[2].device == device

@@ -4,42 +4,27 @@ from __future__ import annotations
 
 import pytest
 import torch
-from examples import batch, crop_batch
-from host_waits import NoHostWaits, forbid_reading
-from programs import TINY_METHODS, arguments
+from host_waits import CPU, META, NoHostWaits, allow_float64_in_scaler, autocast_on_meta, forbid_reading
+from training_steps import LATE, batches, loaded, method_in_training, step_on_gpu
 
-from methods import METHODS, Method, Progress
-from network import create_network
-
-CODES = {"isw": (0, 0, 2, 1, 2, 0, 5)}
-LATE = Progress(iteration=50, max_iteration=100, epoch=50)
+from methods import METHODS
+from utils.device import moved
 
 
-def method_in_training(name: str) -> Method:
-    torch.manual_seed(0)
-    architecture = {"backbone": "mobilenet_v2", **METHODS[name].architecture}
-    if name in CODES:
-        architecture["wt_layer"] = CODES[name]
-    return METHODS[name](
-        create_network(**architecture), arguments("--method", name, *TINY_METHODS[name])
-    ).train()
-
-
-def batches(method: Method) -> dict[str, dict[str, torch.Tensor]]:
-    target = crop_batch(crops=2) if method.target_transform == "multi_crop" else batch()
-    return {domain: batch() if domain == "source" else target for domain in method.domains}
-
-
+@pytest.mark.parametrize("device", [CPU, META], ids=str)
 @pytest.mark.parametrize("name", list(METHODS))
-def test_no_step_waits_for_the_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_step_waits_for_the_device(
+    name: str, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     method = method_in_training(name)
-    pictures = batches(method)
+    pictures, step, waits = loaded(method), step_on_gpu(method, device), NoHostWaits(device)
+    if device == META:
+        monkeypatch.setattr("methods.blindnet.step_generator", lambda device: torch.Generator())
+        autocast_on_meta(monkeypatch)
+    allow_float64_in_scaler(waits, monkeypatch)
     forbid_reading(monkeypatch)
-    with NoHostWaits():
-        for domain, of_domain in pictures.items():
-            losses = method(of_domain, domain, LATE)
-            if losses:
-                sum(losses.values()).backward()
+    with waits:
+        step(pictures)
 
 
 @pytest.mark.parametrize("name", list(METHODS))
@@ -67,3 +52,19 @@ def test_a_wait_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     forbid_reading(monkeypatch)
     with pytest.raises(AssertionError, match="wait"):
         x.cpu()
+
+
+def test_a_copy_between_devices_is_found() -> None:
+    here, there = torch.randn(4, 3), torch.empty(4, 3, device=META)
+    for copying in (
+        lambda: here.to(META),
+        lambda: here.to(there),
+        lambda: there.copy_(here),
+        lambda: torch.ones(()).to(META),
+        lambda: there[here.argmax(1)],
+        lambda: here + 1,
+    ):
+        with pytest.raises(AssertionError, match="is not on meta alone"), NoHostWaits(META):
+            copying()
+    with NoHostWaits(META):
+        assert (moved(here, META) * torch.ones(())).device == META

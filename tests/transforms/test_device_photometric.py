@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from host_waits import CPU, META, NoHostWaits, autocast_on_meta, forbid_reading
 from PIL import Image
 from torch.utils.data import default_collate
 
@@ -18,6 +19,7 @@ from transforms.photometric import (
     jittered,
 )
 from transforms.pipeline import TrainTransform
+from utils.scoring.evaluation import to_device
 from utils.seeding import generator
 
 VIEWS = ("image", "image_jittered", "image_plain")
@@ -100,7 +102,7 @@ def test_the_training_transform_makes_the_same_views_on_either_side(pixels: np.n
         for transform in (on_cpu, for_device)
     ]
     assert samples[1][0][CROP].dtype == torch.uint8
-    assert sum(value.dtype == torch.uint8 for value in samples[1][0].values()) == 1
+    assert [name for name, value in samples[1][0].items() if value.dim() == 3] == [CROP]
     expected, batch = (default_collate(each) for each in samples)
     changed = changed_views(batch)
     assert set(changed) == set(expected)
@@ -117,3 +119,14 @@ def test_a_batch_of_finished_views_is_left_alone_and_precision_does_not_matter(p
     expected = on_device(pixels, drawn)
     with torch.autocast("cpu", torch.bfloat16):
         assert np.array_equal(on_device(pixels, drawn), expected)
+
+
+@pytest.mark.parametrize("device", [CPU, META], ids=str)
+def test_nothing_waits_for_the_device(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = [{"image": Photometric(ColourJitter(0.4, 0.4, 0.4, 0.1)).draw(generator(n))} for n in range(6)]
+    numbers = default_collate([encoded(each) for each in drawn])
+    batch = {CROP: torch.zeros(6, 3, 16, 16, dtype=torch.uint8), **numbers}
+    forbid_reading(monkeypatch)
+    autocast_on_meta(monkeypatch)
+    with NoHostWaits(device):
+        assert changed_views(to_device(batch, device))["image"].device == device

@@ -37,7 +37,7 @@ def test_training_sample(image: Image.Image, label: np.ndarray, blur: dict[str, 
     for view in ("image", "image_jittered"):
         assert (sample[view].dtype, tuple(sample[view].shape)) == (torch.uint8, (3, 32, 32))
         assert sample[view].is_contiguous()
-    assert (sample["label"].dtype, tuple(sample["label"].shape)) == (torch.int64, (32, 32))
+    assert (sample["label"].dtype, tuple(sample["label"].shape)) == (torch.uint8, (32, 32))
 
 
 def test_a_further_view_shows_the_same_crop_and_leaves_the_first_alone(

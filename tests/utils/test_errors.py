@@ -98,6 +98,22 @@ MACHINE: dict[str, tuple[Exception, tuple[str, ...]]] = {
         RuntimeError("MPS backend out of memory (MPS allocated: 9.04 GB, max allowed: 9.07 GB)."),
         ("not enough memory", "max allowed: 9.07 GB"),
     ),
+    "a deterministic form of an operation": (
+        RuntimeError(
+            "grid_sampler_2d_backward_cuda does not have a deterministic implementation, but you set "
+            "'torch.use_deterministic_algorithms(True)'. You can turn off determinism just for this "
+            "operation, or you can use the 'warn_only=True' option, if that's acceptable."
+        ),
+        ("--deterministic: this device has no deterministic grid_sampler_2d_backward_cuda; leave",),
+    ),
+    "a setting of cuBLAS": (
+        RuntimeError(
+            "Deterministic behavior was enabled with either `torch.use_deterministic_algorithms(True)` or "
+            "`at::Context::setDeterministicAlgorithms(true)`, but this operation is not deterministic "
+            "because it uses CuBLAS and you have CUDA >= 10.2."
+        ),
+        ("CUBLAS_WORKSPACE_CONFIG: --deterministic needs :4096:8",),
+    ),
     "a port": (
         RuntimeError("The server socket has failed to listen. port: 1, code: -98, name: EADDRINUSE"),
         ("MASTER_PORT", "choose another"),

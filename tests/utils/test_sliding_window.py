@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from host_waits import NoHostWaits, forbid_reading
+from host_waits import CPU, META, NoHostWaits, forbid_reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_memory import MostBytes
@@ -16,6 +16,7 @@ from torch.nn import functional
 from utils.errors import UserError
 from utils.scoring import sliding_window
 from utils.scoring.sliding_window import (
+    MODES,
     AxisPart,
     Inference,
     averaged,
@@ -25,8 +26,6 @@ from utils.scoring.sliding_window import (
     scaled_pictures,
     tile_starts,
 )
-
-CPU = torch.device("cpu")
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -203,23 +202,39 @@ def test_strips_and_memory_layout_change_nothing(
     np.testing.assert_allclose(strips.confidence, whole.confidence, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["sliding", "pooling"])
-def test_nothing_waits_for_the_device_before_the_result(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("device", [CPU, META], ids=str)
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_waits_for_the_device_before_the_result(
+    mode: str, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = picture(40, 30)
     settings = Inference(mode, 16, scales=(0.5, 1.0), flip=True)
-    pictures, batch = scaled_pictures(image, settings), torch.zeros(2, 3, 30, 40, dtype=torch.uint8)
+    pictures = scaled_pictures(image, settings)
+    batch = torch.zeros(2, 3, 30, 40, dtype=torch.uint8, device=device)
 
     def network(batch: Tensor) -> Tensor:
         return batch[:, :2].float()
 
     def scores() -> None:
-        mean_scores(network, pictures, (30, 40), settings, CPU)
+        mean_scores(network, pictures, (30, 40), settings, device)
         averaged(network, Inference(mode, 16, flip=True))(batch)
 
     scores()  # The tiles of a size are sent to the device once.
     forbid_reading(monkeypatch)
-    with NoHostWaits():
+    with NoHostWaits(device):
         scores()
+
+
+def test_a_result_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its classes and, if asked for, its confidence, after all has been computed."""
+    settings, reads = Inference("sliding", 16, flip=True), []
+    pictures, to_host = scaled_pictures(picture(40, 30), settings), Tensor.cpu
+    predict_picture(pixelwise, pictures, (30, 40), settings, CPU)  # The tiles are sent once.
+    monkeypatch.setattr(Tensor, "cpu", lambda values: reads.append(values) or to_host(values))
+    for with_confidence in (False, True):
+        with NoHostWaits():
+            predict_picture(lambda tiles: tiles.float(), pictures, (30, 40), settings, CPU, with_confidence)
+    assert [values.dtype for values in reads] == [torch.uint8, torch.uint8, torch.float32]
 
 
 def test_memory_is_that_of_the_tiles_and_one_score_volume(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def test_confidence_is_grey_from_black_to_white() -> None:
 
 def test_crops_with_and_without_labels() -> None:
     image = torch.randint(0, 256, (2, 3, 4, 5), dtype=torch.uint8)
-    label = torch.zeros(2, 4, 5, dtype=torch.long)
+    label = torch.zeros(2, 4, 5, dtype=torch.uint8)
     pictures = crop_pictures({"image": image, "label": label}, ["image"], PALETTE)
     assert set(pictures) == {"0_image", "1_image", "0_label", "1_label"}
     assert pictures["1_label"].getpixel((0, 0)) == (128, 64, 128)

@@ -143,7 +143,9 @@ def _add_optimisation_arguments(parser: ArgumentParser) -> None:
         "Leave out steps whose loss or gradients are not finite; end the run after N of them in a row."
     )
     add("--seed", 304, at_least=0, below=SEEDS).means("Use this seed for all random draws.")
-    add("--deterministic", False, free=True).means("Use deterministic algorithms; some are slower.")
+    add("--deterministic", False, free=True).means(
+        "Use only algorithms that give the same bits again on the same device; some are slower."
+    )
 
 
 def _add_loss_arguments(parser: ArgumentParser) -> None:

@@ -19,13 +19,16 @@ def to_device(
 ) -> dict[str, Any]:
     """A batch with its tensors on ``device``; other values are unchanged.
 
-    With a stream ``copies`` of the device the copies run beside what the device still computes.
+    Labels travel as uint8 and become int64 on the device, so that an eighth of the bytes is copied. With a
+    stream ``copies`` of the device the copies run beside what the device still computes.
     """
     with nullcontext() if copies is None else torch.get_device_module(device).stream(copies):
         on_device = {
             name: moved(value, device) if isinstance(value, torch.Tensor) else value
             for name, value in batch.items()
         }
+        if "label" in on_device:
+            on_device["label"] = on_device["label"].long()
     if copies is not None:
         current = torch.get_device_module(device).current_stream(device)
         current.wait_stream(copies)

@@ -30,9 +30,7 @@ class ConfusionMatrix:
         # to wait for the device, because the shape would depend on the data.
         rows = label.clamp(-1, self.num_classes).add_(1)
         cells = torch.add(prediction, rows, alpha=self.num_classes).flatten()
-        number = (self.num_classes + 2) * self.num_classes
-        # On a GPU, bincount makes the host wait for the device to learn the size of the result.
-        counted = torch.bincount(cells, minlength=number) if cells.is_cpu else count_by_order(cells, number)
+        counted = count_values(cells, (self.num_classes + 2) * self.num_classes)
         self.counts += counted.view(-1, self.num_classes)[1:-1]
         self.pictures += label.shape[0]
 
@@ -45,6 +43,12 @@ class ConfusionMatrix:
     def numpy(self) -> np.ndarray:
         """Counts as an int64 array on the host."""
         return self.counts.cpu().numpy()
+
+
+def count_values(values: torch.Tensor, number: int) -> torch.Tensor:
+    """How often each of 0 .. ``number`` - 1 occurs in integer ``values`` of one axis; int64 (number,)."""
+    # On a GPU, bincount makes the host wait for the device to learn the size of the result.
+    return torch.bincount(values, minlength=number) if values.is_cpu else count_by_order(values, number)
 
 
 def count_by_order(values: torch.Tensor, number: int) -> torch.Tensor:

@@ -285,7 +285,10 @@ def mean_scores(
 
 
 def averaged(predict: Predict, settings: Inference) -> Predict:
-    """A function like ``predict`` with :func:`mean_scores`; itself if there is nothing to average."""
+    """A function like ``predict`` with :func:`mean_scores`; itself if there is nothing to average.
+
+    At several scales it waits for the device, because Pillow resizes on the host.
+    """
     if settings.mode != "sliding" and settings.scales == (1.0,) and not settings.flip:
         return predict
 

@@ -53,11 +53,11 @@ def crop_pictures(
     """The crops of a batch as ``<number>_<view>``, and its labels in the colours of ``palette``.
 
     ``batch`` is on the CPU. Its views are uint8 B x 3 x H x W, or B x T x 3 x H x W for groups of crops.
-    Labelled pictures also have ``label``, int64 B x H x W, which becomes ``<number>_label``.
+    Labelled pictures also have ``label``, uint8 B x H x W, which becomes ``<number>_label``.
     """
     pictures = {}
     for number, label in enumerate(batch.get("label", ())):
-        pictures[f"{number}_label"] = colour_picture(label.byte().numpy(), palette)
+        pictures[f"{number}_label"] = colour_picture(label.numpy(), palette)
     for view in views:
         for number, crop in enumerate(batch[view].flatten(0, -4)):
             pixels = crop.permute(1, 2, 0).contiguous().numpy()

@@ -46,7 +46,7 @@ from utils.scoring.selection import LAST
 from utils.scoring.visualize import crop_pictures
 
 MOST_WAITING = 0.1
-"""The share of the training time that the steps may wait for data before a line says so."""
+"""If the steps wait for data for a larger share of the training time than this, a line says so."""
 LESS_MEMORY = (
     "lower --bs_mult and raise --accumulate as much, or use --amp bf16, and go on with --resume auto; or "
     "start again with a smaller --crop_size"
@@ -59,7 +59,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 class Run:
-    """One training run: what is trained and how far it is; what a step, a checkpoint and a score are."""
+    """One training run: what it trains, how far it is, and when it logs, scores and saves."""
 
     def __init__(
         self,
@@ -70,10 +70,10 @@ class Run:
         network: SegmentationNet,
     ) -> None:
         self.args, self.device, self.folder, self.architecture = args, device, folder, network.config
-        # It is read now, because the work tree may change while this runs.
+        # The commit is read now, because the work tree may change during the run.
         self.commit = git_commit()
-        # A run goes on if nothing of another run would be lost, a checkpoint is whole, all processes found
-        # the same one, its settings are these, and (in restore) its training pictures are these.
+        # A run is resumed only if nothing of another run would be lost, a checkpoint is whole, all processes
+        # found the same one, and its settings and (checked in restore) training pictures are the same.
         resume_files = folder.resume_files(args.resume)
         folder.protect_results(resume_files, args.overwrite)
         self.sizes = sizes_of_step(args, METHODS[args.method].target_transform)
@@ -114,7 +114,7 @@ class Run:
 
     @property
     def last_iteration(self) -> int:
-        """How many iterations the run has."""
+        """The number of iterations after which the run ends."""
         return min(self.args.max_iter, self.args.iter_stop or self.args.max_iter)
 
     @property
@@ -123,7 +123,7 @@ class Run:
         return Progress(self.iteration, self.args.max_iter, self.iteration // self.loaders.steps_per_epoch)
 
     def restore(self, checkpoint: dict[str, Any], path: Path) -> list[str]:
-        """Go on exactly where the checkpoint of ``path`` was written; a line for each file that is lost."""
+        """Restore the run from the checkpoint ``path``; returns a line for each file that is damaged."""
         if checkpoint["training_pictures"] != self.loaders.digest:
             raise UserError(
                 f"{path}: of a run with other training pictures; bring back those it had, or use --snapshot"
@@ -134,8 +134,8 @@ class Run:
         self.loaders.bad_samples.load_state_dict(checkpoint["bad_samples"])
         self.iteration = checkpoint["iteration"]
         self.between_steps_due = checkpoint["between_steps_due"]
-        # A run that goes on in another folder, or from the checkpoint before the last, may have no such file.
-        saved, lost = [], []
+        # The files of the best weights may be missing in another folder, or be newer than this checkpoint.
+        saved, warnings = [], []
         for name, best in checkpoint["best"].items():
             file = self.folder.weights(name)
             if self.folder.holds(path) and file.exists():
@@ -143,17 +143,17 @@ class Run:
                     if load_checkpoint(file).get("iteration") == best["iteration"]:
                         saved.append(name)
                 except DamagedCheckpoint as damage:
-                    lost.append(f"warning: {damage}; weights of the evaluations to come take its place")
+                    warnings.append(f"warning: {damage}; weights of the evaluations to come take its place")
         self.evaluation.selection.resume(checkpoint["best"], saved)
-        return lost
+        return warnings
 
     def save(self, weights: str, between_steps_due: bool = False) -> None:
-        """Write everything a resume or ``infer.py`` needs, called ``weights``; one process does.
+        """Write the file ``weights`` with all that a resume or ``infer.py`` needs; one process does.
 
         ``between_steps_due``: the evaluation and the epoch's end after this iteration still have to run.
         """
         self.step.finite.check()
-        self.name_bad_samples()
+        self.log_bad_samples()
         if distributed.is_main():
             content = {
                 "network": self.architecture,
@@ -184,7 +184,7 @@ class Run:
                 palette = self.domains.classes.palette
                 pictures = crop_pictures(changed_views(batch), self.method.views, palette)
                 self.folder.pictures(f"crops/{domain}", pictures)
-        self.began, self.waits_named = self.iteration, False
+        self.began, self.reported_waiting = self.iteration, False
         self.method.train()
         self.method.before_training(end / steps_per_epoch)
         self.meter.restart_clock()
@@ -201,7 +201,7 @@ class Run:
                 if self.iteration % args.log_every == 0:
                     self.log(bar)
                     self.meter = Meter()
-                # Stop before an evaluation, which may take longer than is left. It runs after the resume.
+                # Stop before an evaluation, because there may be no time for it. It runs after the resume.
                 if stop.agreed():
                     bar.close()
                     self.share_buffers()
@@ -210,11 +210,11 @@ class Run:
                 with self.meter.paused():
                     self.between_steps()
         bar.close()
-        # All is saved that the scores need, so they may be made after the resume.
+        # Everything that the final scores need is saved, so a resumed run can still make them.
         return not stop.agreed_at_once()
 
     def between_steps(self) -> None:
-        """What is due after a step: the method's epoch end, an evaluation, a checkpoint."""
+        """Do what is due after a step: the method's end of an epoch, an evaluation, a checkpoint."""
         args = self.args
         end_of_epoch = self.iteration % self.loaders.steps_per_epoch == 0
         last = self.iteration == self.last_iteration
@@ -223,7 +223,7 @@ class Run:
         if end_of_epoch or evaluation or saving:
             self.share_buffers()
         if evaluation:
-            # Should it fail, on a broken picture or for want of time, no step is lost.
+            # If the evaluation fails (a broken picture, no time left), no step is lost.
             self.save(LAST, between_steps_due=True)
         if end_of_epoch:
             epoch = self.iteration // self.loaders.steps_per_epoch - 1
@@ -236,30 +236,30 @@ class Run:
             self.save(LAST)
 
     def share_buffers(self) -> None:
-        """Give all processes rank 0's BN statistics: without synchronised BN each has its own."""
+        """Give all processes the BatchNorm statistics of rank 0: if not synchronised, each has its own."""
         for buffer in self.method.buffers():
             distributed.broadcast(buffer)
 
     def log(self, bar: progress_bar) -> None:
-        """One line in the log, a point in TensorBoard, the end of the progress bar."""
+        """Write the means since the last call to the log, to TensorBoard and into the progress bar."""
         values = self.meter.read(sum(self.sizes.values()))
         total = sum(value for name, value in values.items() if name.startswith("loss/"))
         if skipped := self.step.finite.check():
             values["skipped"] = skipped
-        values |= self.name_bad_samples()
+        values |= self.log_bad_samples()
         self.folder.scalars({"loss/train_loss": total, **values}, self.iteration)
         words = ", ".join(f"{name.removeprefix('loss/')} {value:.4g}" for name, value in values.items())
         place = f"[epoch {self.progress.epoch}] [iter {self.iteration} / {self.last_iteration}]"
         self.folder.log(f"{place} {words}", echo=bar.disable)
         bar.set_postfix_str(words, refresh=False)
-        # The first line has the time in which the loader's processes started.
-        if not self.waits_named and self.iteration >= self.began + 2 * self.args.log_every:
-            self.waits_named = self.name_waits(values["images/s"], values["data wait"])
+        # The first line does not count, because it includes the time in which the loader started.
+        if not self.reported_waiting and self.iteration >= self.began + 2 * self.args.log_every:
+            self.reported_waiting = self.report_waiting(values["images/s"], values["data wait"])
 
-    def name_waits(self, speed: float, wait: float) -> bool:
-        """Say what helps if the steps wait for the loader for more than a tenth of the time; whether they do.
+    def report_waiting(self, speed: float, wait: float) -> bool:
+        """Print what helps if the steps wait too long for the loader; returns whether they do.
 
-        The line is only printed: a run's log is the same on every machine, but for its measured numbers.
+        The line is not logged: a run's log is the same on every machine, except for measured numbers.
         """
         if wait > MOST_WAITING:
             print_notices(
@@ -268,8 +268,8 @@ class Run:
             )
         return wait > MOST_WAITING
 
-    def name_bad_samples(self) -> dict[str, float]:
-        """Log which pictures were replaced since the last call; their number so far, if there are any."""
+    def log_bad_samples(self) -> dict[str, float]:
+        """Log which pictures were replaced since the last call; returns their number so far, if any."""
         for line in self.loaders.bad_samples.news():
             self.folder.log(line)
         return self.loaders.bad_samples.scalars()
@@ -290,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config.apply_target_arguments(args, method.domains)
     network = create_network(**{**method.architecture, **stated_architecture(vars(args))})
     args.wt_layer = network.config["wt_layer"]
-    # Windows allows no colon, which is in timm:NAME, in names of folders.
+    # timm:NAME has a colon, which Windows does not allow in the name of a folder.
     exp = args.exp or f"{args.method}-{network.config['backbone']}".replace(":", "-")
     with RunFolder(args.ckpt, args.date, exp, args.tb_path) as folder, enough_memory(exp, LESS_MEMORY):
         try:
@@ -308,7 +308,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 with stopping_at_once("while scoring the finished run; --resume auto scores it again"):
                     run.evaluation.report(run.iteration, run.commit)
         except Stopped as stopped:
-            # The other processes may be anywhere: nothing is exchanged with them any more.
+            # The other processes may be anywhere in the program, so nothing is exchanged with them any more.
             print(stopped, flush=True)
             return 0
     distributed.shutdown()

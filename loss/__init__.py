@@ -1,1 +1,1 @@
-"""Losses. They know no network and no data set; ``criterion`` chooses one from the flags."""
+"""Losses. They know no network and no data set. ``criterion`` has the one that the flags choose."""

@@ -1,4 +1,4 @@
-"""Losses of unlabelled target pictures (maximum squares, Chen et al., ICCV 2019, and entropy minimisation).
+"""Losses of unlabelled target pictures: maximum squares (Chen et al., ICCV 2019) and entropy minimisation.
 
 All functions take logits, B x classes x H x W, and compute in float32 at least. The losses make the
 prediction of every pixel more certain. As a pixel becomes certain, the slope of the entropy with respect to

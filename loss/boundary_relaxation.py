@@ -20,8 +20,8 @@ from loss.segmentation import IGNORE_LABEL, class_planes, frequency_weights
 def relaxed_planes(label: Tensor, classes: int, strict: Sequence[int] = ()) -> Tensor:
     """The classes in the 3 x 3 neighbourhood of every pixel: bool B x (``classes`` + 1) x H x W.
 
-    The last plane is void, which is ``classes`` in ``label`` (int64 B x H x W); places outside the picture
-    count as void. Pixels of the classes ``strict`` have only their own class.
+    ``label`` is int64 B x H x W. Its value ``classes`` means void and has the last plane; places outside the
+    picture count as void. Pixels of the classes ``strict`` have only their own class.
     """
     planes = class_planes(F.pad(label, (1, 1, 1, 1), value=classes), classes + 1)
     rows = planes[..., :-2, :] | planes[..., 1:-1, :] | planes[..., 2:, :]
@@ -33,9 +33,9 @@ def relaxed_planes(label: Tensor, classes: int, strict: Sequence[int] = ()) -> T
 
 def boundary(label: Tensor) -> Tensor:
     """Pixels that have another label above, below, left or right of them: B x H x W -> bool B x H x W."""
-    rows, columns = label[:, 1:] != label[:, :-1], label[..., 1:] != label[..., :-1]
-    beside_row = F.pad(rows, (0, 0, 1, 0)) | F.pad(rows, (0, 0, 0, 1))
-    return beside_row | F.pad(columns, (1, 0)) | F.pad(columns, (0, 1))
+    below, right = label[:, 1:] != label[:, :-1], label[..., 1:] != label[..., :-1]
+    vertical = F.pad(below, (0, 0, 1, 0)) | F.pad(below, (0, 0, 0, 1))
+    return vertical | F.pad(right, (1, 0)) | F.pad(right, (0, 1))
 
 
 def relaxed_cross_entropy(

@@ -58,7 +58,7 @@ class GroupedPixels(NamedTuple):
 def group_pixels(groups: Tensor, number: int, generator: torch.Generator) -> GroupedPixels:
     """Sort pixels by ``groups``, int64 B x N in [0, ``number``), in random order within a group."""
     (pictures, pixels), device = groups.shape, groups.device
-    # Shuffling and then a stable sort by group takes less than half the time of one sort by (group, random
+    # To shuffle and then sort stably by group takes less than half the time of one sort by (group, random
     # number), because small whole numbers are sorted by counting them.
     shuffled = torch.randperm(groups.numel(), generator=generator, device=device)
     picture = torch.arange(pictures, device=device)[:, None]
@@ -130,12 +130,12 @@ def sample_class_pixels(
     grouped = group_pixels(groups, 2 * num_classes + 1, generator)
     hard, easy = grouped.counts[:, :-1:2], grouped.counts[:, 1::2]
     classes = first_classes(hard + easy > per_block, blocks)
-    safe = classes.clamp(min=0)
-    hard, easy = hard.gather(1, safe)[:, :, None], easy.gather(1, safe)[:, :, None]
+    index = classes.clamp(min=0)
+    hard, easy = hard.gather(1, index)[:, :, None], easy.gather(1, index)[:, :, None]
     hard_taken = torch.minimum(hard, (per_block - easy).clamp(min=per_block // 2))
     places = torch.arange(per_block, device=label.device).expand(*classes.shape, per_block)
     is_hard = places < hard_taken
-    group = 2 * safe[:, :, None] + (~is_hard).long()
+    group = 2 * index[:, :, None] + (~is_hard).long()
     chosen = grouped.pixels(group, torch.where(is_hard, places, places - hard_taken))
     is_fill = (classes == FILL_CLASS)[:, :, None].expand_as(chosen)
     filling = random_pixels(label.shape, chosen, is_fill, fill, generator)
@@ -154,7 +154,7 @@ def first_classes(takes_part: Tensor, blocks: int) -> Tensor:
 def random_pixels(
     shape: torch.Size, chosen: Tensor, is_fill: Tensor, fill: str, generator: torch.Generator
 ) -> Tensor:
-    """Random pixels in the shape of ``chosen``; where ``is_fill``, no pixel of a picture occurs twice."""
+    """Random pixels in the shape of ``chosen``. Among the places ``is_fill``, no pixel occurs twice."""
     pictures, pixels = shape
     used = torch.zeros(pictures * pixels, dtype=torch.int64, device=chosen.device)
     if fill == "unused":
@@ -187,7 +187,7 @@ def class_contrast(
         if negatives == "other_class":
             block = torch.arange(blocks, device=query.device).repeat_interleave(per_block)
             own = block[:, None] == block
-            # A finite value: with -inf, a single block, which has no negatives, would have no gradient.
+            # The value is finite, because a single block has no negatives: -inf would leave it no gradient.
             similarity = similarity.masked_fill(own, torch.finfo(similarity.dtype).min)
         return contrast(positive, similarity).mean() * is_active
 
@@ -228,35 +228,35 @@ def sample_confusions(
 ) -> Confusions:
     """Choose anchors, and negatives for them.
 
-    An anchor is a pixel that is predicted as it is labelled in the original view, and as another class in the
-    jittered view. At least ``patch`` pixels of the picture must be labelled as that wrong class. Of these,
-    ``patch`` random ones are the negatives of all anchors of the picture with the same wrong class. At most
-    1000 x B anchors of the batch are kept, chosen at random.
+    An anchor is a pixel that is predicted rightly in the original view, and as another class in the jittered
+    view. At least ``patch`` pixels of the picture must be labelled as that wrong class. Of these, ``patch``
+    random ones are the negatives of all anchors of the picture with the same wrong class. At most 1000 x B
+    anchors of the batch are kept, chosen at random.
 
     Args:
         label: int64 B x H x W, train ids; pixels with any other value are ignored.
         prediction, jittered_prediction: int64 B x H x W, train ids only.
         generator: on the device of the maps.
     """
-    label, prediction, wrong = (x.flatten(1) for x in (label, prediction, jittered_prediction))
+    label, prediction, jittered = (x.flatten(1) for x in (label, prediction, jittered_prediction))
     pictures, pixels = label.shape
     known = (label >= 0) & (label < num_classes)
     grouped = group_pixels(torch.where(known, label, num_classes), num_classes + 1, generator)
-    is_anchor = known & (prediction == label) & (wrong != prediction)
-    is_anchor &= grouped.counts.gather(1, wrong) >= patch
+    is_anchor = known & (prediction == label) & (jittered != prediction)
+    is_anchor &= grouped.counts.gather(1, jittered) >= patch
     noise = torch.rand(pictures * pixels, generator=generator, device=label.device)
     number = pictures * min(ANCHORS_PER_PICTURE, pixels)
     anchors = torch.where(is_anchor.flatten(), noise, 2.0).topk(number, largest=False, sorted=False).indices
     classes = torch.arange(num_classes, device=label.device)[:, None].expand(pictures, num_classes, patch)
     places = torch.arange(patch, device=label.device).expand_as(classes)
-    rows = anchors // pixels * num_classes + wrong.flatten()[anchors]
+    rows = anchors // pixels * num_classes + jittered.flatten()[anchors]
     return Confusions(anchors, grouped.pixels(classes, places), rows, is_anchor.flatten()[anchors])
 
 
 def disentanglement(
     query: Tensor, key: Tensor, negatives: Tensor, confusions: Confusions, temperature: float
 ) -> Tensor:
-    """Mean :func:`contrast` of the anchors; without an anchor 0, with zero gradients.
+    """Mean :func:`contrast` of the anchors. If there are none, it is 0 and has zero gradients.
 
     Args:
         query, key: embeddings of unit length of the anchors, A x D, in the jittered and the original view; no

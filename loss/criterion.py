@@ -29,15 +29,15 @@ class SegmentationCriterion(nn.Module):
     def __init__(self, arguments: argparse.Namespace, mean_over: MeanOver = "labelled") -> None:
         super().__init__()
         self.arguments, self.mean_over = arguments, mean_over
-        # They are not in the state dict, because the flag determines them.
+        # The weights are not in the state dict, because the flag determines them.
         weights = torch.tensor(CLASS_WEIGHTS) if arguments.cls_wt_loss else None
         self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(self, logits: Tensor, label: Tensor, iteration: int) -> Tensor:
-        """Main loss after ``iteration`` steps, of logits B x classes x H x W and label int64 B x H x W.
+        """Main loss in iteration ``iteration`` of logits B x classes x H x W and label int64 B x H x W.
 
-        As published, labels are relaxed up to and including the iteration ``--rlx_off_iter``, but the rate of
-        ``scl-poly`` restarts in that iteration already (``methods.engine.step``).
+        As published, labels are still relaxed in the iteration ``--rlx_off_iter``, although the learning rate
+        of ``scl-poly`` restarts in that iteration (``methods.engine.step``).
         """
         arguments = self.arguments
         balance = {"bound": arguments.wt_bound, "batch_weighting": arguments.batch_weighting}

@@ -14,9 +14,9 @@ TARGETS = ("released", "gradient")
 def edge_map(images: Tensor, target: str = "released") -> Tensor:
     """Sobel edges of uint8 RGB pictures, B x 3 x H x W -> float32 B x 1 x H x W in [0, 255].
 
-    ``released`` is what the published code computes: the absolute horizontal derivative, which sees only
-    upright edges, of grey with red and blue swapped, rounded to whole numbers. ``gradient`` is the magnitude
-    of both derivatives of grey. Both are cut at 255. Borders are mirrored without repeating the edge pixel.
+    ``released`` is what the published code computes: grey with red and blue swapped, then the absolute value
+    of its horizontal derivative, rounded to whole numbers. It sees only upright edges. ``gradient`` is the
+    magnitude of both derivatives of grey. Both are cut at 255. Borders are mirrored (torch's ``reflect``).
     """
     weights = LUMA[::-1] if target == "released" else LUMA
     red, green, blue = images.float().split(1, dim=1)

@@ -28,7 +28,7 @@ def dual_restitution_loss(normalised: Tensor, restituted: Tensor, contaminated: 
     the contaminated features less certain. The means are compared, not the pixels: for segmentation the paper
     found this slightly better. The gradient reaches all three arguments.
     """
-    without, with_useful, with_useless = (
+    h_normalised, h_restituted, h_contaminated = (
         pixel_entropy(logits).mean() for logits in (normalised, restituted, contaminated)
     )
-    return F.softplus(with_useful - without) + F.softplus(without - with_useless)
+    return F.softplus(h_restituted - h_normalised) + F.softplus(h_normalised - h_contaminated)

@@ -1,4 +1,4 @@
-"""What losses and parts of networks do in float32 at least."""
+"""Helpers that keep losses and parts of networks in float32 at least."""
 
 from __future__ import annotations
 

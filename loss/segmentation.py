@@ -1,4 +1,4 @@
-"""Losses of labelled pixels, and class weights from how often a class occurs."""
+"""Losses of labelled pixels, and class weights from the frequencies of classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from loss.precision import at_least_float32
 from utils.ignore_label import IGNORE_LABEL
 
 MeanOver = Literal["labelled", "all"]
-"""The pixels that a mean is over. With "all", pixels without a label are counted too, and cost 0."""
+"""The pixels over which a mean is taken. With "all", pixels without a label are counted too, and cost 0."""
 
 
 def cross_entropy(
@@ -48,7 +48,7 @@ def cross_entropy(
 def auxiliary_cross_entropy(
     logits: Tensor, label: Tensor, class_weights: Tensor | None = None, mean_over: MeanOver = "labelled"
 ) -> Tensor:
-    """:func:`cross_entropy` of logits B x classes x h x w, to which the label is resized if it is larger."""
+    """:func:`cross_entropy` of logits B x classes x h x w and the label, which is resized to h x w."""
     small = nearest_label(label, (logits.shape[-2], logits.shape[-1]))
     return cross_entropy(logits, small, class_weights, mean_over)
 
@@ -90,8 +90,8 @@ def image_weighted_cross_entropy(
 
     A picture costs the weighted mean over its labelled pixels (0 if there are none), with the weights of
     :func:`frequency_weights`. The result is the mean over the pictures. The published code takes the sum over
-    the pictures (``reduction="sum"``), so that there the loss grows with the batch. Logits and label are
-    those of :func:`cross_entropy`.
+    the pictures (``reduction="sum"``), and so its loss grows with the batch. Logits and label are as in
+    :func:`cross_entropy`.
     """
     logits = at_least_float32(logits)
     counts = class_planes(label, logits.shape[1]).sum((2, 3)).to(logits)

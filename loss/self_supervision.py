@@ -24,7 +24,7 @@ from loss.segmentation import IGNORE_LABEL, class_planes
 
 Fusion = Literal["mean", "min_entropy", "none"]
 FUSIONS: tuple[Fusion, ...] = ("mean", "min_entropy", "none")
-SMALLEST_TOTAL = 1e-3
+SMALLEST_TOTAL = 1e-3  # It only prevents a division by 0.
 # A place of the canvas has no prediction if the crops cover it by less than this.
 SMALLEST_COVER = 0.1
 Confidence = Literal["per_image", "batch_mean", "none"]

@@ -1,4 +1,4 @@
-"""Losses of the covariances of features.
+"""Losses on the covariances of features.
 
 Instance whitening and its choice of entries are from RobustNet (Choi et al., CVPR 2021). Covariance alignment
 is from BlindNet (Ahn et al., CVPR 2024).
@@ -54,7 +54,7 @@ def upper_triangle(channels: int) -> Tensor:
 
 
 def irw_margin(channels: int, relax_denom: float) -> int:
-    """Margin of the relaxed loss: floor(C (C - 1) / 2 / ``relax_denom``); 0 (no margin) if that is 0."""
+    """Margin of the relaxed loss: floor(C (C - 1) / 2 / ``relax_denom``); 0 for a ``relax_denom`` of 0."""
     return math.floor(channels * (channels - 1) / 2 / relax_denom) if relax_denom else 0
 
 
@@ -100,8 +100,8 @@ def sensitive_mask(variance: Tensor, clusters: int) -> Tensor:
     # kmeans1d copies element by element, and that is fastest from a list of floats.
     labels = kmeans1d.cluster(values.flatten().tolist(), clusters).clusters
     chosen = torch.tensor(labels).view_as(values) > 0
-    # If there are fewer distinct values than clusters, equal values are spread over several clusters. So
-    # zeros may be outside the lowest cluster, and have to be left out here.
+    # If there are fewer distinct values than clusters, equal values are spread over several clusters. Zeros
+    # may then be outside the lowest cluster, so they are left out here.
     return (chosen & (values > 0)).to(variance)
 
 
@@ -114,7 +114,7 @@ def covariance_matching(key: Tensor, query: Tensor) -> Tensor:
 
 
 def cross_covariance(key: Tensor, query: Tensor) -> Tensor:
-    """Mean of (c - 1)^2 for the covariance c of each channel between two such maps (BlindNet's L_CC)."""
+    """Mean of (c - 1)^2 for the covariance c of each channel between the two maps (BlindNet's L_CC)."""
     with torch.autocast(query.device.type, enabled=False):
         key, query = (at_least_float32(x).flatten(2) for x in (key.detach(), query))
         diagonal = (key * query).sum(dim=2) / max(query.shape[2] - 1, 1) + COVARIANCE_EPSILON

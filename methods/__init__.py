@@ -20,8 +20,8 @@ METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
         Baseline,
-        # Before all methods with flags: `method_named` takes the last method that fits, so any other method
-        # wins over --snr_stages.
+        # It comes before all methods with flags: `method_named` takes the last method that the flags select,
+        # so any other method wins over --snr_stages.
         StyleNormalisationRestitution,
         InstanceSelectiveWhitening,
         BlindNet,
@@ -66,7 +66,7 @@ def flags_of(name: str) -> list[argparse.Action]:
 
 
 def declared(method: type[Method] | type[RestitutionLoss]) -> list[argparse.Action]:
-    """The flags that a method, or a part of methods, declares itself."""
+    """The flags that ``add_arguments`` of a method, or of a part that methods share, declares."""
     parser = argparse.ArgumentParser(add_help=False)
     method.add_arguments(parser.add_argument_group())
     return parser._actions

@@ -1,8 +1,8 @@
 """ABN: adaptive batch normalisation, the training that DA-SAC starts from (Araslanov and Roth, CVPR 2021).
 
-Labelled source pictures train the network. Target pictures only pass through it in training mode: nothing is
-learnt from them, but the running statistics of BatchNorm, which evaluation uses, become those of both
-domains. The domains take turns, so the last one counts a little more: 0.526 to 0.474 at a momentum of 0.1.
+Labelled source pictures train the network. Target pictures pass through it in training mode, but no loss is
+computed on them: they only update the running statistics of BatchNorm, which evaluation uses. The two domains
+take turns, so the target, which is last, counts a little more: 0.526 to 0.474 at a momentum of 0.1.
 
 In the released code the target pass comes after the optimiser's step; here it comes before.
 """
@@ -19,7 +19,7 @@ class AdaptiveBatchNormalisation(Method):
     """Segmentation loss of the source; target pictures only change the running statistics.
 
     As in all of DA-SAC, source pictures get the target's colour statistics. Their loss is averaged over ALL
-    pixels: pixels without a label are counted and cost 0. Outside its picture, a crop has the mean colour.
+    pixels: pixels without a label are counted and cost 0. A crop has the mean colour outside its picture.
     Biases learn twice as fast as weights, and without weight decay.
     """
 

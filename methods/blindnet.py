@@ -9,7 +9,7 @@ contrast of projected pixels.
 
 Negatives are the keys sampled for other classes than the pixel's own, as the paper says. The released code
 meant the same, but takes all sampled keys of a picture, even the positive. The published numbers were made
-so; ``--cwcl_negatives all --cwcl_fill any`` does it here.
+with that code; ``--cwcl_negatives all --cwcl_fill any`` does the same here.
 """
 
 from __future__ import annotations
@@ -99,12 +99,12 @@ class BlindNet(Method):
         )
         add("--num_patch", 20, above=0, toy=4).means("SDCL: use this many negatives per confused class.")
         add("--cwcl_negatives", "other_class", choices=NEGATIVES).means(
-            "CWCL: other_class takes the pixels sampled for other classes and to fill up, as meant. all "
-            "takes all of the picture, the positive too, as the released code does."
+            "CWCL: other_class takes the pixels sampled for other classes and those that fill up, as meant; "
+            "all takes all sampled pixels of the picture, even the positive, as the released code does."
         )
         add("--cwcl_fill", "unused", choices=FILLS).means(
-            "CWCL: fill up for missing classes with pixels not sampled yet, as meant (unused), or with any "
-            "pixels, as the released code does."
+            "CWCL: replace missing classes by pixels that are not sampled yet, as meant (unused), or by any "
+            "pixels, as the released code does (any)."
         )
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
@@ -127,7 +127,7 @@ class BlindNet(Method):
         }
 
     def contrast(self, key: dict[str, Tensor], query: dict[str, Tensor], label: Tensor) -> dict[str, Tensor]:
-        """Flag of its weight -> contrastive term, the mean over the embedded maps."""
+        """Flag of its weight -> contrastive term, the mean over the contrasted maps."""
         if not {"w3", "w4"} & self.weights.keys():
             return {}
         generator = step_generator(label.device)
@@ -150,23 +150,23 @@ class BlindNet(Method):
     ) -> dict[str, Tensor]:
         """Contrastive terms of one feature map; ``maps`` are its labels and the predictions of both views.
 
-        Only the sampled pixels are projected, all of a view at once. At layer1's size this is a hundredth of
-        the pixels.
+        Only the sampled pixels are projected, all of a view at once. In layer1 they are a hundredth of all
+        pixels.
         """
-        label, predicted, jittered = maps
+        label, prediction, jittered_prediction = maps
         arguments, classes = self.arguments, self.network.config["num_classes"]
         pixels, terms = {}, {}
         if "w3" in self.weights:
             sizes = classes, arguments.contrast_max_classes, arguments.contrast_max_views
-            blocks = sample_class_pixels(label, predicted, *sizes, generator, arguments.cwcl_fill)
+            blocks = sample_class_pixels(label, prediction, *sizes, generator, arguments.cwcl_fill)
             pixels["blocks"] = blocks.pixels.flatten()
         if "w4" in self.weights:
             sizes = classes, arguments.num_patch
-            confusions = sample_confusions(label, predicted, jittered, *sizes, generator)
+            confusions = sample_confusions(label, prediction, jittered_prediction, *sizes, generator)
             pixels["anchors"] = confusions.anchors
         with torch.no_grad():
             keys = embed(projection, key, pixels)
-        if "w4" in self.weights:
+        if "w4" in self.weights:  # The negatives of SDCL are pixels of the jittered view alone.
             pixels["negatives"] = confusions.negatives.flatten()
         queries = embed(projection, query, pixels)
         if "w3" in self.weights:
@@ -180,6 +180,6 @@ class BlindNet(Method):
 
 
 def embed(projection: ProjectionHead, features: Tensor, pixels: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Embeddings of named lists of pixels of a map (``loss.contrast``), projected all at once."""
+    """Name -> embeddings of the pixels of a map that ``pixels`` has under this name (``loss.contrast``)."""
     rows = projection(take_pixels(features, torch.cat([*pixels.values()])))
     return dict(zip(pixels, rows.split([len(numbers) for numbers in pixels.values()]), strict=True))

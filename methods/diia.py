@@ -4,8 +4,8 @@ DIIA is ISW with a larger head (``network.head.aggregation``). It encodes the ed
 class layout that its own coarse prediction gives. An attention with the layout as query and the edges as key
 aggregates the content of layer4 for a second decoder. The prediction is 0.5 x coarse + final logits.
 
-As published, the layout loss counts only a hundredth while it is above 3 (``--diia_layout_switch``). Every
-process decides this by its own loss.
+As published, the layout loss is divided by 100 while it is above 3 (``--diia_layout_switch``). Every process
+decides this by its own loss.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
 
     @classmethod
     def is_meant_by(cls, arguments: argparse.Namespace) -> bool:
-        return False
+        return False  # A command line with DIIA's --wt_layer, but without --method, means ISW.
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -66,7 +66,7 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
                 + (" It has no effect if --aux_weight is given." if name == "aux" else "")
             )
         Flag(parser, "--diia_layout_switch", 3.0, at_least=0).means(
-            f"Count a layout loss above this {LAYOUT_SWITCH_FACTOR} times; 0 never does."
+            f"Multiply the layout loss by {LAYOUT_SWITCH_FACTOR} while it is above this; with 0 never."
         )
         Flag(parser, "--diia_edge_target", "released", choices=TARGETS).means(
             "released is the horizontal derivative of grey with red and blue swapped, as in the published "
@@ -75,20 +75,20 @@ class DomainInvariantAggregation(InstanceSelectiveWhitening):
 
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
         output = self.network(self.network_input(batch), auxiliary=self.auxiliary_weight > 0)
-        label, parts = batch["label"], output.features
+        label, features = batch["label"], output.features
         edges = edge_map(batch["image_plain"], self.arguments.diia_edge_target)
-        layout = cross_entropy(parts["layout_logits"], parts["layout"])
+        layout = cross_entropy(features["layout_logits"], features["layout"])
         layout_switch = self.arguments.diia_layout_switch or torch.inf
         terms = {
-            "main": self.criterion(parts["coarse_logits"], label, progress.iteration),
-            "final": self.criterion(parts["final_logits"], label, progress.iteration),
-            "edge_segmentation": self.criterion(parts["edge_logits"], label, progress.iteration),
+            "main": self.criterion(features["coarse_logits"], label, progress.iteration),
+            "final": self.criterion(features["final_logits"], label, progress.iteration),
+            "edge_segmentation": self.criterion(features["edge_logits"], label, progress.iteration),
             "layout": torch.where(layout > layout_switch, LAYOUT_SWITCH_FACTOR * layout, layout),
-            "edge": (parts["edges"].float() - edges).abs().mean(),
+            "edge": (features["edges"].float() - edges).abs().mean(),
         }
         if output.aux_logits is not None:
             terms["aux"] = self.criterion.auxiliary(output.aux_logits, label)
         losses = {name: self.weights[name] * term for name, term in terms.items()}
         if self.sites:
-            losses["whitening"] = self.arguments.wt_reg_weight * self.whitening(parts, progress)
+            losses["whitening"] = self.arguments.wt_reg_weight * self.whitening(features, progress)
         return losses

@@ -6,12 +6,12 @@ the covariance of the normalised features towards zero there:
 * code 1, IW (eq. 7): all off-diagonal entries; IRW (eq. 11, ``--relax_denom`` > 0): the same, but only as far
   as their sum exceeds a margin;
 * code 2, ISW (eq. 14): only the entries that change when the colours of a picture are jittered. They are
-  found once, after epoch ``--cov_stat_epoch``: the variance of every entry over pairs (picture, jittered
-  picture) is clustered.
+  chosen once, after epoch ``--cov_stat_epoch``: the variances of all entries over pairs (picture, jittered
+  picture) are clustered.
 
-Two points differ from the published code. The masks of the chosen entries are buffers here; there they were
-kept outside the model, so that a resumed run crashed. The processes share the pictures for the statistics
-here; there every process computed the same statistics.
+Two points differ from the published code. Here the masks of the chosen entries are buffers; there they were
+kept outside the model, so that a resumed run crashed. Here the processes share the pictures for the
+statistics; there every process computed the same statistics.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class InstanceSelectiveWhitening(Method):
                 f"--method {self.name}: needs a site with code 1 (IW, IRW) or 2 (ISW); "
                 "use e.g. --wt_layer 0 0 2 2 2 0 0"
             )
-        # Whether masks have to be built.
+        # With ISW, the masks have to be built during training.
         self.selective = ISW in self.sites.values()
         if self.selective and arguments.relax_denom == 0 and arguments.clusters < 2:
             raise UserError(
@@ -81,8 +81,8 @@ class InstanceSelectiveWhitening(Method):
         add = partial(Flag, parser)
         add("--wt_reg_weight", 0.6, at_least=0).means("Weight the whitening loss by this.")
         add("--relax_denom", 0.0).means(
-            "Code 1: the margin is the number of entries / this (IRW); 0 is no margin (IW). Code 2: leave 1 "
-            "/ this of the entries alone; 0 clusters them."
+            "Code 1: the margin is the number of entries / this (IRW); 0 is no margin (IW). Code 2: penalise "
+            "all entries but the share 1 / this that varies least; 0 clusters the entries."
         )
         add("--clusters", 3).means("ISW: cluster the variances of the entries into this many.")
         add("--cov_stat_epoch", 5, at_least=0).means("ISW: build the masks after this epoch (from 0).")
@@ -99,7 +99,7 @@ class InstanceSelectiveWhitening(Method):
         return losses
 
     def whitening(self, features: dict[str, Tensor], progress: Progress) -> Tensor:
-        """Mean of the whitening losses of all sites; an ISW site has the loss 0 until its mask exists."""
+        """Mean of the whitening losses of all sites; the loss of an ISW site is 0 until its mask is built."""
         total = torch.zeros((), device=next(iter(features.values())).device)
         for site, code in self.sites.items():
             if code == IW or progress.epoch > self.arguments.cov_stat_epoch:

@@ -1,9 +1,9 @@
 """MaxSquare: adaptation by maximum squares (Chen et al., ICCV 2019), and similar losses.
 
 Labelled source pictures have the segmentation loss of all methods. Unlabelled target pictures have a loss
-that makes predictions certain (``--target_mode``). With ``--multi`` both outputs together make labels of
-target pixels for the auxiliary output. On a network with SNR (``--snr_stages``) the method is SNR-MS, which
-adds the dual restitution loss on the source.
+that makes predictions certain (``--target_mode``). With ``--multi`` the auxiliary output learns target pixels
+from labels that both outputs make together. On a network with SNR (``--snr_stages``) the method is SNR-MS,
+which adds the dual restitution loss on the source.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class MaxSquare(Method):
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
         add = partial(Flag, parser)
         add("--target_mode", "maxsquare", choices=TARGET_MODES).means("Use this loss of target pictures.")
-        add("--lambda_target", 0.1, at_least=0).means("Weight that loss by this.")
+        add("--lambda_target", 0.1, at_least=0).means("Weight the loss of target pictures by this.")
         add("--IW_ratio", 0.2, at_least=0, at_most=1).means(
-            "IW modes: weight pixels (0) or classes (1) alike."
+            "IW modes: weight all pixels (0) or all classes (1) alike."
         )
-        add("--multi", False).means("Teach the auxiliary output what both outputs say of target pixels.")
+        add("--multi", False).means("Train the auxiliary output on what both outputs predict for the target.")
         add("--threshold", 0.95, at_least=0, at_most=1).means(
-            "hard, --multi: take a pixel's label if it is at least this certain."
+            "hard, --multi: label a pixel if the prediction is more certain than this."
         )
 
     def target_losses(self, batch: dict[str, Tensor], progress: Progress) -> dict[str, Tensor]:

@@ -8,8 +8,8 @@ Training starts from a network trained with ``--method abn`` (``--resume_from`` 
 on all running statistics stay as they are; the weights and biases of BatchNorm are trained.
 
 The released code and the paper differ in two points. The released code averages the confidence over the batch
-by mistake, and the published numbers were made so (``--sac_confidence batch_mean``); the default is as in the
-paper. The paper has no lower bound of the thresholds (``--confidence_lower 0``).
+by mistake, and the published numbers come from it (``--sac_confidence batch_mean``); the default is as in the
+paper. The paper has no lower bound for the thresholds (``--confidence_lower 0``).
 """
 
 from __future__ import annotations
@@ -101,18 +101,18 @@ class AugmentationConsistency(AdaptiveBatchNormalisation):
         add("--teacher_momentum", 0.99, **share).means("Keep this share of the teacher in an update.")
         add("--teacher_every", 100, at_least=1).means("Update the teacher every this many steps.")
         add("--sac_fusion", "mean", choices=FUSIONS).means(
-            "Fuse the teacher's answers of a group: take the mean over the crops that cover a place, the "
+            "Fuse the teacher's predictions of a group: take the mean over the crops that cover a place, the "
             "most certain one there, or for each crop its own."
         )
         add("--prior_momentum", 0.99, **share).means("Keep this share of the running class prior in a step.")
         add("--confidence_upper", 0.75, **share).means(
-            "Give a label from this share of the class's highest confidence in the crop."
+            "Label a pixel if its confidence exceeds this share of the class's highest in the crop."
         )
         add("--confidence_lower", 0.2, **share).means(
-            "Never give one below this. Published: 0.2 for ResNet-101, 0.1 for VGG-16; 0 is no bound, as in "
-            "the paper."
+            "Label no pixel below this confidence. Published: 0.2 for ResNet-101, 0.1 for VGG-16; 0 is no "
+            "bound, as in the paper."
         )
-        add("--threshold_beta", 0.001, above=0).means("Label classes with a prior near this more readily.")
+        add("--threshold_beta", 0.001, above=0).means("Lower the threshold of classes with a prior this low.")
         add("--no_confidence_discount", False).means("Label all classes alike, whatever their prior.")
         add("--focal_power", 3.0, at_least=0).means("Weight a class by (1 - prior) to this power.")
         add("--sac_confidence", "per_image", choices=CONFIDENCES).means(
@@ -151,30 +151,30 @@ class AugmentationConsistency(AdaptiveBatchNormalisation):
             self.begin_step(progress.iteration)
         own = {name: batch[name][:, self.own_crops] for name in ("image", "image_clean", "padding")}
         with torch.no_grad():
-            maps = self.teacher_probability(own)
-            self.prior.copy_(self.prior_after(maps, own["padding"]))
-            maps = torch.cat(self.neighbours.gather(maps), dim=1)
+            probability = self.teacher_probability(own)
+            self.prior.copy_(self.prior_after(probability, own["padding"]))
+            probability = torch.cat(self.neighbours.gather(probability), dim=1)
             affines = batch["affine"], batch["affine_inverse"]
-            labels = self.labelled(refine(maps, *affines, arguments.sac_fusion, self.own_crops))
+            labels = self.labelled(refine(probability, *affines, arguments.sac_fusion, self.own_crops))
         logits = self.network(self.crop_input(own, "image"), auxiliary=False).logits
         weighting = arguments.focal_power, arguments.sac_confidence
         loss = focal_confidence_loss(logits, labels, self.prior, *weighting)
         return {"target": arguments.target_weight * loss}
 
     def begin_step(self, iteration: int) -> None:
-        """What happens once in a step, before its first batch: perhaps an update of the teacher."""
+        """Prepare a step, before its first batch: note the prior, and update the teacher if it is due."""
         self.step, self.is_first_step = iteration, self.teacher_iteration < 0
         self.prior_before = self.prior.clone()
         self.class_sums = self.prior.new_zeros(len(self.prior) + 1, dtype=torch.float32)
         if iteration % self.arguments.teacher_every == 0:
             # The first update copies the network, later ones move towards it. The device chooses between the
-            # two, because the step would wait if the host asked which it is. If the step is left out, the
-            # teacher keeps this update: the network's weights that it follows are those from before the step.
+            # two, because the host would have to wait for the answer. This update stays even if the step is
+            # left out, because the teacher follows the weights from before the step.
             share = torch.where(self.is_first_step, 1.0, 1 - self.arguments.teacher_momentum)
             follow(self.teacher, self.network, share)
             self.teacher_iteration.fill_(iteration)
         else:
-            # All steps before this one were left out if the number is still -1. The teacher is a copy then.
+            # If the number is still -1, all steps so far were left out, and the teacher is still a copy.
             self.teacher_iteration.masked_fill_(self.is_first_step, iteration)
 
     def prior_after(self, probability: Tensor, padding: Tensor) -> Tensor:

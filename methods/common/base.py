@@ -26,7 +26,7 @@ from utils.errors import UserError
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: ``iteration`` of ``max_iteration`` are done; ``epoch`` counts from 0."""
+    """How far a run is: ``iteration`` of ``max_iteration`` iterations are done; ``epoch`` counts from 0."""
 
     iteration: int
     max_iteration: int
@@ -37,7 +37,7 @@ class Loaders(Protocol):
     """The data that a method may ask for between epochs (``datasets.training.TrainingLoaders``)."""
 
     def covariance_pairs(self, trial: int) -> Iterable[Iterable[dict[str, Any]]]:
-        """For each data set of the statistics, this process's batches of ``image``, ``image_jittered``."""
+        """For each data set: this process's batches of ``image``, ``image_jittered`` in round ``trial``."""
 
 
 class Method(nn.Module):
@@ -79,15 +79,15 @@ class Method(nn.Module):
         super().__init__()
         self.network, self.arguments = network, arguments
         self.criterion = SegmentationCriterion(arguments, self.mean_over)
-        stated, has_auxiliary = arguments.aux_weight, network.auxiliary is not None
-        if stated and not has_auxiliary:
-            raise UserError(f"--aux_weight {stated}: this network has no auxiliary output; drop the flag")
+        given, has_auxiliary = arguments.aux_weight, network.auxiliary is not None
+        if given and not has_auxiliary:
+            raise UserError(f"--aux_weight {given}: this network has no auxiliary output; drop the flag")
         published = network.head.auxiliary_weight if has_auxiliary else 0.0
-        self.auxiliary_weight: float = published if stated is None else stated
+        self.auxiliary_weight: float = published if given is None else given
         if has_auxiliary and self.auxiliary_weight == 0:
             network.auxiliary.requires_grad_(False)
-        restituted = self.restitutes and network.config["snr_stages"] and not arguments.no_snr_dual_loss
-        self.restitution = RestitutionLoss(network, arguments) if restituted else None
+        restitutes = self.restitutes and network.config["snr_stages"] and not arguments.no_snr_dual_loss
+        self.restitution = RestitutionLoss(network, arguments) if restitutes else None
 
     @staticmethod
     def add_arguments(parser: argparse._ArgumentGroup) -> None:
@@ -106,8 +106,8 @@ class Method(nn.Module):
     def forward(self, batch: dict[str, Tensor], domain: str, progress: Progress) -> dict[str, Tensor]:
         """Loss terms of one batch: name -> weighted scalar. The step minimises their sum.
 
-        Without terms nothing is learnt from this batch. ``batch`` is on the device: ``image`` uint8
-        B x 3 x H x W, ``label`` int64 B x H x W, and what else the method's views and domains add.
+        If there are no terms, nothing is learnt from this batch. ``batch`` is on the device: ``image`` uint8
+        B x 3 x H x W, ``label`` int64 B x H x W, and whatever the method's views and domains add.
         """
         if domain == "target":
             return self.target_losses(batch, progress)
@@ -136,8 +136,8 @@ class Method(nn.Module):
             factor, decay = factors.get(parameter, 1.0), arguments.weight_decay
             if name.endswith("bias"):
                 factor, decay = factor * bias_factor, bias_decay
-            group = {"params": [], "names": [], "lr": factor * learning_rate, "weight_decay": decay}
-            group = groups.setdefault((factor, decay), group)
+            empty = {"params": [], "names": [], "lr": factor * learning_rate, "weight_decay": decay}
+            group = groups.setdefault((factor, decay), empty)
             group["params"].append(parameter)
             group["names"].append(name)
         return list(groups.values())
@@ -175,7 +175,7 @@ class Method(nn.Module):
         """Pass a labelled batch through the network.
 
         Returns:
-            The segmentation loss terms, with those of SNR if the method ``restitutes``; the features.
+            The loss terms of segmentation (and of SNR, if the method ``restitutes``), and the features.
         """
         output = self.network(self.network_input(batch), auxiliary=self.auxiliary_weight > 0)
         losses = {"main": self.criterion(output.logits, batch["label"], progress.iteration)}

@@ -44,5 +44,5 @@ class RestitutionLoss(nn.Module):
             kinds = ("normalised", "restituted", "contaminated")
             logits = {kind: classifier(features[f"snr{stage}_{kind}"]) for kind in kinds}
             total = total + dual_restitution_loss(**logits)
-        classified = auxiliary_cross_entropy(logits["restituted"], label)
+        classified = auxiliary_cross_entropy(logits["restituted"], label)  # The logits of the last stage.
         return {"restitution": self.weight * total, "stage_classifier": self.classifier_weight * classified}

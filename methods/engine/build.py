@@ -57,7 +57,7 @@ def build_optimizer(method: Method, args: argparse.Namespace, device: torch.devi
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
         if not args.adam and args.momentum:
-            # SGD would begin like this by itself, but not if its fused kernel leaves out the very first step.
+            # SGD starts like this by itself, except if its fused kernel leaves out the very first step.
             for parameter in group["params"]:
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
@@ -127,7 +127,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], p
         UserError: the state belongs to other parameters.
     """
     try:
-        # What suits this device, not that of the run before.
+        # This device decides whether the optimiser is fused, not the one that the file was written on.
         fused = optimizer.defaults["fused"]
         groups = [{**group, "fused": fused} for group in state["param_groups"]]
         optimizer.load_state_dict({**state, "param_groups": groups})
@@ -140,7 +140,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any], p
         fits = False
     if not fits:
         raise UserError(f"{path}: damaged, its optimiser belongs to other parameters; use another file")
-    # The layout in the file may be another, because --channels_last may change between runs.
+    # The file may have another memory layout, because --channels_last may change on a resume.
     for parameter, values in optimizer.state.items():
         values.update({name: placed(value, parameter, fused) for name, value in values.items()})
 
@@ -181,8 +181,8 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
         return method
     # PyTorch has no synchronised BatchNorm on CPUs. There each process normalises its own batch, and DDP
     # sends the running statistics of rank 0 to all. With several domains DDP does not, because every pass is
-    # in no_sync (methods.engine.step): only Run.share_buffers in train.py sends them, before a score or a
-    # checkpoint. With synchronised BatchNorm all buffers are equal already.
+    # in no_sync (methods.engine.step); then only Run.share_buffers in train.py sends them, before a score or
+    # a checkpoint. With synchronised BatchNorm all buffers are equal already.
     return DistributedDataParallel(
         method,
         device_ids=[device] if device.type in NUMBERED else None,

@@ -1,4 +1,4 @@
-"""What a run is scored by, in the middle and at its end, and what it shows of itself."""
+"""The scores of a run, during training and at its end, and what it shows in TensorBoard."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ class Evaluation:
             return self.domains.score(name, predict, loader, self.device, self.args.amp, self.args.dataset)
 
     def show(self, last_batch: dict[str, Any] | None, iteration: int) -> None:
-        """Show in TensorBoard what the method is at; one process does.
+        """Show the method's scalars and pictures in TensorBoard; only the main process does.
 
-        ``last_batch`` is the batch that its pictures are made of, as the loader gave it; ``None`` means none.
+        The pictures are made of ``last_batch``, a batch as the loader gave it. ``None`` means no pictures.
         """
         if not distributed.is_main():
             return
@@ -80,7 +80,7 @@ class Evaluation:
             self.folder.board_pictures(pictures, iteration)
 
     def select(self, iteration: int) -> list[str]:
-        """Score the current weights; returns the names (of files) under which they are the best so far."""
+        """Score the current weights; returns the names to save them under, if they are the best so far."""
         if self.args.visualize_feature:
             self.folder.pictures(f"covariance/{iteration}_site", self.covariance_pictures())
         scores = {name: self.score(name) for name in self.selection.evaluated}
@@ -102,7 +102,7 @@ class Evaluation:
     def report(self, iteration: int, commit: str) -> None:
         """Score the selected weights on all domains: a table and ``results.json``.
 
-        ``iteration`` is that of the current weights, ``commit`` the project's when the run was started.
+        ``iteration`` is that of the current weights, ``commit`` is the project's at the start of the run.
 
         Raises:
             UserError: a file of selected weights is missing.
@@ -125,7 +125,7 @@ class Evaluation:
                 "checkpoint": self.folder.weights(weights).as_posix(),
             }
         self.folder.log(f"{self.domains.protocol_words}, commit {commit}")
-        words = {name: f"{h['selection']}, iteration {h['iteration']}" for name, h in how.items()}
+        words = {name: f"{of['selection']}, iteration {of['iteration']}" for name, of in how.items()}
         self.folder.log(domain_table(scores, words))
         if distributed.is_main():
             content = self.domains.results(scores, split="val", **how[self.args.dataset[0]])

@@ -16,8 +16,8 @@ class FiniteSteps:
     """Takes the optimiser's steps, but leaves out steps whose loss or gradients are not finite.
 
     A step that is left out changes neither the weights nor the optimiser's state nor the method's buffers.
-    Parameters that no optimiser trains are not restored: a method that changes them itself (the teacher of
-    ``methods.sac``) has to be right after a step that is left out, too.
+    Parameters that no optimiser trains are not restored. A method that changes them itself (the teacher of
+    ``methods.sac``) has to make sure that they are right even after a step that is left out.
     Under fp16 it also halves the scale of the loss (dynamic loss scaling: Micikevicius et al., ICLR 2018).
     With a fused optimiser nothing here waits for the device: the counts stay on the device until
     :meth:`check`.
@@ -34,18 +34,18 @@ class FiniteSteps:
         limit: int,
     ) -> None:
         self.optimizer, self.fp16, self.limit = optimizer, fp16, limit
-        # Without fp16 the scale stays 1, but the scaler is still used: only with it does a fused optimiser
-        # leave out a bad step on the device. The scaler needs float64, which mps and some of Intel's GPUs do
-        # not have; there the optimiser is not fused.
+        # Without fp16 the scale stays 1, but the scaler is still used, because a fused optimiser leaves out a
+        # bad step on the device only with a scaler. The scaler needs float64, which mps and some of Intel's
+        # GPUs do not have; there the optimiser is not fused.
         enabled = float64_device(device) == device
         settings: dict[str, Any] = {} if fp16 else {"init_scale": 1.0, "enabled": enabled}
         self.scaler = torch.amp.GradScaler(device.type, **settings)
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
-        # The number of steps taken when the limit was reached first; -1 if it was never reached.
+        # The value of _steps when the limit was first reached; -1 if it was never reached.
         self._reached = torch.full((), -1, dtype=torch.int64, device=device)
         self._names: list[list[str]] = []
-        self._taken = 0
+        self._steps = 0  # Steps that are left out count, too.
         of_dtype: dict[torch.dtype, list[Tensor]] = {}
         for buffer in method.buffers():
             of_dtype.setdefault(buffer.dtype, []).append(buffer)
@@ -53,14 +53,14 @@ class FiniteSteps:
         self._before: list[Tensor] = []
 
     def begin(self) -> None:
-        """Has to be called before the first forward pass of a step."""
+        """Remember the buffers; to be called before the first forward pass of a step."""
         self._before = [_joined(buffers) for buffers in self._buffers]
         self._names.append([])
 
     def backward(self, loss: Tensor, names: Sequence[str]) -> None:
         """Add the gradients of a batch's ``loss``, a scalar; ``names`` are the names of its pictures."""
         self._names[-1] += names
-        # A loss may be infinite although its gradients are finite. This makes them NaN too.
+        # A loss may be infinite although its gradients are finite. The factor makes the gradients NaN.
         factor = torch.where(loss.detach().isfinite(), 1.0, torch.nan)
         self.scaler.scale(loss * factor).backward()
 
@@ -75,9 +75,9 @@ class FiniteSteps:
         self.scaler.update(None if self.fp16 else 1.0)
         self.skipped += bad
         self.in_a_row = (self.in_a_row + 1) * bad
-        self._taken += 1
+        self._steps += 1
         first = (self._reached < 0) & (self.in_a_row >= self.limit)
-        self._reached = torch.where(first, self._taken, self._reached)
+        self._reached = torch.where(first, self._steps, self._reached)
         for buffers, before in zip(self._buffers, self._before, strict=True):
             kept = torch.where(bad, before, _joined(buffers)).split([buffer.numel() for buffer in buffers])
             values = [part.view_as(buffer) for part, buffer in zip(kept, buffers, strict=True)]
@@ -91,14 +91,14 @@ class FiniteSteps:
                 except of steps before a resume.
         """
         if (reached := int(self._reached)) >= 0:
-            end = len(self._names) - (self._taken - reached)
-            steps = self._names[max(0, end - self.limit) : end]
-            pictures = ", ".join(name for names in steps for name in names)
+            end = len(self._names) - (self._steps - reached)
+            bad_steps = self._names[max(0, end - self.limit) : end]
+            pictures = ", ".join(name for names in bad_steps for name in names)
             raise UserError(
                 f"--max_bad_steps {self.limit}: so many steps in a row had a loss or gradients that are not "
                 f"finite; lower --lr, or look at their pictures: {pictures}"
             )
-        # An error can only name the last ``limit`` steps and later ones.
+        # An error can only name the last ``limit`` steps so far, and later ones.
         del self._names[: -self.limit]
         return int(self.skipped)
 
@@ -116,5 +116,5 @@ class FiniteSteps:
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor:
-    """All values of tensors of one dtype in one tensor: this takes few GPU kernels, not one per tensor."""
+    """All values of tensors of one dtype as one tensor, to use few GPU kernels instead of one per tensor."""
     return torch.cat([tensor.flatten() for tensor in tensors])

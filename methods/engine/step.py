@@ -42,9 +42,9 @@ class TrainingStep:
         self.optimizer = build_optimizer(method, args, device)
         self.finite = FiniteSteps(method, self.optimizer, device, args.amp == "fp16", args.max_bad_steps)
         self.last_batch: dict[str, Any] | None = None
-        # Copies on a stream of their own need not wait until the device has finished the step before.
+        # On a stream of their own, copies do not wait until the device has finished the previous step.
         module = torch.get_device_module(device) if device.type in NUMBERED else None
-        self.copies = module and module.Stream(device)
+        self.copy_stream = module and module.Stream(device)
 
     def __call__(
         self, batches: Iterator[dict[str, dict[str, Any]]], progress: Progress, meter: Meter
@@ -65,7 +65,7 @@ class TrainingStep:
     def _optimise(
         self, batches: Iterator[dict[str, dict[str, Any]]], progress: Progress, meter: Meter, number: int
     ) -> None:
-        """Take the run's optimiser step ``number``; every batch has a backward pass, to save memory."""
+        """Take optimiser step ``number`` of the run; to save memory, each batch has its own backward pass."""
         args, domains = self.args, self.method.domains
         self.optimizer.zero_grad(set_to_none=True)
         self.finite.begin()
@@ -76,12 +76,12 @@ class TrainingStep:
             # This comes after the loader, which draws from torch's generator when it starts an epoch.
             seed_step(args.seed, distributed.rank(), number * args.accumulate + place)
             for domain in domains:
-                # DDP exchanges gradients during a backward pass that reaches every parameter. With several
-                # domains no pass does, so gradients are exchanged afterwards.
-                final = place == args.accumulate - 1 and len(domains) == 1
+                # DDP exchanges gradients during a backward pass, which must then reach every parameter. With
+                # several domains no pass does, so gradients are exchanged afterwards.
+                syncs = place == args.accumulate - 1 and len(domains) == 1
                 batch = self.last_batch = batch_per_domain[domain]
-                views = changed_views(to_device(batch, self.device, self.copies))
-                with self.model.no_sync() if distributed.world_size() > 1 and not final else nullcontext():
+                views = changed_views(to_device(batch, self.device, self.copy_stream))
+                with self.model.no_sync() if distributed.world_size() > 1 and not syncs else nullcontext():
                     with autocast(args.amp, self.device):
                         losses = self.model(views, domain, progress)
                     if losses:
@@ -115,9 +115,9 @@ def learning_rate_factor(
 ) -> float:
     """The factor of the initial learning rate, after ``iteration`` finished iterations.
 
-    Without ``restart`` (``poly``) it falls from 1 to 0 by a power. With it (``scl-poly``) it falls again from
-    ``rescale`` to 0 from that iteration on. Zhu et al. (CVPR 2019) restart where boundary label relaxation
-    ends. As published, labels are still relaxed in the iteration ``restart`` itself (``loss.criterion``).
+    Without ``restart`` (``poly``) the factor falls from 1 to 0 by a power. In the iteration ``restart``
+    (``scl-poly``) it jumps to ``rescale`` and falls to 0 again. Zhu et al. (CVPR 2019) restart where boundary
+    label relaxation ends. As published, labels are still relaxed in that iteration (``loss.criterion``).
     """
     if restart is None or iteration < restart:
         return (1 - iteration / max_iteration) ** exponent

@@ -19,7 +19,7 @@ def to_device(
 ) -> dict[str, Any]:
     """A batch with its tensors on ``device``; other values are unchanged.
 
-    With a stream ``copies`` of the device the copies run beside what the device still computes.
+    With ``copies``, a stream of the device, the tensors are copied while the device computes.
     """
     with nullcontext() if copies is None else torch.get_device_module(device).stream(copies):
         on_device = {

@@ -6,7 +6,7 @@
 
 Writes OUTPUT/<kind>/<same relative name>.png, for a video OUTPUT/<kind>/<its name>/000001.png and so on,
 and for --val_dataset OUTPUT/<data set>/<kind>/<name>.png.
-Kinds: trainids (0..18, of a network with fewer classes too), labelids (Cityscapes' ids, for its server),
+Kinds: trainids (0..18, also if the network has fewer classes), labelids (Cityscapes' ids, for its server),
 color, overlay (color over the picture), confidence (grey, white is certain).
 """
 
@@ -73,10 +73,10 @@ LESS_MEMORY = "use --inference_mode sliding with a smaller --crop_size or --tile
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    # No abbreviations: flags of train.py, which the family's scripts may pass, are not short forms of these.
+    # No abbreviations: the family's scripts may pass flags of train.py, which could be the start of one here.
     parser = FlagParser(__doc__, training=config.training_parser, allow_abbrev=False)
     add = partial(Flag, parser)
-    # In a run's args.json, --snapshot, --resume and --crop_size mean something else.
+    # once: not read from a run's args.json, where --snapshot, --resume and --crop_size mean something else.
     add("--snapshot", str, required=True, metavar="FILE", once=True, everyday=True).means(
         "Use the network of this checkpoint."
     )
@@ -140,7 +140,7 @@ def find_work(args: argparse.Namespace) -> list[tuple[ResultFolder, list[Source]
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture, ready for the network: its result's name, itself, and its size at every scale."""
+    """One picture, ready for the network: its result's name, the picture itself, and its resized copies."""
 
     name: PurePath
     image: Image.Image
@@ -148,11 +148,11 @@ class Picture:
 
 
 def read_pictures(
-    source: Source, settings: Inference, is_finished: Callable[[PurePath], bool], with_more: list[Path]
+    source: Source, settings: Inference, is_finished: Callable[[PurePath], bool], first_only: list[Path]
 ) -> Iterator[Picture | UserError | None]:
-    """The pictures of ``source``; in place of an unreadable one the error, of a finished one ``None``.
+    """Yield the pictures of ``source``: an error for one that cannot be read, ``None`` for a finished one.
 
-    A file of which only the first picture is read is added to ``with_more``.
+    A file that holds several pictures, of which only the first is read, is added to ``first_only``.
     """
     try:
         for name, read in source_pictures(source, read_image):
@@ -161,7 +161,7 @@ def read_pictures(
             else:
                 image = read()
                 if not source.is_video and has_more_pictures(source.path):
-                    with_more.append(source.path)
+                    first_only.append(source.path)
                 yield Picture(name, image, scaled_pictures(image, settings))
     except UserError as error:
         yield error
@@ -262,23 +262,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failures: list[str] = []
 
     def report(error: UserError) -> None:
-        # The text alone: an error kept would keep its picture and scores in memory.
+        # Only the text is kept: the error itself would keep its picture and scores in memory.
         failures.append(str(error))
         if args.debug:
             traceback.print_exception(error)
 
     written = 0
-    with_more: list[Path] = []
+    first_only: list[Path] = []
     for folder, sources in work:
         is_finished = folder.has if args.resume else lambda name: False
-        pictures = (read_pictures(source, settings, is_finished, with_more) for source in sources)
+        pictures = (read_pictures(source, settings, is_finished, first_only) for source in sources)
         total = None if any(source.is_video for source in sources) else len(sources)
         with progress_bar(read_ahead(pictures, readers), total=total, unit="picture") as progress:
             written += segment(progress, predict_one, partial(write_one, folder), report, max(2, readers))
     for failure in failures:
         say_error(failure)
-    if with_more:
-        print(printable(f"only the first picture is read of files that hold several, {counted(with_more)}"))
+    if first_only:
+        print(printable(f"only the first picture is read of files that hold several, {counted(first_only)}"))
     kinds = ", ".join(dict.fromkeys(args.save))
     print(f"{args.output / args.mod}: {written} pictures written, {len(failures)} failed ({kinds})")
     return 1 if failures else 0

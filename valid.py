@@ -3,7 +3,7 @@
     python valid.py --snapshot best.pth --val_dataset cityscapes bdd100k --output results.json
     torchrun --nproc_per_node=4 valid.py ...                         # the same table, sooner
 
-The network comes from the checkpoint alone; one of the RobustNet family may need --wt_layer or --arch.
+A checkpoint tells its network; one of the RobustNet family may also need --wt_layer or --arch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from utils.scoring.sliding_window import Inference
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line; without ``--val_dataset`` the five domains of the toy city."""
-    # No abbreviations: train.py's --bs_mult, which the family's scripts may pass, is not --bs_mult_val.
+    # No abbreviations: the family's scripts may pass train.py's --bs_mult, which is not --bs_mult_val.
     parser = FlagParser(__doc__, training=config.training_parser, allow_abbrev=False)
     add = partial(Flag, parser)
     # In a run's args.json, --snapshot is the start of the training, so it is not read from there.
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         network.to(device, memory_format=memory_format(args.channels_last, device))
         if args.compile:
             network.compile_for_any_size()
-        # Those trained elsewhere may name data sets that are not here.
+        # A checkpoint that was trained elsewhere may name data sets that are unknown here.
         sources = [s for s in checkpoint.get("arguments", {}).get("dataset", []) if s in CATALOG]
         scores = {
             name: domains.score(name, network.predict, loader, device, args.amp, sources)

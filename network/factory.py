@@ -42,7 +42,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "DeepMNASNet10V3PlusD": {"backbone": "mnasnet1_0", "output_stride": 16},
 }
 
-# Names of AdaptSegNet, MaxSquare and SNR, which users type after --backbone in those projects.
+# Names that users of AdaptSegNet, MaxSquare and SNR type after --backbone.
 DEEPLABV2: dict[str, Any] = {"backbone": "resnet101_caffe", "head": "deeplabv2", "output_stride": 8}
 DEEPLABV2_ARCHITECTURES: dict[str, dict[str, Any]] = {
     "deeplabv2_multi": DEEPLABV2,
@@ -71,6 +71,7 @@ PLAIN: dict[str, Any] = {
 def published_name(config: Mapping[str, Any], architectures: Mapping[str, Mapping[str, Any]]) -> str | None:
     """The name in ``architectures`` of a network with ``config``, or ``None``; any number of classes fits."""
     config = {**PLAIN, **config}
+    # An architecture fits if its own arguments, and PLAIN for those it does not name, change nothing.
     found = (name for name, arch in architectures.items() if {**config, **PLAIN, **arch} == config)
     return next(found, None)
 
@@ -120,7 +121,7 @@ def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flag_of(name: str, value: Any) -> str:
-    """The flag, or words without one, for the argument ``name`` of :func:`create_network` with ``value``."""
+    """What messages call argument ``name`` of :func:`create_network` with ``value``: its flag, or words."""
     if name == "per_image_input":
         return "--image_in" if value else "no --image_in"
     if name == "auxiliary":

@@ -32,8 +32,8 @@ class Segmentation:
     """What a network says about one picture of H x W pixels.
 
     Attributes:
-        train_ids: uint8 H x W, the train id of every pixel; the number of its class if nothing tells which
-            train ids the network's classes are.
+        train_ids: uint8 H x W, the train id of every pixel. If nothing tells which train ids the network's
+            classes are, it is the number of the class.
         confidence: float32 H x W in 0..1, the probability of the chosen class.
         num_classes: how many classes the network has.
     """
@@ -67,7 +67,7 @@ class Segmenter:
 
         Args:
             picture: the path of a picture file, a PIL picture, or RGB pixels, uint8 H x W x 3. A picture
-                whose EXIF data say so is turned upright first.
+                is first turned upright if its EXIF data say so.
 
         Raises:
             UserError: the picture cannot be read, or the memory is too small for it.

@@ -32,7 +32,7 @@ class InputSpec:
     def prepare(self, images: Tensor, renormalisation: Tensor | None = None) -> Tensor:
         """RGB pictures B x 3 x H x W, uint8 or float in 0..1 -> the network's float32 input, on their device.
 
-        ``renormalisation``, float B x 2 x 3, is a scale and a shift of red, green and blue (in 0..1) of every
+        ``renormalisation``, float B x 2 x 3, is a gain and a shift of red, green and blue (in 0..1) of every
         picture. Applied first, it gives the pictures of one data set the colour statistics of another.
         """
         scale = self.value_range if images.is_floating_point() else self.value_range / 255

@@ -22,7 +22,7 @@ from utils.errors import UserError
 from utils.run.checkpoint import read_file
 from utils.run.tensor_file import state_of
 
-# Entries that a file may have beside the backbone: the classifier of torchvision's networks and of DeepLabV2.
+# Prefixes of entries that a file may also have: the classifiers of torchvision's networks and of DeepLabV2.
 CLASSIFIERS = ("fc.", "classifier.", "layer5.")
 
 

@@ -1,4 +1,4 @@
-"""From a checkpoint file back to the network it holds."""
+"""Building the network that a checkpoint file holds, and loading the weights that a run starts from."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _refuse_difference(
 def _load_further(
     method: nn.Module, model: Mapping[str, Tensor], path: Path | str, partial: bool
 ) -> list[str]:
-    """Take what ``model`` holds beside the network, as :func:`load_start` says; tell if that is not all."""
+    """Load what ``model`` holds beside the network, as in :func:`load_start`; a line counts the rest."""
     theirs = {key: value for key, value in model.items() if not key.startswith(NETWORK_PREFIX)}
     own = {key: value for key, value in method.state_dict().items() if not key.startswith(NETWORK_PREFIX)}
     fitting = {key: value for key, value in theirs.items() if key in own and own[key].shape == value.shape}
@@ -113,5 +113,5 @@ def _load_further(
 
 
 def parts_of(keys: Iterable[str]) -> list[str]:
-    """The buffers and modules of a method, network apart, that entries of its state dict belong to."""
+    """The buffers and modules of a method, without the network, that have entries in state dict ``keys``."""
     return list(dict.fromkeys(k.partition(".")[0] for k in keys if not k.startswith(NETWORK_PREFIX)))

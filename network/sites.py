@@ -27,7 +27,7 @@ NO_SITES = (0,) * NUM_SITES
 WHITENED_CODES = (1, 2)
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 STAGE_OF_SITE = ("stem", "stem", "stem", "layer1", "layer2", "layer3", "layer4")
-# The last site of each stage.
+# The last site of each stage: the stem has three, and later ones overwrite earlier ones.
 SITE_OF_STAGE = {stage: site for site, stage in enumerate(STAGE_OF_SITE)}
 
 # Code -> builder of its layer, from the number of channels.

@@ -99,7 +99,7 @@ def test_training_without_a_deterministic_form_of_an_operation(
         ({"WORLD_SIZE": "2"}, "RANK: is not set, though WORLD_SIZE is 2; start with torchrun"),
         ({"WORLD_SIZE": "auto"}, "WORLD_SIZE=auto: is not a number"),
         ({"LOCAL_RANK": ""}, "LOCAL_RANK=: is not a number"),
-        ({"LOCAL_RANK": "-1"}, "LOCAL_RANK=-1: must be 0 or more"),
+        ({"LOCAL_RANK": "-1"}, "LOCAL_RANK=-1: must be 0 or more; start"),
         ({**GROUP, "RANK": "2"}, "RANK=2: must be 0 or more, and less than 2"),
         ({**GROUP, "MASTER_ADDR": ""}, "MASTER_ADDR: is not set"),
         ({**GROUP, "MASTER_PORT": "x"}, "MASTER_PORT=x: is not a number"),

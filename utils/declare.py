@@ -18,8 +18,8 @@ class Facts:
     Attributes:
         at_least, above, at_most, below: the range of a number.
         free: the value may change when a run is resumed.
-        once: it belongs to one start of a program: as ``free``, and not read from a run's ``args.json``.
-        toy: the default with the toy city, used if no data set is named; ``None`` for the usual one.
+        once: the value belongs to one start of a program. It is ``free``, and not read from ``args.json``.
+        toy: the default if no data set is named, so that the toy city is used; ``None``: the usual default.
         everyday: ``--help`` shows the flag on its first screen.
         replaces: if this flag is on the command line, these flags of ``--config`` files are ignored.
     """
@@ -36,7 +36,7 @@ class Facts:
 
 
 FACTS = {field.name for field in fields(Facts)}
-# torch takes no greater seeds.
+# Seeds are below this number, because torch takes no greater ones.
 SEEDS = 2**63
 METAVARS = {int: "N", float: "X"}
 
@@ -45,8 +45,8 @@ class Flag:
     """A declaration: ``Flag(group, "--lr", 0.01, at_least=0).means("Start with this learning rate.")``
 
     ``names``: the flag and its other names, with spaces between. ``value``: the default, which has the flag's
-    type; or a type alone, and the default is ``None``; ``False`` makes a switch. ``keywords``:
-    :class:`Facts`, and what argparse takes, which wins over what follows from ``value``.
+    type; or a type alone, and the default is ``None``; ``False`` makes a switch. ``keywords``: those of
+    :class:`Facts`, and those of argparse's ``add_argument``, which win over what follows from ``value``.
     """
 
     def __init__(self, group: argparse._ActionsContainer, names: str, value: Any, **keywords: Any) -> None:
@@ -68,7 +68,7 @@ class Flag:
 
 
 def facts(action: argparse.Action) -> Facts:
-    """What its declaration says of a flag."""
+    """The facts that a flag was declared with."""
     return getattr(action, "facts", Facts())
 
 

@@ -37,9 +37,9 @@ def select_device(word: str = "auto", number: int = 0, processes: int = 1) -> to
 
 
 def kind_of(word: str, processes: int = 1) -> str:
-    """The kind of device that ``--device`` means: of auto the first of cuda, xpu, mps and cpu that is there.
+    """The kind of device that ``--device`` means. auto means the first of cuda, xpu, mps, cpu that is there.
 
-    PyTorch cannot exchange gradients between processes on mps: with several processes auto passes it over.
+    With several processes auto skips mps, because PyTorch cannot exchange gradients between them there.
     Raises a UserError if there is no such device, or it cannot serve several processes.
     """
     if word == "auto":
@@ -63,7 +63,7 @@ def _likely_reason(kind: str) -> str:
         if torch.backends.mps.is_built():
             return "it needs macOS 14 or newer and an Apple GPU; use --device cpu"
         return "this is not a Mac, or its PyTorch is built without MPS; use --device auto"
-    built = torch.version.cuda or torch.version.hip if kind == "cuda" else torch.version.xpu
+    built = (torch.version.cuda or torch.version.hip) if kind == "cuda" else torch.version.xpu
     if not built:
         return f"it is built without {kind}; install a build with it (pytorch.org), or use --device cpu"
     tool = "nvidia-smi" if kind == "cuda" else "xpu-smi"
@@ -82,7 +82,7 @@ def pins_memory(word: str) -> bool:
 def moved(tensor: torch.Tensor, device: torch.device | None) -> torch.Tensor:
     """``tensor`` on ``device``; the host does not wait for the copy.
 
-    On mps it does wait: there PyTorch may read the host's memory after its release (its issue 189690).
+    On mps it waits: there PyTorch may read the host's memory after its release (PyTorch issue 189690).
     """
     return tensor.to(device, non_blocking=device is None or device.type != "mps")
 
@@ -118,7 +118,7 @@ def float64_device(device: torch.device) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """What computes, for people."""
+    """The name of the device, as messages show it."""
     if device.type in NUMBERED:
         return torch.get_device_module(device).get_device_name(device)
     return "Apple GPU" if device.type == "mps" else f"{torch.get_num_threads()} CPU threads"

@@ -61,9 +61,9 @@ def setup(device_word: str = "auto", local_rank: int | None = None) -> torch.dev
 
 
 def process_backend(device: torch.device) -> str:
-    """PyTorch's backend for tensors of this kind of device, on xpu also one for tensors of the CPU.
+    """PyTorch's backend for tensors of this kind of device: NCCL, or gloo on CPUs and Windows (no NCCL).
 
-    That is NCCL, and gloo on CPUs and on Windows, which has no NCCL. Raises a UserError if there is none.
+    On xpu it is xccl, and gloo for tensors of the CPU. Raises a UserError if this PyTorch has no xccl.
     """
     if device.type not in NUMBERED:
         return "gloo"
@@ -78,7 +78,7 @@ def process_backend(device: torch.device) -> str:
 def launched(local_rank: int = 0) -> tuple[int, int]:
     """How many processes the launcher started, and this one's number on its machine.
 
-    They are the variables ``WORLD_SIZE`` and ``LOCAL_RANK``, or 1 and ``local_rank`` where these are absent.
+    These are the variables ``WORLD_SIZE`` and ``LOCAL_RANK``; without them, 1 and ``local_rank``.
     Raises a UserError if a job's script has set some of the launcher's variables, but not all.
     """
     remedy = "start with torchrun or the scripts in scripts/, or unset WORLD_SIZE, RANK and LOCAL_RANK"
@@ -92,7 +92,8 @@ def launched(local_rank: int = 0) -> tuple[int, int]:
         except ValueError:
             raise UserError(f"{name}={word}: is not a number; {remedy}") from None
         if not 0 <= value < end:
-            raise UserError(f"{name}={word}: must be 0 or more, and less than {end}; {remedy}")
+            limit = "" if end == math.inf else f", and less than {end}"
+            raise UserError(f"{name}={word}: must be 0 or more{limit}; {remedy}")
         return value
 
     processes = number("WORLD_SIZE", 1)
@@ -106,11 +107,11 @@ def launched(local_rank: int = 0) -> tuple[int, int]:
 
 
 def refuse_stale_stores() -> None:
-    """Raise a UserError if torchrun would give processes that it starts again the store of those before.
+    """Raise a UserError if torchrun would give restarted processes the key-value store of the dead ones.
 
-    They would read the addresses of the dead ones in this key-value store and wait for them (seen with torch
-    2.15; pytorch issue 135712). The "static" rendezvous, torchrun's default, always keeps the store over
-    restarts; the others do unless a variable forbids it.
+    They would read the addresses of the dead processes there and wait for them (seen with torch 2.15; pytorch
+    issue 135712). The "static" rendezvous, torchrun's default, always keeps the store when it restarts
+    processes; the others keep it unless a variable forbids it.
     """
     restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
     if restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
@@ -157,7 +158,7 @@ def gather_objects(value: T) -> list[T]:
 
 
 class Neighbours:
-    """The group of this process: all processes are divided, by rank, into groups of ``size`` in a row.
+    """This process's group. All processes are divided, in the order of their ranks, into groups of ``size``.
 
     ``size`` has to divide their number, and every process has to make the same groups. ``place`` is this
     process's number in its group, from 0.
@@ -166,7 +167,7 @@ class Neighbours:
     def __init__(self, size: int) -> None:
         self.size, self.place = size, rank() % size
         self._group: dist.ProcessGroup | None = None
-        # Everybody has to help to make every group, also those that it does not belong to.
+        # PyTorch needs every process to take part in making every group, also a group of others.
         for first in range(0, world_size(), size) if size > 1 else ():
             group = dist.new_group(range(first, first + size))
             if first <= rank() < first + size:

@@ -20,7 +20,7 @@ _FORBIDDEN = re.compile(r'[<>:"|?*]|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)|[ .]$',
 def check_writable(path: Path, flag: str) -> None:
     """Raise a UserError that names ``flag`` unless a file can be written at ``path``. Creates nothing."""
     path = Path(path).absolute()
-    # If a drive is not there, no parent exists.
+    # On Windows no parent exists if the drive is not there.
     existing = next((parent for parent in path.parents if parent.exists()), path)
     if path.is_dir() or not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(f"{flag} {path}: a file cannot be written there; choose another place")
@@ -37,7 +37,7 @@ def check_inside(name: str, flag: str) -> None:
 
 _WRITING = ".writing-"
 HALF_WRITTEN = _WRITING + "*"
-"""Pattern, to which a suffix is added, of the files that :func:`atomic_write` leaves if it is killed."""
+"""Pattern, without a suffix, of the files that :func:`atomic_write` leaves behind if it is killed."""
 
 
 @contextmanager

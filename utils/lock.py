@@ -18,7 +18,7 @@ except ImportError:  # On Windows, which has msvcrt instead.
 def lock_folder(folder: Path, refusal: str) -> TextIO:
     """Lock ``folder`` and return its open file ``.lock``; the lock ends with this file or this process.
 
-    If another process has the lock, it raises a UserError with the text ``refusal``.
+    Raises a UserError with the text ``refusal`` if another process has the lock.
     """
     lock = (folder / ".lock").open("a", encoding="utf-8")
     try:

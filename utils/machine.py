@@ -13,9 +13,9 @@ class Fault(NamedTuple):
     """A fault of the machine that no single exception class stands for.
 
     Attributes:
-        signs: a pattern. An error whose class name (with the module) or text has it is this fault.
+        signs: a pattern. An error is this fault if its class name (with the module) or its text matches.
         line: what the user is told; ``{reason}`` stands for the error's own text.
-        reason: a pattern; ``{reason}`` is only the part of the text that it matches.
+        reason: a pattern. ``{reason}`` is the first part of the text that matches it.
     """
 
     signs: str
@@ -31,7 +31,7 @@ OUT_OF_MEMORY = Fault(
     "not enough memory ({reason}); lower the sizes of batches and pictures or --num_workers, or free memory",
 )
 
-# The first fault that fits is used, because some signs are also part of other errors' texts.
+# The order counts: the first fault that fits is used, and some signs are also in the texts of later faults.
 FAULTS = (
     Fault(
         "Too many open files|received 0 items of ancdata",
@@ -144,8 +144,8 @@ def reason(error: BaseException) -> str:
 
 
 def own_words(text: str) -> str:
-    """An error's ``text``; of one that PyTorch passes on from another process or thread, which is the text of
-    its traceback, only the last line without the name of the class.
+    """What an error itself says in its ``text``. If PyTorch passes on the error of another process or thread,
+    the text is a traceback; then it is the last line, without the class name.
     """
     if not text.startswith("Caught "):
         return text

@@ -37,7 +37,7 @@ def keep_freed_memory() -> bool:
     zeros at its first use. This makes a training step on a CPU 14 % slower (docs/benchmarks.md). The price:
     the process stays somewhat larger than its peak, because blocks of different sizes leave gaps.
 
-    Nothing changes if the environment sets glibc's behaviour or preloads an allocator, or without glibc.
+    Nothing changes if the environment sets glibc's behaviour or preloads an allocator, or there is no glibc.
     """
     chosen = (
         any(name in os.environ for name in CHOICES)

@@ -1,7 +1,7 @@
 """Decoding PNG files with OpenCV, which is faster than Pillow.
 
-For a damaged file or chunk, the libpng inside OpenCV prints to stderr, which no setting prevents and all
-threads share. So OpenCV gets only the chunks that make the pixels, and only if all check sums are right.
+For a damaged file or chunk, the libpng inside OpenCV prints to stderr, which all threads share. No setting
+prevents this. So OpenCV gets only the chunks that make the pixels, and only if all check sums are right.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
-# A chunk is: length and kind (this head), data, check sum.
+# A chunk is: length and kind (this head, 4 bytes each), data, check sum of kind and data.
 _HEAD, _CHECK_SUM = struct.Struct(">I4s"), struct.Struct(">I")
 
 

@@ -19,7 +19,7 @@ def choose_precision(args: argparse.Namespace, device: torch.device) -> str:
 
     ``args.amp`` becomes "bf16" or "off" if it is "auto". ``args.float32`` counts on NVIDIA's GPUs, where
     "high" computes convolutions and matrix products of float32 in TF32: with 10 bits of mantissa instead of
-    23. PyTorch does so for convolutions alone if nobody chooses.
+    23. PyTorch's default is to do so for convolutions only.
     """
     if args.amp == "auto":
         args.amp = "bf16" if gains_from_bf16(device) else "off"

@@ -36,7 +36,7 @@ class Backbone(nn.Module):
         input_spec: the pictures that its pretrained weights expect.
         native_strides: stage -> stride of the network without dilation.
         output_strides: the output strides that it can have.
-        activation: the function that follows a site before an activation.
+        activation: the activation function after a site, where one follows.
     """
 
     input_spec: InputSpec = IMAGENET
@@ -78,7 +78,7 @@ class Backbone(nn.Module):
         convolutions that had the stride are dilated, and none after them: the published MobileNetV2 and
         ShuffleNetV2 of RobustNet were trained like this.
 
-        ``dilation`` is that of the stage before; returned is that which the next stage starts with.
+        ``dilation`` is that of the stage before. Returns the one that the next stage starts with.
         """
         for block in self.blocks(stage):
             convs = [m for m in block.modules() if isinstance(m, nn.Conv2d)]
@@ -125,7 +125,7 @@ class Backbone(nn.Module):
         return normalised
 
     def add_restitution(self, stages: Sequence[int]) -> None:
-        """Put an SNR module behind each of ``stages``; a UserError unless they are of 1 to 4, each once."""
+        """Put an SNR module behind each of ``stages``; a UserError unless each is 1 to 4 and given once."""
         for stage in stages:
             if stage not in range(1, len(STAGES)) or str(stage) in self.restitutions:
                 words = " ".join(map(str, stages))
@@ -145,11 +145,11 @@ class Backbone(nn.Module):
         return maps.restituted
 
     def is_site_key(self, key: str) -> bool:
-        """Whether a state dict key is of a site or an SNR module, which ImageNet weights need not have."""
+        """Whether a state dict key belongs to a site or an SNR module. ImageNet weights may lack these."""
         return key.startswith(("site_norms.", "restitutions."))
 
     def imagenet_key(self, key: str) -> str:
-        """The name in the library's ImageNet checkpoint for ``key`` of this backbone's state dict."""
+        """The name that ``key`` of this backbone's state dict has in the library's ImageNet checkpoint."""
         return key
 
     def fit_to_input(self, weights: dict[str, Tensor], made_for: InputSpec) -> dict[str, Tensor]:
@@ -163,8 +163,7 @@ class Backbone(nn.Module):
     def forward(self, x: Tensor, until: str = "layer4") -> dict[str, Tensor]:
         """Features of B x 3 x H x W pictures, name -> map; the stages after ``until`` are not run.
 
-        The names are those of ``network.segmentor.SegmentationOutput``. A stage with SNR has the restituted
-        map.
+        The names are those of ``network.segmentor.SegmentationOutput``. With SNR a stage's map is restituted.
         """
         features: dict[str, Tensor] = {}
         for stage in STAGES:

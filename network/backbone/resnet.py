@@ -11,9 +11,9 @@ from network.backbone.base import Backbone, last_norm
 from network.input_spec import CAFFE, InputSpec
 from network.sites import SITE_OF_STAGE, STAGES
 
-# Example: resnet101_caffe_rgb = torchvision's name + this + a variant's suffix.
+# A Caffe ResNet's name: torchvision's name, this, and a variant's suffix, as in resnet101_caffe_rgb.
 CAFFE_INFIX = "_caffe"
-# Before every name in files that descend from the weights converted from Caffe.
+# Before every entry's name in files that stem from the weights converted from Caffe.
 CAFFE_ENTRY_PREFIX = "Scale."
 CAFFE_DEVIATION = 0.01
 
@@ -39,7 +39,7 @@ class ResNetBackbone(Backbone):
     output_strides = (4, 8, 16, 32)
 
     def __init__(self, name: str, network: ResNet | None = None) -> None:
-        """``network``: what to take over, by default torchvision's network of this name.
+        """``network``: the network whose modules are used, by default torchvision's of this name.
 
         If it has conv2, bn2, conv3 and bn3, these belong to a longer stem.
         """
@@ -101,7 +101,7 @@ def build_resnet101_3x3stem(name: str) -> ResNetBackbone:
 
 
 class CaffeResNetBackbone(ResNetBackbone):
-    """The ResNet of DeepLabV2 (Chen et al., TPAMI 2018): torchvision's with bottlenecks, and Caffe's ways.
+    """The ResNet of DeepLabV2 (Chen et al., TPAMI 2018): torchvision's with bottlenecks, as in Caffe.
 
     The stride of a stage is on the first 1x1 convolution of its first block, not on the 3x3 convolution.
     Max-pooling rounds up, so that maps may be one pixel larger. Convolutions start at N(0, 0.01). The input

@@ -50,7 +50,7 @@ class LinearBottleneckBackbone(SequentialBackbone):
     native_strides = {"stem": 2, "layer1": 8, "layer2": 16, "layer3": 32, "layer4": 32}
 
     def blocks(self, stage: str) -> list[nn.Module]:
-        # An nn.Sequential inside a stage is a stack of blocks or, in layer4, holds its three parts.
+        # An nn.Sequential inside a stage holds several blocks or, in layer4, the three parts of the stage.
         parts = getattr(self, stage)
         return [block for part in parts for block in (part if isinstance(part, nn.Sequential) else [part])]
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from network.backbone.base import Backbone, last_norm
 from network.sites import STAGES
 
-LIBRARY_NAMES = {
+LIBRARY_NAMES = {  # Our prefix of an entry -> torchvision's.
     "stem.0": "conv1",
     "layer1": "stage2",
     "layer2": "stage3",
@@ -39,7 +39,8 @@ class ShuffleNetV2Backbone(Backbone):
     def place_site(self, site: int, layer: nn.Module) -> None:
         super().place_site(site, layer)
         if site in (2, 6):
-            (self.stem[0] if site == 2 else self.layer4)[1] = nn.Identity()
+            replaced = self.stem[0] if site == 2 else self.layer4
+            replaced[1] = nn.Identity()
 
     def imagenet_key(self, key: str) -> str:
         for ours, theirs in LIBRARY_NAMES.items():

@@ -15,7 +15,7 @@ from network.sites import STAGES
 from utils.errors import UserError, optional_library
 
 PREFIX = "timm:"
-# Height and width of a picture on which feature maps are checked.
+# Height and width of the picture on which the feature maps are checked.
 _PROBE = (96, 128)
 
 
@@ -29,7 +29,7 @@ class TimmBackbone(Backbone):
     def __init__(self, name: str, output_stride: int, wt_layer: Sequence[int]) -> None:
         """``name``: ``timm:`` and a name of ``timm.list_models()``.
 
-        A UserError is raised without timm, and if the model is unknown or lacks what is asked or needed.
+        A UserError is raised if timm is missing, or the model is unknown or lacks what is asked or needed.
         """
         super().__init__(name)
         if any(wt_layer):
@@ -116,7 +116,7 @@ class TimmBackbone(Backbone):
         return {f"model.{key}": value for key, value in model.state_dict().items()}
 
     def differences(self, file: Path) -> tuple[list[str], list[str]]:
-        """Entries that ``file`` lacks, and that the model lacks, but no classifier's; timm tells neither."""
+        """Entries that ``file`` lacks, and that the model lacks, without a classifier's; timm tells none."""
         timm = optional_library("timm", "--backbone timm:...")
         with torch.device("meta"):
             model = timm.create_model(self.name.removeprefix(PREFIX))

@@ -125,15 +125,15 @@ def reducing_convolutions(before: int, between: int, factor: int) -> list[nn.Mod
     halvings = factor.bit_length() - 1
     channels = [before, between, *[CODE_CHANNELS] * max(1, halvings - 1)]
     layers: list[nn.Module] = []
-    for number, (taken, given) in enumerate(zip(channels, channels[1:], strict=False)):
+    for number, (inputs, outputs) in enumerate(zip(channels, channels[1:], strict=False)):
         if layers:
-            layers += [nn.BatchNorm2d(taken), nn.ReLU(inplace=True)]
-        layers.append(nn.Conv2d(taken, given, 3, stride=2 if number < halvings else 1, padding=1))
+            layers += [nn.BatchNorm2d(inputs), nn.ReLU(inplace=True)]
+        layers.append(nn.Conv2d(inputs, outputs, 3, stride=2 if number < halvings else 1, padding=1))
     return layers
 
 
 class ReconstructionBranch(nn.Module):
-    """The common part of the branches for edges and for the layout, which differ little between domains.
+    """The common part of the branches for edges and layout. These two differ little between domains.
 
     Each encodes its map into 256 channels on the grid of layer4. Only training segments this code.
     """
@@ -145,7 +145,7 @@ class ReconstructionBranch(nn.Module):
 
     def segment(self, code: Tensor, size: tuple[int, int]) -> Tensor:
         """Logits of the code, B x 256 x h x w -> B x classes x ``size``."""
-        # Only a loss reads these logits, and nothing takes the best class of them, so 16 bits are enough.
+        # 16 bits are enough: only a loss reads these logits, and nothing takes the best class of them.
         return resize(self.classifier(self.refinement(code)), size)
 
 

@@ -42,13 +42,13 @@ def group_medians(values: Tensor, groups: Tensor, number: int) -> Tensor:
     group without members.
     """
     bits = values.view(torch.int32)
-    # The bits of floats, read as integers, have the order of the floats, but negative ones are reversed. The
-    # exclusive or reverses these.
+    # The bits of positive floats, read as integers, have the order of the floats; those of negative floats
+    # have the reverse order, which the exclusive or undoes.
     ranks = bits ^ ((bits >> 31) & 0x7FFFFFFF)
     ordered, order = torch.sort((groups << 32) + ranks)
     first_keys = (torch.arange(number + 1, device=values.device) << 32) - 2**31
     starts = torch.searchsorted(ordered, first_keys)
     counts = starts.diff()
-    half = counts // 2
+    half = counts // 2  # If the count is odd, 0.5 is cut off here, and an odd half is rounded up below.
     middle = starts[:-1] + half + (counts & half & 1)
     return values[order[middle.clamp(max=len(values) - 1)]]

@@ -1,7 +1,7 @@
 """DeepLabV2's atrous classifiers (Chen et al., TPAMI 2018), one on layer4 and an auxiliary one on layer3.
 
-The latter is AdaptSegNet's (Tsai et al., CVPR 2018). The code of AdaptSegNet, MaxSquare and SNR has four
-branches, but sums only two of them.
+The auxiliary one is AdaptSegNet's (Tsai et al., CVPR 2018). The code of AdaptSegNet, MaxSquare and SNR has
+four branches, but sums only two of them.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class DeepLabV2(nn.Module):
             raise UserError(f"atrous_branches {summed}: unknown; choose 4 or 2 (--deeplabv2_head)")
         channels = backbone.channels["layer4"]
         self.hidden = nn.Sequential()
-        for given in self.hidden_channels:
-            self.hidden.append(nn.Conv2d(channels, given, 3, padding=4, dilation=4))
+        for outputs in self.hidden_channels:
+            self.hidden.append(nn.Conv2d(channels, outputs, 3, padding=4, dilation=4))
             self.hidden.append(nn.ReLU(inplace=True))
-            channels = given
+            channels = outputs
         self.classifier = AtrousClassifier(channels, num_classes, summed)
         self.embedding_channels = {"decoder": channels} if self.hidden_channels else {}
 

@@ -1,4 +1,4 @@
-"""Checkpoints of other systems, by families; the rest of the project asks here and knows none of them.
+"""Checkpoints of other systems, by families. The rest of the project asks here and knows no family.
 
 ``python -m network.legacy`` converts files.
 """

@@ -28,7 +28,7 @@ def export(ours: Path, theirs: Path) -> None:
     try:
         with atomic_write(theirs) as temporary:
             torch.save(content, temporary)
-    except RuntimeError as error:  # PyTorch's own word for a write that failed.
+    except RuntimeError as error:  # PyTorch raises this if a write fails.
         raise UserError(f"{theirs}: cannot be written ({error}); choose another place") from None
     others = [key for key in checkpoint["model"] if not key.startswith(NETWORK_PREFIX)]
     without = ", ".join([*dict.fromkeys(key.partition(".")[0] for key in others), "the run"])

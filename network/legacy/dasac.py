@@ -19,7 +19,7 @@ from utils.run.tensor_file import DISTRIBUTED_PREFIX, state_of
 
 THEIR_STUDENT_PREFIX = "backbone."
 THEIR_TEACHER_PREFIX = "slow_net."
-# Whether the teacher was ever copied from the student, and the running share of each class.
+# Entries: whether the teacher was ever copied from the student, and the running share of each class.
 TEACHER_READY_KEY = "slow_init"
 PRIOR_KEY = "running_conf"
 
@@ -29,7 +29,7 @@ VGG_MODULES = [
     for stage, start, end in zip(STAGES, VGG16_STARTS, VGG16_STARTS[1:], strict=False)
     for place in range(end - start)
 ]
-# DeepLabV2 leaves the last two poolings out of the list, and so moves up what follows them.
+# DeepLabV2 leaves the last two poolings out of the list, so the modules after them have lower numbers.
 VGG_MODULES_OF_DEEPLABV2 = [*VGG_MODULES[:33], *VGG_MODULES[34:43]]
 # FCN's blocks -> the indices of their modules.
 FCN_BLOCKS = {1: range(24), 2: range(24, 34), 3: range(34, 44)}
@@ -37,7 +37,7 @@ CLASSIFIER_PREFIX = "head.classifier.branches."
 
 
 class Naming(NamedTuple):
-    """``classifier``: an entry that only this network has; ``prefixes``: theirs, ours; the first counts."""
+    """``classifier``: an entry of this network alone; ``prefixes``: (theirs, ours), the first fit counts."""
 
     classifier: str
     prefixes: tuple[tuple[str, str], ...]
@@ -80,9 +80,9 @@ class DasacFile(ForeignFile):
     Attributes:
         arch: their name of the network (MODEL.ARCH).
         num_classes: channels of its logits.
-        student: its entries under our names.
-        teacher: those of the moving average of it; none in a file of the first of DA-SAC's three steps.
-        prior: the running share of each class, beside a teacher.
+        student: the entries of the trained network under our names.
+        teacher: those of its moving average; empty in a file of the first of DA-SAC's three steps.
+        prior: the running share of each class; ``None`` without a teacher.
     """
 
     arch: str
@@ -116,7 +116,7 @@ class DasacFile(ForeignFile):
         return {**DASAC_ARCHITECTURES[self.arch], "num_classes": self.num_classes}
 
     def model(self, wt_layer: Sequence[int]) -> dict[str, Tensor]:
-        """The entries by the names of our SAC: ``network.*``, of a teacher ``teacher.*`` and buffers."""
+        """The entries by our SAC's names: ``network.*``, and with a teacher ``teacher.*`` and buffers."""
         model = prefixed(NETWORK_PREFIX, self.student) | prefixed(TEACHER_PREFIX, self.teacher)
         if self.prior is not None:
             # Their files do not tell the iteration. Any but a negative one says that there is a teacher.
@@ -125,7 +125,7 @@ class DasacFile(ForeignFile):
 
     @classmethod
     def content_of(cls, checkpoint: Mapping[str, Any], path: Path | str) -> dict[str, Any] | None:
-        """As after the first of their steps, but with no optimiser's state, which only training needs."""
+        """A file as their first step writes it, but without the optimiser, which only training needs."""
         arch = published_name(checkpoint["network"], DASAC_ARCHITECTURES)
         if arch is None:
             return None

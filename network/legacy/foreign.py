@@ -1,4 +1,4 @@
-"""What a checkpoint of another system answers, whichever family of systems wrote it."""
+"""The base class for checkpoints of other systems, and what several of their families use."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class ForeignFile(ABC):
 
 
 def renamed(key: str, prefixes: Prefixes) -> str:
-    """``key`` with the first of ``prefixes``, (before, after), that fits replaced; as it is if none does."""
+    """``key`` with its prefix replaced by the first pair (before, after) that fits; as it is if none fits."""
     before, after = next((pair for pair in prefixes if key.startswith(pair[0])), ("", ""))
     return after + key.removeprefix(before)
 

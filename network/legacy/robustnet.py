@@ -30,7 +30,7 @@ CLASSIFIER_KEY = "final2.0.weight"
 FAMILY_BACKBONES = [name for name in BACKBONES if CAFFE_INFIX not in name and not name.startswith("vgg")]
 # A file is of a backbone if their convolutions (name and shape) overlap by at least this: common / all.
 LEAST_OVERLAP = 0.5
-# BlindNet's name of a data set that is read in two views ends so.
+# In BlindNet's command lines the name of a data set ends so if it is read in two views.
 TWO_VIEWS_SUFFIX = "_jitter"
 # Head -> the family's names of the networks that have it. DIIA's code cannot build its other networks, except
 # DeepR101V3PlusD_OS8. There layer4 is larger than edges and layout, so the attention mixes up positions.
@@ -41,7 +41,7 @@ FAMILY_HEADS = {
 
 
 class FamilyCommand(NamedTuple):
-    """What the training command line stored in a family file says by these flags; ``None`` is unsaid."""
+    """These flags in the training command line that a family file holds; ``None`` if one is not there."""
 
     arch: str | None = None
     wt_layer: list[int] | None = None
@@ -117,7 +117,7 @@ class RobustNetFile(ForeignFile):
         return self.command.dataset or []
 
     def network(self, stated: Mapping[str, Any]) -> dict[str, Any]:
-        """As the base class says; what neither entries nor ``stated`` tell, the training command line does.
+        """As the base class says. The training command line tells what neither entries nor ``stated`` tell.
 
         If nothing tells the output stride, it is that of the family's first architecture with this backbone.
         """

@@ -46,7 +46,7 @@ PROJECTION_KEY = re.compile(r"ProjectionHead_cls_(\d)\.proj\.(\d\.\w+)")
 OUR_SHUFFLENET_KEY = "backbone.layer4.0.weight"
 # The family's name of an entry that only its ShuffleNet has: the convolution of its stem.
 THEIR_SHUFFLENET_KEY = "layer0.layer.0.0.weight"
-# A site of the family's ShuffleNet, its layer, and the layer's BatchNorm that the site takes the place of.
+# A site of the family's ShuffleNet, its layer, and the BatchNorm in it that the site replaces.
 SHUFFLENET_REPLACED = ((2, "layer0", "layer0.layer.0.1."), (6, "layer4", "layer4.layer.1."))
 # Class weights of the family's losses, which it keeps among the network's entries.
 LOSS_PREFIXES = ("criterion.", "criterion_aux.")

@@ -1,4 +1,4 @@
-"""What the seven sites hold of a network in a file of the RobustNet family."""
+"""Which codes the seven sites of a network in a file of the RobustNet family have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from network.legacy.foreign import BACKBONE_PREFIX
 from network.sites import NUM_SITES
 from utils.errors import UserError
 
-# Codes that leave no entries, and compute the same.
+# Codes whose layers have no entries in a file. All three layers compute the same.
 PLAIN_CODES = frozenset({1, 2, 3})
 
 
@@ -92,9 +92,9 @@ def _checked(
 def _built_codes(
     trunk: Backbone, possible: Mapping[int, frozenset[int]], codes: Sequence[int], path: Path | str
 ) -> list[int]:
-    """The codes that the family's network had for its own ``--wt_layer``, parts of which it ignored.
+    """The codes that the family's network had when it was trained with ``--wt_layer`` ``codes``.
 
-    It ignored sites that a backbone does not have, and what :func:`family_lacks` tells.
+    The family ignores sites that a backbone does not have, and codes that :func:`family_lacks`.
     """
     built = [code if site in possible else 0 for site, code in enumerate(codes)]
     for site, code in enumerate(built):

@@ -16,7 +16,7 @@ EPSILON = 1e-5
 
 
 class SumOverProcesses(torch.autograd.Function):
-    """Sum of a tensor over all processes. The gradient is summed too, as every loss depends on every part."""
+    """Sum of a tensor over all processes. Its gradient is summed too: every loss depends on every part."""
 
     @staticmethod
     def forward(context, x: Tensor) -> Tensor:

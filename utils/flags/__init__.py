@@ -1,5 +1,5 @@
-"""The command line: its parser, and the flags that belong to no other room, by :class:`utils.declare.Flag`.
+"""The command line: its parser, and the flags that belong to no other room.
 
-They are those of train.py (``training``), how programs compute (``program``), and those that RobustNet's
+These are flags of train.py (``training``), of how programs compute (``program``), and flags that RobustNet's
 programs accepted (``family``). Others are in ``datasets.flags``, ``network.flags`` and the files of methods.
 """

@@ -1,4 +1,4 @@
-"""Flags of the RobustNet family that never did anything there: ignored, or now what they say."""
+"""Flags of the RobustNet family. Those that did nothing there are ignored here, or do what they say."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IGNORED = {
 }
 # The family's other names of data sets.
 DATASET_ALIASES = {"bdd-100k": "bdd100k"}
-# Ending of a data set's name in BlindNet's command lines: in two views.
+# In BlindNet's command lines the name of a data set ends so if it is read in two views.
 TWO_VIEWS = "_jitter"
 # Flag -> what it does here.
 EFFECTIVE = {
@@ -40,10 +40,10 @@ def dataset_name(word: str) -> str:
 
 
 def add_family_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags."""
+    """Declare the flags of this file."""
     add = partial(Flag, parser.add_argument_group("flags of the RobustNet family"))
     for name, meaning in EFFECTIVE.items():
-        # As --amp fp16 it is a setting of the run.
+        # A run's settings hold --fp16 as --amp fp16.
         add(f"--{name}", False, once=name == "fp16").means(f"{meaning[0].upper()}{meaning[1:]}.")
     add("--test_mode", False, once=True).means(f"Train for {TEST_MODE_STEPS} steps, to try things out.")
     add("--restore_optimizer", False, once=True).means("Go on with the run of --snapshot, as --resume does.")
@@ -55,7 +55,7 @@ def add_family_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def apply_family_arguments(args: argparse.Namespace) -> None:
-    """Translate them, in place, to other flags; raises a UserError if they contradict each other."""
+    """Translate these flags to others, in place. Raises a UserError if they contradict each other."""
     in_two_views = [name for name in args.dataset if name.endswith(TWO_VIEWS)]
     if in_two_views and args.method not in (None, "blindnet"):
         raise UserError(
@@ -82,29 +82,29 @@ def apply_family_arguments(args: argparse.Namespace) -> None:
 
 
 def family_notices(args: argparse.Namespace) -> list[str]:
-    """One line for each given flag that the family's code did not heed, or that has no effect here."""
+    """One line for each given flag that the family's code ignored, or that has no effect here."""
     given, one_source = vars(args), len(args.dataset) == 1
     ignored = {name: instead for name, instead in IGNORED.items() if given[name] is not None}
     lines = [f"--{name}: did nothing in the family, ignored{instead}" for name, instead in ignored.items()]
     effective = {name: meaning for name, meaning in EFFECTIVE.items() if given[name]}
     lines += [f"--{name}: did nothing in the family; here: {meaning}" for name, meaning in effective.items()]
     if args.weight_decay != PUBLISHED_WEIGHT_DECAY:
-        heeded = f"--weight_decay {args.weight_decay}: heeded here"
-        lines.append(f"{heeded}; the family always trained with {PUBLISHED_WEIGHT_DECAY}")
+        used = f"--weight_decay {args.weight_decay}: used here"
+        lines.append(f"{used}; the family always trained with {PUBLISHED_WEIGHT_DECAY}")
     weighted, no_weights = args.img_wt_loss or args.jointwtborder, "without --img_wt_loss or --jointwtborder"
     whitened, no_site = {1, 2} & set(args.wt_layer or ()), "without a site of code 1 or 2 in --wt_layer"
     maxsquare = args.augmentation == "maxsquare"
     oracle, unseen = args.selection == "oracle", set(args.val_dataset) - set(args.dataset)
-    several = ("step_per_domain", "image_uniform_sampling")
-    others = ("gblur", "bblur", "rrotate", "crop_nopad", "pre_size", "color_jitter")
+    for_several_sources = ("step_per_domain", "image_uniform_sampling")
+    for_robustnet = ("gblur", "bblur", "rrotate", "crop_nopad", "pre_size", "color_jitter")
     idle = [
         ("wt_bound", args.wt_bound != 1.0 and not weighted, no_weights),
         ("batch_weighting", args.batch_weighting and not weighted, no_weights),
         ("rlx_off_iter", args.rlx_off_iter >= 0 and not args.jointwtborder, "without --jointwtborder"),
         ("visualize_feature", args.visualize_feature and not whitened, no_site),
         ("selection oracle", oracle and not unseen, "without an unseen domain in --val_dataset"),
-        *((name, given[name] and maxsquare, "with --augmentation maxsquare") for name in others),
+        *((name, given[name] and maxsquare, "with --augmentation maxsquare") for name in for_robustnet),
         ("target_crop_size", args.target_crop_size and not args.target_dataset, "without --target_dataset"),
-        *((name, given[name] and one_source, "with one source domain") for name in several),
+        *((name, given[name] and one_source, "with one source domain") for name in for_several_sources),
     ]
     return lines + [f"--{name}: has no effect {why}" for name, is_idle, why in idle if is_idle]

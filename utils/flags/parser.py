@@ -1,4 +1,4 @@
-"""A command line with many flags: its help starts with what people use, and ``--config`` reads files.
+"""A command line with many flags: its help starts with the most used, and ``--config`` reads some from files.
 
 Such a file is a TOML file whose keys are flags without dashes, or the ``args.json`` of a run.
 """
@@ -37,8 +37,8 @@ It may also be the args.json of a run, without"""
 class FlagParser(Parser):
     """A command line that also takes flags from files.
 
-    ``topics``: NAME -> what ``--help NAME`` says. ``training``: makes the command line of train.py, for a
-    program that takes its flags without effect.
+    ``topics``: NAME -> what ``--help NAME`` says. ``training``: makes the parser of train.py, for a program
+    that accepts train.py's flags without effect.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class FlagParser(Parser):
         formatter = partial(_Formatter, toy=training is None)
         super().__init__(description=description, formatter_class=formatter, add_help=False, **keywords)
         self.topics, self.training = topics or {}, training
-        keywords = {"nargs": "?", "metavar": "METHOD"} if topics else {"nargs": 0}
+        of_help = {"nargs": "?", "metavar": "METHOD"} if topics else {"nargs": 0}
         # Help is no setting: nothing of it is kept among the arguments.
-        keywords |= {"dest": SUPPRESS, "default": SUPPRESS}
+        of_help |= {"dest": SUPPRESS, "default": SUPPRESS}
         of_method = f", or only those of a method ({', '.join(topics)})" if topics else ""
-        Flag(self, "-h --help", SUPPRESS, action=_Help, everyday=True, **keywords).means(
+        Flag(self, "-h --help", SUPPRESS, action=_Help, everyday=True, **of_help).means(
             f"Show all flags{of_method}."
         )
         Flag(self, "--config", str, metavar="FILE", once=True, everyday=True).means(
@@ -108,7 +108,7 @@ class _Help(Action):
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """Short flags, and their defaults, also those with the ``toy`` city."""
+    """Shows a list of values as "X ...", and the default after the help, with ``toy`` the toy city's too."""
 
     def __init__(self, prog: str, toy: bool) -> None:
         super().__init__(prog, max_help_position=28)
@@ -139,7 +139,7 @@ def in_words(value: Any) -> str:
 
 
 def _with_files(parser: ArgumentParser, training: ArgumentParser | None, words: Sequence[str]) -> list[str]:
-    """The words of a command line, with the flags of the ``--config`` files before them, over which they win.
+    """The words of a command line. The flags of its ``--config`` files come before them, so the words win.
 
     Flags that only ``training`` knows stay among the words; those of an ``args.json`` only if they differ
     from their default. Raises a UserError if a file is broken, or has a key or a value that no flag takes.
@@ -171,6 +171,7 @@ def _words_of(file: str, parsers: Sequence[ArgumentParser], replaced: set[str]) 
         if action.dest in replaced or (of_run and unread):
             continue
         try:
+            # The flag is parsed on its own, so that an error in its value can name the file.
             new = _as_words(parser, action, key, value, of_run)
             alone = Parser(prog=program, add_help=False)
             alone._add_action(copy.copy(action))
@@ -234,7 +235,7 @@ def _as_words(parser: ArgumentParser, action: Action, key: str, value: Any, of_r
 
 
 def _switched(parser: ArgumentParser, action: Action, key: str, value: Any) -> list[str]:
-    """The word that turns a switch on or off; none where only its default does."""
+    """The word that turns a switch on or off; none if no word does, because the value is the default."""
     if not isinstance(value, bool):
         raise UserError(f"{key}: is a switch; give true or false")
     named = f"--{key}" in action.option_strings

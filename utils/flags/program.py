@@ -1,4 +1,4 @@
-"""Flags of the programs about how they compute."""
+"""Flags that say how the programs compute."""
 
 from __future__ import annotations
 

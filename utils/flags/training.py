@@ -79,7 +79,7 @@ def _add_data_arguments(parser: ArgumentParser) -> None:
         "Draw target pictures by class, with this file of python -m scripts.importance."
     )
     add("--importance_uniform_prior", 0.25, at_least=0, at_most=1).means(
-        "Draw this share of them with the same chance."
+        "Draw this share of the target pictures with the same chance."
     )
     add("--renormalise", str, choices=("published", "measured", "off")).means(
         "Give source pictures the target's mean and deviation of each colour, as published or as measured on "

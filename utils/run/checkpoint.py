@@ -73,7 +73,7 @@ class DamagedCheckpoint(UserError):
 
 
 def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None = None) -> None:
-    """Write ``content`` (without ``format``) to ``path``, completely or with a UserError not at all.
+    """Write all of ``content`` (without ``format``) to ``path``, or raise a UserError and write nothing.
 
     If ``previous`` is given, an old file at ``path`` is kept under that name.
     """
@@ -81,7 +81,7 @@ def save_checkpoint(path: Path, content: dict[str, Any], previous: Path | None =
         with atomic_write(path, FREE_SPACE) as temporary:
             torch.save({"format": FORMAT, **content}, temporary)
             seal(temporary)
-            with temporary.open("r+b") as written:
+            with temporary.open("r+b") as written:  # The new file is safe before the old one is touched.
                 os.fsync(written.fileno())
             if previous is not None and path.exists():
                 keep(path, previous)
@@ -133,7 +133,7 @@ def read_file(path: Path | str) -> Any:
 
 
 def _content_of(path: Path) -> Any:
-    """What torch reads from a file. An OSError means that a look at the file's bytes has failed, too."""
+    """What torch reads from a file. An OSError is raised only if not even its bytes can be read."""
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_SCALARS):
             # torch's warnings about a foreign pickle say less than the error that follows.

@@ -1,4 +1,4 @@
-"""Requests to end: the signals that a cluster sends before it takes a machine away."""
+"""Requests to stop: the signals that a cluster sends before it takes a machine away."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch.distributed as dist
 from utils.distributed import is_distributed, is_main
 from utils.progress import progress_bar
 
-# torchrun, kill and most schedulers send SIGTERM, SLURM's --signal=USR1@120 SIGUSR1, which Windows lacks.
+# torchrun, kill and most schedulers send SIGTERM; SLURM's --signal=USR1@120 sends SIGUSR1. Windows lacks it.
 SIGNALS = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
 STOPPED_FILE = "STOPPED_FILE"
 """The environment variable with the path of the file that :func:`mark_stopped` creates."""
@@ -121,5 +121,5 @@ def stop_request() -> Iterator[StopRequest]:
     with handled(request.receive):
         request.group = dist.new_group(backend="gloo") if is_distributed() else None
         yield request
-        # After an error the other processes may be gone, so that the last answer is not waited for.
+        # This is not in a finally: after an error the other processes may be gone and never answer.
         request.finish()

@@ -1,4 +1,4 @@
-"""Which checkpoint a run resumes from, and whether that belongs to the same run."""
+"""Which checkpoint a run resumes from, and whether it belongs to the same run."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def refuse_other_settings(
 ) -> None:
     """Raise a UserError unless ``checkpoint`` belongs to a run with the same ``sizes`` and ``arguments``.
 
-    ``sizes`` are the pictures of one step. Settings whose names are in ``free`` may differ.
+    ``sizes`` says how many pictures a step has. Settings whose names are in ``free`` may differ.
     """
     if "optimizer" not in checkpoint:
         raise UserError(f"{path}: holds weights alone, so there is no run to resume; use --snapshot")

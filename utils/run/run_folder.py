@@ -59,25 +59,25 @@ class RunFolder(ExitStack):
         return self.holds(file) and file.name == self.previous.name
 
     def protect_results(self, resume_files: Sequence[Path], overwrite: bool) -> None:
-        """Raise a UserError if the folder cannot be written, or, without ``overwrite``, if another run than
-        the one to resume, or a newer checkpoint, would be lost.
+        """Raise a UserError if the folder cannot be written. Without ``overwrite``, also raise one if
+        another run than the one to resume, or a checkpoint newer than the one to resume, would be lost.
         """
-        own = any(map(self.holds, resume_files))
+        resumes_here = any(map(self.holds, resume_files))
         self._found = self._checkpoints()
         check_writable(self.last, "--ckpt")
         check_writable(self._board_path / "events", "--tb_path")
         results = (self.damaged, self.results_file)
-        if not (own or overwrite) and (self._found or any(path.exists() for path in results)):
+        if not (resumes_here or overwrite) and (self._found or any(path.exists() for path in results)):
             going_on = "go on with --resume auto, " if self.resume_files("auto") else ""
             remedy = f"{going_on}replace it with --overwrite, or name another --exp"
             raise UserError(f"{self.path}: holds a run already; {remedy}")
-        back = len(resume_files) == 1 and self.is_previous(resume_files[0])
-        if back and self.last.exists() and not overwrite:
+        goes_back = len(resume_files) == 1 and self.is_previous(resume_files[0])
+        if goes_back and self.last.exists() and not overwrite:
             raise UserError(
                 f"--resume {resume_files[0]}: would replace {self.last}, which is newer; use --resume auto, "
                 "which takes the newer one unless it is damaged, or add --overwrite to go back"
             )
-        barrier()
+        barrier()  # The main process changes the folder only after all processes have looked at it.
 
     def open(
         self, arguments: Mapping[str, Any], file: Path | None = None, resume: Mapping[str, Any] | None = None
@@ -92,11 +92,11 @@ class RunFolder(ExitStack):
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            another = "another process is training here; wait for it, or name another --exp"
-            self.enter_context(lock_folder(self.path, f"{self.path}: {another}"))
+            locked = "another process is training here; wait for it, or name another --exp"
+            self.enter_context(lock_folder(self.path, f"{self.path}: {locked}"))
             if self._checkpoints() != self._found:
-                another = "another process trained here since this one started; start again"
-                raise UserError(f"{self.path}: {another}")
+                changed = "another process trained here since this one started; start again"
+                raise UserError(f"{self.path}: {changed}")
             # Processes that were killed while they wrote have left these. Nothing else removes them.
             for half in self.path.glob(f"{HALF_WRITTEN}.pth"):
                 half.unlink()

@@ -1,7 +1,7 @@
 """Files that end with a digest of their own content, so that any damage is noticed.
 
-The files are zip archives. The digest is the comment for which their format has room at the very end, and
-which other readers ignore. A file that was cut short has none; to one with a changed bit it does not fit.
+The files are zip archives. The digest is the archive's comment, which is at its very end and which other
+readers ignore. A file that was cut short has no digest; if a bit has changed, the digest does not fit.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ def what_else(path: Path) -> str | None:
 
 
 def _is_torch_archive(path: Path) -> bool:
+    """Whether torch may have written a zip archive; a broken archive tells nothing, so it may have."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/data.pkl") for name in archive.namelist())

@@ -19,8 +19,8 @@ def to_device(
 ) -> dict[str, Any]:
     """A batch with its tensors on ``device``; other values are unchanged.
 
-    Labels travel as uint8 and become int64 on the device, so that an eighth of the bytes is copied. With a
-    stream ``copies`` of the device the copies run beside what the device still computes.
+    Labels travel as uint8 and become int64 on the device, so that an eighth of the bytes is copied. With
+    ``copies``, a stream of the device, the tensors are copied while the device computes.
     """
     with nullcontext() if copies is None else torch.get_device_module(device).stream(copies):
         on_device = {

@@ -58,11 +58,11 @@ class Source:
 def find_sources(path: Path, excluded: Collection[Path] = ()) -> tuple[list[Source], list[Path]]:
     """The pictures and videos that ``path`` means, and the other files there, both sorted by name.
 
-    ``path`` is a picture, a video, or a folder, which is searched with its sub-folders, but for hidden files
-    and folders and those ``excluded``. There the suffix tells what a file is. Symbolic links are followed,
-    but no folder is read twice. Where two results would have the same name (of ``a.jpg`` and ``a.png``),
-    their names keep the suffix. Raises a UserError if nothing is there, a folder cannot be listed, or none
-    has a picture or video.
+    ``path`` is a picture, a video, or a folder. A folder is searched with its sub-folders, but not hidden
+    files, hidden folders and those ``excluded``. In it the suffix tells what a file is. Symbolic links are
+    followed, but no folder is read twice. Where two results would have the same name (of ``a.jpg`` and
+    ``a.png``), their names keep the suffix. Raises a UserError if nothing is there, a folder cannot be
+    listed, or none has a picture or video.
     """
     if path.is_file():
         if needs := _missing_reader([path]):

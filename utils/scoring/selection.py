@@ -48,7 +48,7 @@ class Selection:
         self._scores[LAST] = scores
         mious = {BEST: sum(scores[name].miou for name in self.sources) / len(self.sources)}
         mious |= {weights: scores[name].miou for name, weights in self.of_domain.items()}
-        # Not "miou >": without a labelled class it is NaN, and such weights are saved, too.
+        # Not "miou >": a mIoU without a labelled class is NaN, and such weights are saved, too.
         better = [weights for weights, miou in mious.items() if not miou <= self.best[weights].miou]
         for weights in better:
             self.best[weights] = Best(mious[weights], iteration)
@@ -65,7 +65,7 @@ class Selection:
         return LAST if self.rule == "last" else self.of_domain.get(domain, BEST)
 
     def known(self, domain: str) -> DomainScore | None:
-        """The score of these final weights on ``domain``, or None if this process has not evaluated it."""
+        """The score on ``domain`` of the weights for it; None if this process has not evaluated them."""
         return self._scores.get(self.weights_of(domain), {}).get(domain)
 
     def has_chosen(self, weights: str) -> bool:

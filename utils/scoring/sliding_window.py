@@ -1,7 +1,7 @@
 """Prediction of one picture: at several scales, mirrored, as a whole or in overlapping tiles.
 
 The logits of a tile are interpolated to the picture's own size and added, strip by strip, to one score
-volume: the device needs memory for this and a batch of tiles. Nothing waits for it until the result is read.
+volume. The device needs memory for this and a batch of tiles. The host waits only when it reads the result.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
 def scaled_pictures(image: Image.Image, settings: Inference) -> list[Tensor]:
     """The RGB picture at every scale, uint8 3 x H x W on the CPU.
 
-    As in the published results Pillow resizes it, which smooths a picture that shrinks, with a bilinear
-    filter, or a bicubic one for ``pooling``.
+    Pillow resizes it, as for the published results: with a bilinear filter, or a bicubic one for ``pooling``.
+    These filters smooth a picture that shrinks.
     """
     resampling = Image.Resampling.BICUBIC if settings.mode == "pooling" else Image.Resampling.BILINEAR
     pictures = []
@@ -285,7 +285,7 @@ def mean_scores(
 
 
 def averaged(predict: Predict, settings: Inference) -> Predict:
-    """A function like ``predict`` with :func:`mean_scores`; itself if there is nothing to average.
+    """A function that gives the :func:`mean_scores` of a batch; ``predict`` itself if nothing is averaged.
 
     At several scales it waits for the device, because Pillow resizes on the host.
     """

@@ -88,8 +88,8 @@ def _next_frame(stream: IO[bytes]) -> np.ndarray | None:
 
 
 def _fault(video: Path, count: int, code: int, said: str) -> str | None:
-    """What is wrong with a video of which ffmpeg decoded ``count`` frames, said ``said`` and ended with
-    ``code``; None if nothing is.
+    """What is wrong with a video; None if nothing is. ffmpeg decoded ``count`` frames of it, printed ``said``
+    and ended with ``code``.
     """
     lines = [re.sub(r"^(\[[^]]*\] )+", "", line) for line in said.splitlines()]
     cut = next(filter(_CUT.search, lines), None) or _missing_end(video)
@@ -101,21 +101,17 @@ def _fault(video: Path, count: int, code: int, said: str) -> str | None:
     gap = next(filter(_GAP.search, lines), None)
     if gap is None and (stated := _stated_pictures(video)) > count:
         gap = f"its index lists {stated}"
-    if gap:
-        return f"parts of this video cannot be read, {count} frames can ({gap})"
-    return None
+    return f"parts of this video cannot be read, {count} frames can ({gap})" if gap else None
 
 
 def _missing_end(video: Path) -> str | None:
-    """A line if an AVI file is shorter than it states. ffmpeg does not report a cut between two frames."""
+    """A message if an AVI file is shorter than it states; ffmpeg reports no cut between two frames."""
     with video.open("rb") as file:
         header = file.read(12)
     if header[:4] != b"RIFF" or header[8:] != b"AVI ":
         return None
     stated, size = int.from_bytes(header[4:8], "little") + 8, video.stat().st_size
-    if size < stated < _UNKNOWN_LENGTH:
-        return f"it has {size} of its {stated} bytes"
-    return None
+    return f"it has {size} of its {stated} bytes" if size < stated < _UNKNOWN_LENGTH else None
 
 
 def _stated_pictures(video: Path) -> int:

@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def colour_picture(train_ids: np.ndarray, palette: np.ndarray) -> Image.Image:
-    """RGB picture of class numbers, uint8 H x W, by ``palette`` (uint8 classes x 3). Others are black."""
+    """Class numbers (uint8 H x W) in colours of ``palette`` (uint8 classes x 3), as RGB; others are black."""
     table = np.zeros((256, 3), dtype=np.uint8)
     table[: len(palette)] = palette
     return Image.fromarray(table[train_ids])

@@ -225,8 +225,7 @@ class Run:
 
     def share_buffers(self) -> None:
         """Give all processes rank 0's BN statistics: without synchronised BN each has its own."""
-        for buffer in self.method.buffers():
-            distributed.broadcast(buffer)
+        distributed.share_values(self.method.buffers())
 
     def log(self, bar: progress_bar) -> None:
         """One line in the log, a point in TensorBoard, the end of the progress bar."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.errors import UserError
+from utils.joined import by_dtype, joined, put_back
 
 
 class FiniteSteps:
@@ -44,15 +45,12 @@ class FiniteSteps:
         self._reached = torch.full((), -1, dtype=torch.int64, device=device)
         self._names: list[list[str]] = []
         self._taken = 0
-        of_dtype: dict[torch.dtype, list[Tensor]] = {}
-        for buffer in method.buffers():
-            of_dtype.setdefault(buffer.dtype, []).append(buffer)
-        self._buffers = list(of_dtype.values())
+        self._buffers = by_dtype(method.buffers())
         self._before: list[Tensor] = []
 
     def begin(self) -> None:
         """Has to be called before the first forward pass of a step."""
-        self._before = [_joined(buffers) for buffers in self._buffers]
+        self._before = [joined(buffers) for buffers in self._buffers]
         self._names.append([])
 
     def backward(self, loss: Tensor, names: Sequence[str]) -> None:
@@ -77,9 +75,7 @@ class FiniteSteps:
         first = (self._reached < 0) & (self.in_a_row >= self.limit)
         self._reached = torch.where(first, self._taken, self._reached)
         for buffers, before in zip(self._buffers, self._before, strict=True):
-            kept = torch.where(bad, before, _joined(buffers)).split([buffer.numel() for buffer in buffers])
-            values = [part.view_as(buffer) for part, buffer in zip(kept, buffers, strict=True)]
-            torch._foreach_copy_(buffers, values)
+            put_back(torch.where(bad, before, joined(buffers)), buffers)
 
     def check(self) -> int:
         """The number of steps left out so far.
@@ -111,8 +107,3 @@ class FiniteSteps:
         self.in_a_row.fill_(state["in_a_row"])
         if self.fp16 and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
-
-
-def _joined(tensors: Sequence[Tensor]) -> Tensor:
-    """All values of tensors of one dtype in one tensor: this takes few GPU kernels, not one per tensor."""
-    return torch.cat([tensor.flatten() for tensor in tensors])

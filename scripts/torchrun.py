@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from torch.distributed import run
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.rendezvous import RendezvousError
 
-from utils.errors import run_program, say_error
-from utils.machine import LOST
+from utils.errors import UserError, run_program, say_error
+from utils.machine import LOST, reason
 
 # torchrun's loggers, with the level from which they are heard: the first tells of restarts in an INFO line.
 LEVELS = {
@@ -46,6 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).addFilter(worth_reading)
     try:
         run.run(run.parse_args(arguments))
+    except RendezvousError as error:
+        raise UserError(
+            f"MASTER: the machines do not meet there ({reason(error.__cause__ or error)}); name one of them "
+            "and a free port that all can reach, and start on as many as NODES says"
+        ) from error
     except SignalException as stopped:
         return 128 + stopped.sigval
     except ChildFailedError as error:

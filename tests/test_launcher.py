@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.rendezvous import RendezvousConnectionError
 
 from scripts import torchrun
+from utils.errors import UserError
 from utils.machine import LOST
 
 ERROR = "error: --word: no such word (one of a, b); see --help"
@@ -28,13 +30,20 @@ def failing(project: Path, how: str, **environment: str) -> tuple[int, list[str]
 
 
 def test_an_error_of_one_process_is_one_line(project: Path) -> None:
-    assert failing(project, "one") == (1, [ERROR])
+    code, lines = failing(project, "one")
+    assert (code, [line for line in lines if "FAILED" in line or line.startswith("error")]) == (1, [ERROR]), (
+        lines
+    )
+    assert len(lines) < 5, lines
 
 
 def test_an_error_of_all_is_one_line_in_every_start(project: Path) -> None:
-    code, (first, restart, second) = failing(project, "all", RESTARTS="1")
-    assert (code, first, second) == (1, ERROR, ERROR)
-    assert "will restart" in restart
+    code, lines = failing(project, "all", RESTARTS="1")
+    assert code == 1
+    # On a busy machine torchrun may warn of more.
+    assert [line for line in lines if line.startswith("error")] == [ERROR, ERROR], lines
+    assert sum("will restart" in line for line in lines) == 1, lines
+    assert not any("Traceback" in line for line in lines)
 
 
 def test_a_killed_process_is_named(project: Path) -> None:
@@ -45,6 +54,15 @@ def test_a_killed_process_is_named(project: Path) -> None:
     # torchrun's line, the other process's, and ours; gloo may add a warning.
     assert sum(line.startswith("error: ") for line in lines) <= 2
     assert not any("Traceback" in line for line in lines)
+
+
+def test_machines_that_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: object) -> None:
+        raise RendezvousConnectionError("See inner exception.") from RuntimeError("timed out after 60000ms")
+
+    monkeypatch.setattr(torchrun.run, "run", fail)
+    with pytest.raises(UserError, match="MASTER: .*timed out after 60000ms.*NODES"):
+        torchrun.main(["train.py"])
 
 
 @pytest.mark.parametrize(

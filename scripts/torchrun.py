@@ -8,6 +8,7 @@ of the process that failed first, 128 + N for the signal N.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Sequence
 
@@ -19,12 +20,8 @@ from torch.distributed.elastic.rendezvous import RendezvousError
 from utils.errors import UserError, run_program, say_error
 from utils.machine import LOST, reason
 
-# torchrun's loggers, with the level from which they are heard: the first tells of restarts in an INFO line.
-LEVELS = {
-    "torch.distributed.elastic.agent.server.api": logging.INFO,
-    "torch.distributed.elastic.multiprocessing.api": logging.WARNING,
-    "torch.distributed.run": logging.WARNING,
-}
+AGENT = "torch.distributed.elastic.agent.server.api"
+LOGGERS = (AGENT, "torch.distributed.elastic.multiprocessing.api", "torch.distributed.run")
 NOISE = ("closing signal", "OMP_NUM_THREADS", "failed (exitcode: ")
 
 
@@ -42,9 +39,10 @@ def follows(failure: ProcessFailure) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    for name, level in LEVELS.items():
-        logging.getLogger(name).setLevel(level)
-        logging.getLogger(name).addFilter(worth_reading)
+    if "LOGLEVEL" not in os.environ:  # torchrun's own variable: who sets it wants to see all.
+        logging.getLogger(AGENT).setLevel(logging.INFO)  # It tells of restarts.
+        for name in LOGGERS:
+            logging.getLogger(name).addFilter(worth_reading)
     try:
         run.run(run.parse_args(arguments))
     except RendezvousError as error:
@@ -59,13 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rank, first = min(error.failures.items(), key=lambda failure: follows(failure[1]))
         if first.exitcode >= 0:
             return first.exitcode
-        memory = (
-            "most likely for want of memory (see dmesg); use fewer --num_workers or a lower --bs_mult, and "
-        )
+        memory = "most likely for want of memory (see dmesg); use fewer --num_workers or a lower --bs_mult"
+        cause = memory if first.exitcode == -signal.SIGKILL else "look at what it said"
         say_error(
-            f"process {rank} (pid {first.pid}) was ended by {first.signal_name()}, "
-            f"{memory if first.exitcode == -signal.SIGKILL else 'see above what it said; '}"
-            "start again (train.py with --resume auto)"
+            f"process {rank} (pid {first.pid}) was ended by {first.signal_name()}, {cause}; start again "
+            "(train.py with --resume auto)"
         )
         return 128 - first.exitcode
     return 0

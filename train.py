@@ -237,8 +237,7 @@ class Run:
 
     def share_buffers(self) -> None:
         """Give all processes the BatchNorm statistics of rank 0: if not synchronised, each has its own."""
-        for buffer in self.method.buffers():
-            distributed.broadcast(buffer)
+        distributed.share_values(self.method.buffers())
 
     def log(self, bar: progress_bar) -> None:
         """Write the means since the last call to the log, to TensorBoard and into the progress bar."""

@@ -31,7 +31,7 @@ fi
 if [ "$processes" -gt 1 ] || [ "${NODES:-1}" -gt 1 ] || [ "${RESTARTS:-0}" -gt 0 ]; then
     # Restarted processes must not use the store of the dead ones, because they would wait for those for ever.
     export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
-    exec "$PYTHON" -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node="$processes" \
+    exec "$PYTHON" -m scripts.torchrun "${rendezvous[@]}" --nproc_per_node="$processes" \
         --max_restarts="${RESTARTS:-0}" "${program[@]}" "$@"
 fi
 exec "$PYTHON" "${program[@]}" "$@"

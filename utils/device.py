@@ -29,7 +29,8 @@ def select_device(word: str = "auto", number: int = 0, processes: int = 1) -> to
         return torch.device(kind)
     module = torch.get_device_module(kind)
     if number >= (count := module.device_count()):
-        few = f"process {number} has no GPU, {count} visible"
+        # Without the process's number, so that the line of all such processes is said once.
+        few = f"more processes than GPUs, {count} visible"
         raise UserError(f"--nproc_per_node: {few}; start at most {count}")
     device = torch.device(kind, number)
     module.set_device(device)

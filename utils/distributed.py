@@ -17,6 +17,7 @@ import torch.distributed as dist
 
 from utils.device import NUMBERED, select_device
 from utils.errors import UserError
+from utils.joined import change_together
 
 TIMEOUT = datetime.timedelta(minutes=30)
 
@@ -169,7 +170,8 @@ class Neighbours:
         self._group: dist.ProcessGroup | None = None
         # PyTorch needs every process to take part in making every group, also a group of others.
         for first in range(0, world_size(), size) if size > 1 else ():
-            group = dist.new_group(range(first, first + size))
+            # A new group would not take over the time-out: NCCL's own is ten minutes.
+            group = dist.new_group(range(first, first + size), timeout=TIMEOUT)
             if first <= rank() < first + size:
                 self._group = group
 
@@ -190,13 +192,14 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """
     if not is_distributed():
         return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
-    flat /= world_size()
-    sizes = [gradient.numel() for gradient in gradients]
-    for gradient, mean in zip(gradients, flat.split(sizes), strict=True):
-        gradient.copy_(mean.view_as(gradient))
+    gradients = (parameter.grad for parameter in parameters if parameter.grad is not None)
+    change_together(gradients, lambda flat: all_reduce_sum(flat).div_(world_size()))
+
+
+def share_values(tensors: Iterable[torch.Tensor]) -> None:
+    """Give every process the main process's values of ``tensors``, in place, in one exchange per dtype."""
+    if is_distributed():
+        change_together(tensors, broadcast)
 
 
 @contextmanager

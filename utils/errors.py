@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import io
+import json
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
@@ -73,7 +77,8 @@ def run_program(
 
     A :class:`UserError`, an error of the operating system, and one that the machine causes
     (``utils.machine``) become one line on stderr and exit code 1; with ``--debug`` among the arguments the
-    traceback is shown instead. Ctrl-C ends with 130, the code that shells use for it.
+    traceback is shown instead. Ctrl-C ends with 130, the code that shells use for it. Of several processes
+    that torchrun has started on a machine and that end with the same line, one says it.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
@@ -86,12 +91,36 @@ def run_program(
         line = None if "--debug" in words else _line_of(error)
         if line is None:
             raise
-        say_error(line)
+        if _is_first_with(line):
+            say_error(line)
         code = 1
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+        if _is_first_with("interrupted"):
+            sys.stderr.write("interrupted\n")
         code = 130
     sys.exit(code)
+
+
+def _is_first_with(line: str) -> bool:
+    """Tell torchrun, if it has started this process, that it ends with ``line``, for torchrun's own report.
+
+    Returns whether no other process of this machine has ended with it since torchrun's last restart. Lines
+    that differ only within parentheses, where the reasons of libraries stand with their addresses, are equal.
+    """
+    report = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if not report:
+        return True
+    content = {"message": line, "extraInfo": {"timestamp": str(int(time.time()))}}
+    digest = hashlib.sha256(re.sub(r"\(.*\)", "", line).encode()).hexdigest()
+    try:
+        Path(report).write_text(json.dumps({"message": content}))
+        # The reports are in one folder per restart and process. Only one process can create this file.
+        Path(report).parent.parent.joinpath(digest).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:  # Then the line is said too often, because it must not be lost: the disk may be full.
+        pass
+    return True
 
 
 def _line_of(error: Exception) -> str | None:

@@ -7,6 +7,8 @@ import textwrap
 from typing import NamedTuple
 
 _LONGEST_REASON = 160
+LOST = "another process of this run was lost"
+"""How the line begins that a process ends with because of the end of another one."""
 
 
 class Fault(NamedTuple):
@@ -92,8 +94,7 @@ FAULTS = (
     ),
     Fault(
         "gloo/transport|NCCL|ProcessGroup|TCPStore|Connection closed by peer",
-        "another process of this run was lost; look at its message, then start again with --resume auto "
-        "({reason})",
+        f"{LOST}; look at its message, then start again with --resume auto ({{reason}})",
     ),
     Fault(
         "implemented for the MPS device",

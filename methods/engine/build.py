@@ -183,13 +183,15 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
     # sends the running statistics of rank 0 to all. With several domains DDP does not, because every pass is
     # in no_sync (methods.engine.step); then only Run.share_buffers in train.py sends them, before a score or
     # a checkpoint. With synchronised BatchNorm all buffers are equal already.
-    return DistributedDataParallel(
+    model = DistributedDataParallel(
         method,
         device_ids=[device] if device.type in NUMBERED else None,
-        broadcast_buffers=not synchronised,
         # Gradients are views of the communication buckets, which saves a second copy of them.
         gradient_as_bucket_view=True,
     )
+    # PyTorch 2.14 warns about the argument of this name, and older versions lack the new one.
+    model.broadcast_buffers = not synchronised
+    return model
 
 
 def check_batch_size(method: Method, args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from utils.device import float64_device
 from utils.errors import UserError
+from utils.joined import by_dtype, joined, put_back
 
 
 class FiniteSteps:
@@ -46,15 +47,12 @@ class FiniteSteps:
         self._reached = torch.full((), -1, dtype=torch.int64, device=device)
         self._names: list[list[str]] = []
         self._steps = 0  # Steps that are left out count, too.
-        of_dtype: dict[torch.dtype, list[Tensor]] = {}
-        for buffer in method.buffers():
-            of_dtype.setdefault(buffer.dtype, []).append(buffer)
-        self._buffers = list(of_dtype.values())
+        self._buffers = by_dtype(method.buffers())
         self._before: list[Tensor] = []
 
     def begin(self) -> None:
         """Remember the buffers; to be called before the first forward pass of a step."""
-        self._before = [_joined(buffers) for buffers in self._buffers]
+        self._before = [joined(buffers) for buffers in self._buffers]
         self._names.append([])
 
     def backward(self, loss: Tensor, names: Sequence[str]) -> None:
@@ -79,9 +77,7 @@ class FiniteSteps:
         first = (self._reached < 0) & (self.in_a_row >= self.limit)
         self._reached = torch.where(first, self._steps, self._reached)
         for buffers, before in zip(self._buffers, self._before, strict=True):
-            kept = torch.where(bad, before, _joined(buffers)).split([buffer.numel() for buffer in buffers])
-            values = [part.view_as(buffer) for part, buffer in zip(kept, buffers, strict=True)]
-            torch._foreach_copy_(buffers, values)
+            put_back(torch.where(bad, before, joined(buffers)), buffers)
 
     def check(self) -> int:
         """The number of steps left out so far.
@@ -113,8 +109,3 @@ class FiniteSteps:
         self.in_a_row.fill_(state["in_a_row"])
         if self.fp16 and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
-
-
-def _joined(tensors: Sequence[Tensor]) -> Tensor:
-    """All values of tensors of one dtype as one tensor, to use few GPU kernels instead of one per tensor."""
-    return torch.cat([tensor.flatten() for tensor in tensors])

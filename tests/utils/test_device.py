@@ -72,7 +72,9 @@ def test_each_process_takes_a_device_of_its_own(kind: str, machine: Machine) -> 
     current = machine(kind)
     assert select_device("auto", 1, processes=2) == torch.device(kind, 1)
     assert current == [torch.device(kind, 1)]
-    with pytest.raises(UserError, match="--nproc_per_node: process 2 has no GPU, 2 visible; start at most 2"):
+    with pytest.raises(
+        UserError, match="--nproc_per_node: more processes than GPUs, 2 visible; start at most 2"
+    ):
         select_device(kind, 2, processes=3)
 
 

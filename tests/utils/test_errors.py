@@ -7,11 +7,13 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch._inductor.exc import InvalidCxxCompiler
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from utils.errors import UserError, run_program
 from utils.memory import enough_memory
@@ -212,3 +214,34 @@ def test_names_that_the_terminal_cannot_show_are_escaped(monkeypatch: pytest.Mon
         run_program(lambda arguments: print("städte: 3 pairs"), [])
     assert ended.value.code == 0
     assert content.getvalue() == b"st\\xe4dte: 3 pairs\n"
+
+
+def test_processes_of_one_start_say_the_same_line_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And torchrun's report has it of each, in the form that torchrun reads."""
+
+    def of_process(attempt: int, number: int, error: Exception) -> list[str]:
+        report = tmp_path / f"attempt_{attempt}" / str(number) / "error.json"
+        report.parent.mkdir(parents=True)
+        monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(report))
+        lines = ending_with(error, monkeypatch)
+        failure = ProcessFailure(number, 1, 1, str(report))
+        assert failure.timestamp > 0
+        assert f"  traceback : {failure.message['message']}" in str(ChildFailedError("name", {0: failure}))
+        return lines
+
+    assert of_process(0, 0, UserError("--flag: wrong")) == ["error: --flag: wrong\n"]
+    assert of_process(0, 1, UserError("--flag: wrong")) == []
+    assert of_process(0, 2, UserError("--flag: wrong too")) == ["error: --flag: wrong too\n"]
+    assert of_process(1, 0, UserError("--flag: wrong")) == ["error: --flag: wrong\n"]
+    # Every process that misses another one names another connection.
+    assert len(of_process(1, 1, RuntimeError("gloo/transport: Connection closed by peer [::1]:15"))) == 1
+    assert of_process(1, 2, RuntimeError("gloo/transport: Connection closed by peer [::1]:16")) == []
+
+
+def test_a_line_is_said_where_the_report_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "gone" / "0" / "error.json"))
+    assert ending_with(UserError("here"), monkeypatch) == ["error: here\n"]

@@ -94,7 +94,7 @@ def test_valid_takes_no_flag_that_train_does_not_have(words: list[str]) -> None:
 
 def test_no_training_flag_is_taken_for_an_abbreviation_of_a_flag_of_valid() -> None:
     args = valid.parse_arguments(["--snapshot", "x.pth", "--bs_mult", "8"])
-    assert args.bs_mult_val == 1
+    assert args.bs_mult_val is None
     assert args.without_effect == ["--bs_mult"]
 
 

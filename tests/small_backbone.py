@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from torch import Tensor, nn
+from torch import nn
 
 from network.backbone.sequential import SequentialBackbone
 
 CHANNELS = (8, 16, 16, 16, 16)
-SITE_OF_STAGE = {"stem": 2, "layer1": 3, "layer2": 4, "layer3": 5, "layer4": 6}
 
 
 class SmallBackbone(SequentialBackbone):
@@ -17,14 +14,9 @@ class SmallBackbone(SequentialBackbone):
 
     native_strides = {"stem": 2, "layer1": 4, "layer2": 8, "layer3": 16, "layer4": 32}
 
-    def __init__(self, name: str, output_stride: int, wt_layer: Sequence[int], partial: bool) -> None:
+    def __init__(self, name: str) -> None:
         layers: list[nn.Module] = []
         for before, after in zip((3, *CHANNELS), CHANNELS, strict=False):
             convolution = nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False)
             layers += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
         super().__init__(name, nn.Sequential(*layers), "features", range(0, len(layers) + 1, 3))
-        self.limit_stride(output_stride, partial)
-        self.add_sites(wt_layer, {site: self.channels[stage] for stage, site in SITE_OF_STAGE.items()})
-
-    def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
-        return self.apply_site(SITE_OF_STAGE[stage], getattr(self, stage)(x), features)

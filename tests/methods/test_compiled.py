@@ -15,7 +15,7 @@ from methods import METHODS, Method, Progress
 from methods.engine import build
 from methods.engine.build import wrap
 from network import create_network
-from network.norm import switch_whitening, synchronised
+from network.norm import synchronised
 from utils.errors import UserError
 
 CODES = {"isw": (0, 0, 2, 1, 2, 0, 5)}
@@ -53,7 +53,6 @@ def step(
             losses = (forward or method)(given, domain, progress)
         if losses:
             sum(losses.values()).backward()
-    method.after_step(progress)
 
 
 @pytest.mark.parametrize("name", list(METHODS))
@@ -98,7 +97,7 @@ def test_two_gpus_compile_the_whole_network(
     """As on two GPUs, with synchronised BatchNorm and DDP, though the group has one process on the CPU."""
     dist.init_process_group("gloo", rank=0, world_size=1, store=dist.HashStore())
     try:
-        for module in (build.distributed, switch_whitening, synchronised):
+        for module in (build.distributed, synchronised):
             monkeypatch.setattr(module, "world_size", lambda: 2)
         # PyTorch's wrapper wants GPUs for this BatchNorm, and no number of a device for a CPU.
         monkeypatch.setattr(build, "NUMBERED", ("cpu",))

@@ -1,18 +1,20 @@
 """Measure the speed of this machine. Each figure is a ratio to a bare reference of the same run.
 
 python -m scripts.benchmark losses --json losses.json
+python -m scripts.benchmark gpu --output gpu.md
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
-from scripts.benchmark import data, evaluation, losses, processes, step
+from scripts.benchmark import data, evaluation, gpu, losses, precision, processes, step
 from scripts.benchmark.inputs import FLAGS, add_flags, check_least
 from scripts.benchmark.timing import Row
 from utils.declare import Flag
@@ -32,12 +34,18 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] =
     "isw": losses.isw_rows,
     "inference": evaluation.inference_rows,
     "validation": evaluation.validation_rows,
+    "bf16": precision.rows,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["gpu"]:
+        return gpu.main(arguments[1:])
     parser = Parser(prog="python -m scripts.benchmark", description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=(*BENCHMARKS, "all"), help="which figures")
+    parser.add_argument(
+        "what", choices=(*BENCHMARKS, "all", "gpu"), help="which figures; gpu checks a GPU, see gpu --help"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
     add_flags(parser, *FLAGS)
     Flag(parser, "--evaluation_size", int, nargs=2, default=[1024, 2048], metavar=("HEIGHT", "WIDTH")).means(

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,7 +25,7 @@ from datasets.training import TrainingLoaders
 from scripts.benchmark.inputs import PUBLISHED_CROP, add_flags, check_least, training_flags
 from scripts.benchmark.processes import TORCHRUN, seconds_of
 from scripts.benchmark.step import batches, iteration, training_step
-from scripts.benchmark.timing import one_core, seconds_in_turns
+from scripts.benchmark.timing import one_core, seconds_in_turns, synchronise
 from utils.device import device_name, select_device
 from utils.errors import Parser, optional_library, run_program
 from utils.files import atomic_write, check_writable
@@ -45,20 +46,30 @@ def step_speed(args: argparse.Namespace, device: torch.device, pictures: int, cr
     return pictures / cost
 
 
-def loader_speed(root: Path, workers: int) -> float:
-    """Samples/s of the training loader with ``workers`` processes, for pictures of 1052 x 1914 as in GTAV."""
-    words = ("--data_root", str(root), "--num_workers", str(workers), "--bs_mult", "2", "--gblur")
-    flags = training_flags(PUBLISHED_CROP, *words)
+def loader_speed(
+    root: Path,
+    workers: int,
+    *more: str,
+    crop: int = PUBLISHED_CROP,
+    use: Callable[[dict[str, Any]], object] = id,
+) -> float:
+    """Samples/s of the training loader with ``workers`` processes, for pictures of 1052 x 1914 as in GTAV.
+
+    ``more``: flags of train.py. ``use`` is called with each batch of the source.
+    """
+    words = ("--data_root", str(root), "--num_workers", str(workers), "--bs_mult", "2", "--gblur", *more)
+    flags = training_flags(crop, *words)
     data = Domains(flags, config.DATASET_ROOTS, config.TOYCITY_ROOT, 19)
     loaders = TrainingLoaders(data, flags, ("image",))
     batches_of_all_epochs = chain.from_iterable(map(loaders.batches, count()))
     with one_core():  # Without workers this process loads.
-        for _ in range(4):
-            next(batches_of_all_epochs)
-        started = time.perf_counter()
-        for _ in range(LOADED_BATCHES):
-            next(batches_of_all_epochs)
-    return 2 * LOADED_BATCHES / (time.perf_counter() - started)
+        # Every worker must have started, and have made more than the batches it keeps ready.
+        for measured in (max(4, 2 * workers), max(LOADED_BATCHES, 20 * workers)):
+            started = time.perf_counter()
+            for _ in range(measured):
+                use(next(batches_of_all_epochs)["source"])
+            synchronise()
+    return flags.bs_mult * measured / (time.perf_counter() - started)
 
 
 def process_speed(args: argparse.Namespace, processes: int) -> float:

@@ -61,21 +61,25 @@ class TimedNetwork:
 
 
 def inference_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
-    """Measure sliding windows beside the network: cutting, mirroring, merging, choosing classes.
+    """Measure sliding windows beside the network: cutting, mirroring, merging, choosing classes."""
+    network = TimedNetwork(args, device)
+    inside, outside = network.seconds_beside(sliding_windows(args, network), args.repeats)
+    height, width = args.evaluation_size
+    name = f"inference: sliding window, {height}x{width}, {len(SCALES)} scales, flip"
+    return [Row(name, inside + outside, "bare network on the same tiles", inside, 1.15)]
 
-    The setting is the published one: tiles as high as the picture, overlapping by a third. The time begins
-    with the resized 8-bit pictures on the host and ends with the class numbers on the host.
+
+def sliding_windows(args: argparse.Namespace, network: TimedNetwork) -> Callable[[], object]:
+    """What segments one picture in the published setting: tiles as high as it, overlapping by a third.
+
+    It begins with the resized 8-bit pictures on the host and ends with the class numbers on the host.
     """
     height, width = args.evaluation_size
-    network = TimedNetwork(args, device)
     settings = Inference("sliding", height, scales=SCALES, flip=True)
     rng = torch.Generator().manual_seed(0)
     sizes = [(int(height * scale), int(width * scale)) for scale in SCALES]
     pictures = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=rng) for size in sizes]
-    segment = partial(predict_picture, network, pictures, (height, width), settings, device)
-    inside, outside = network.seconds_beside(segment, args.repeats)
-    name = f"inference: sliding window, {height}x{width}, {len(SCALES)} scales, flip"
-    return [Row(name, inside + outside, "bare network on the same tiles", inside, 1.15)]
+    return partial(predict_picture, network, pictures, (height, width), settings, network.device)
 
 
 def validation_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:

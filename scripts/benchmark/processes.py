@@ -54,11 +54,15 @@ def seconds_of(args: argparse.Namespace, launcher: Sequence[str]) -> float:
     one_core = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=one_core, capture_output=True, text=True)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        reason = (_ERROR.findall(done.stderr) or lines)[-1]
+        reason = reason_of(done.stderr, f"exit code {done.returncode}")
         by_hand = shlex.join(["env", "OMP_NUM_THREADS=1", *command])
         raise UserError(f"{reason}; to see the whole output run {by_hand}")
     return float(done.stdout.split()[-1])
+
+
+def reason_of(stderr: str, otherwise: str) -> str:
+    """The error that failed programs printed, or their last line, or ``otherwise`` if they printed none."""
+    return (_ERROR.findall(stderr) or stderr.strip().splitlines() or [otherwise])[-1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

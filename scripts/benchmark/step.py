@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import repeat
@@ -52,11 +52,13 @@ def training_step(
     return TrainingStep(method, method.arguments, device)
 
 
-def batches(args: argparse.Namespace, device: torch.device) -> Iterator[dict[str, dict[str, Any]]]:
+def batches(
+    args: argparse.Namespace, device: torch.device, views: Sequence[str] = ("image",)
+) -> Iterator[dict[str, dict[str, Any]]]:
     """The same labelled batch on the CPU again and again, as a loader gives it for ``device``."""
     noise, pins = random_batch(args, torch.device("cpu")), pins_memory(device.type)
-    views = {"image": noise["image"], "label": noise["label"].byte()}
-    batch = {name: view.pin_memory() if pins else view for name, view in views.items()}
+    carried = {**{name: noise[name] for name in views}, "label": noise["label"].byte()}
+    batch = {name: view.pin_memory() if pins else view for name, view in carried.items()}
     return repeat({"source": {**batch, "name": ["picture"] * args.pictures}})
 
 

@@ -35,7 +35,7 @@ def choose_precision(args: argparse.Namespace, device: torch.device) -> str:
 def gains_from_bf16(device: torch.device) -> bool:
     """Whether ``device`` computes faster in bfloat16 than in float32: GPUs with it, and CPUs with AMX.
 
-    A CPU with AVX512-BF16 but without AMX does not: its convolutions took 1.3 to 2.3 times as long in bf16
+    A CPU with AVX512-BF16 but without AMX does not: there a step takes 1.6 times as long in bf16
     (docs/benchmarks.md).
     """
     if device.type == "cpu":

@@ -84,12 +84,12 @@ def method_topic(name: str, parser: FlagParser) -> str:
     changed = {flag: own[flag] for flag in own if own[flag] != usual[flag]}
     changed |= method.architecture
     lines = [f"--{flag} {in_words(value)}" for flag, value in changed.items()]
+    notes = ["\n  ".join(["This method changes the defaults of other flags:", *lines])] if lines else []
     if "target" in method.domains:
-        lines.append("--target_dataset has to be given")
-    notes = "\n  ".join(["This method changes the defaults of other flags:", *lines]) if lines else None
+        notes.append("This method needs --target_dataset")
     described = (method.__doc__ or "").partition("\n\n")[0].replace("``", "")
     flags = [*flags_of(name), *(declared(RestitutionLoss) if method.restitutes else ())]
-    return parser.text(f"--method {name}: {described}", {"flags": flags}, notes)
+    return parser.text(f"--method {name}: {described}", {"flags": flags}, "\n".join(notes) or None)
 
 
 def method_notices(args: argparse.Namespace, snr_stages: Sequence[int] = ()) -> list[str]:

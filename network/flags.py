@@ -52,8 +52,8 @@ def add_network_arguments(parser: argparse.ArgumentParser, class_counts: Iterabl
 def add_network_training_arguments(group: argparse._ActionsContainer) -> None:
     """How the parts of a network are trained."""
     Flag(group, "--backbone_lr_mult", 1.0, above=0).means(
-        "Multiply the learning rate of the backbone by this. 3.0 comes near to what the released code of "
-        "MaxSquare and SNR amounts to."
+        "Multiply the learning rate of the backbone by this. 3.0 is close to the released code of MaxSquare "
+        "and SNR."
     )
     Flag(group, "--no_train_snr", True, action="store_false", dest="train_snr").means(
         "Leave the SNR modules as they start, as the released code did."

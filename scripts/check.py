@@ -29,11 +29,12 @@ from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = Parser(description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m scripts.check", description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", nargs="+", required=True, metavar="NAME", help=", ".join(CATALOG))
     add_root_argument(parser)
     splits = ["train", "val", "test", "train_extra"]
-    parser.add_argument("--split", nargs="+", default=splits[:2], choices=splits)
+    shown = "check these splits (default train and val)"
+    parser.add_argument("--split", nargs="+", default=splits[:2], choices=splits, help=shown)
     add_division_arguments(parser)
     add_skip_argument(parser)
     parser.add_argument("--pictures", action="store_true", help="also decode every picture (slow)")

@@ -87,7 +87,8 @@ def panel(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> Ima
 
 @torch.inference_mode()
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="python -m scripts.compare", description=__doc__, formatter_class=formatter)
     parser.add_argument("runs", nargs="+", type=Path, help="run folders of train.py")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder of the pictures")
     Flag(parser, "--pictures", 3, above=0).means("Show this many rows per domain.")

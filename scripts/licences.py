@@ -79,7 +79,8 @@ def licence(package: Distribution) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="python -m scripts.licences", description=__doc__, formatter_class=formatter)
     default = Path(__file__).resolve().parent.parent / "requirements.txt"
     parser.add_argument("requirements", nargs="?", type=Path, default=default, help="file of requirements")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

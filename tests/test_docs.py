@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from inference import street, write_checkpoint
 
 import config
 import infer
@@ -66,3 +69,26 @@ def test_every_page_is_in_the_index() -> None:
     index = ROOT / "docs" / "README.md"
     pages = [page for page in PAGES if page.parent == index.parent and page != index]
     assert [page.name for page in pages if f"]({page.name})" not in TEXTS[index]] == []
+
+
+@pytest.mark.parametrize("name", ["check", "importance", "prepare"])
+def test_the_old_spelling_of_a_program_still_works(name: str) -> None:
+    called = subprocess.run(
+        [sys.executable, "-m", f"datasets.{name}", "--help"], cwd=ROOT, capture_output=True, encoding="utf-8"
+    )
+    assert called.returncode == 0, called.stderr
+    assert f"usage: python -m scripts.{name}" in called.stdout
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "inference.md"], ids=lambda page: page.name
+)
+def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_checkpoint(tmp_path / "best.pth")
+    street().save(tmp_path / "street.jpg")
+    monkeypatch.chdir(tmp_path)
+    blocks = [block for kind, block in FENCE.findall(TEXTS[page]) if kind == "python"]
+    assert blocks
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), {})
+    assert (tmp_path / "overlay.png").exists()

@@ -20,7 +20,7 @@ import torch
 
 import config
 from datasets.domains import Domains
-from datasets.toycity.__main__ import main as make_toycity
+from datasets.toycity.generation import generate
 from datasets.training import TrainingLoaders
 from scripts.benchmark.inputs import PUBLISHED_CROP, add_flags, check_least, training_flags
 from scripts.benchmark.processes import TORCHRUN, seconds_of
@@ -125,8 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_writable(args.output, "--output")
     device = select_device(args.device)
     with tempfile.TemporaryDirectory() as folder:
-        pictures = "--domains gtav --size 1052x1914 --train 8 --val 1"
-        make_toycity(["--root", folder, *pictures.split()])
+        generate(Path(folder), ["gtav"], train=8, val=1, size=(1052, 1914))
         found = curves(args, device, Path(folder))
     title = f"{args.backbone}, {device_name(device)}, torch {torch.__version__}, commit {git_commit()}"
     print(title)

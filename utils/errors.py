@@ -113,7 +113,7 @@ def _is_first_with(line: str) -> bool:
     content = {"message": line, "extraInfo": {"timestamp": str(int(time.time()))}}
     digest = hashlib.sha256(re.sub(r"\(.*\)", "", line).encode()).hexdigest()
     try:
-        Path(report).write_text(json.dumps({"message": content}))
+        Path(report).write_text(json.dumps({"message": content}), encoding="utf-8")
         # The reports are in one folder per restart and process. Only one process can create this file.
         Path(report).parent.parent.joinpath(digest).touch(exist_ok=False)
     except FileExistsError:

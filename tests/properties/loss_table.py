@@ -45,6 +45,7 @@ WITHOUT_GRADIENTS: dict[str, str] = {
     "contrast.random_pixels": INTEGERS,
     "contrast.Confusions": RECORD,
     "contrast.sample_confusions": INTEGERS,
+    "precision.without_autocast": "a setting",
     "edges.edge_map": "a target made of 8-bit pictures",
     "contrast.GroupedPixels": RECORD,
     "contrast.group_pixels": INTEGERS,

@@ -253,25 +253,26 @@ class Run:
         bar.set_postfix_str(words, refresh=False)
         # The first line does not count, because it includes the time in which the loader started.
         if not self.reported_waiting and self.iteration >= self.began + 2 * self.args.log_every:
-            self.reported_waiting = self.report_waiting(values["images/s"], values["data wait"])
-
-    def report_waiting(self, speed: float, wait: float) -> bool:
-        """Print what helps if the steps wait too long for the loader; returns whether they do.
-
-        The line is not logged: a run's log is the same on every machine, except for measured numbers.
-        """
-        if wait > MOST_WAITING:
-            print_notices(
-                f"the loader feeds {speed:.3g} images/s, the steps could take {speed / (1 - wait):.3g}; use "
-                "--prepared or --photometric device, or raise --num_workers"
-            )
-        return wait > MOST_WAITING
+            self.reported_waiting = report_waiting(values["images/s"], values["data wait"])
 
     def log_bad_samples(self) -> dict[str, float]:
         """Log which pictures were replaced since the last call; returns their number so far, if any."""
         for line in self.loaders.bad_samples.news():
             self.folder.log(line)
         return self.loaders.bad_samples.scalars()
+
+
+def report_waiting(speed: float, wait: float) -> bool:
+    """Print what helps if the steps wait too long for the loader; returns whether they do.
+
+    The line is not logged: a run's log is the same on every machine, except for measured numbers.
+    """
+    if wait > MOST_WAITING:
+        print_notices(
+            f"the loader feeds {speed:.3g} images/s, the steps could take {speed / (1 - wait):.3g}; use "
+            "--prepared or --photometric device, or raise --num_workers"
+        )
+    return wait > MOST_WAITING
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -59,10 +59,10 @@ def test_what_the_device_cannot_do_is_refused(toycity: Path, tmp_path: Path, fla
 
 
 def test_waiting_for_the_loader_is_said_with_what_helps(capsys: pytest.CaptureFixture[str]) -> None:
-    assert train.Run.report_waiting(None, 60.0, 0.5)
+    assert train.report_waiting(60.0, 0.5)
     words = "feeds 60 images/s, the steps could take 120; use --prepared or --photometric device"
     assert words in capsys.readouterr().out
-    assert not train.Run.report_waiting(None, 60.0, 0.05)
+    assert not train.report_waiting(60.0, 0.05)
     assert not capsys.readouterr().out
 
 

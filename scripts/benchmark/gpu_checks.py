@@ -24,6 +24,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from methods import METHODS
 from network.cost import network_cost
+from network.norm.synchronised import synchronise as synchronise_norms
 from scripts.benchmark.curves import loader_speed
 from scripts.benchmark.inputs import random_method, write_gtav
 from scripts.benchmark.losses import CODES, START, random_batch
@@ -235,7 +236,7 @@ def losses_of_ddp(device: torch.device) -> list[float]:
     sizes = argparse.Namespace(crop_size=64, backbone="resnet18", pictures=4)
     method = random_method("baseline", sizes).to(device)
     if device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(method)
+        synchronise_norms(method)
     model = nn.parallel.DistributedDataParallel(method, [device] if device.type == "cuda" else None)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     batch, losses = random_batch(sizes, device), []

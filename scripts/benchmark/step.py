@@ -21,6 +21,7 @@ from scripts.benchmark.inputs import random_method
 from scripts.benchmark.losses import CODES, random_batch
 from scripts.benchmark.timing import Row, seconds_in_turns
 from utils.device import device_name, memory_format, moved, pins_memory
+from utils.precision import choose_precision
 from utils.run.meter import Meter
 
 # This is after the epoch that builds ISW's masks, so that the masks are used.
@@ -49,6 +50,7 @@ def training_step(
     for mask_name, mask in method.named_buffers(recurse=False):
         if mask_name.startswith("mask"):
             mask.copy_(torch.ones_like(mask).triu(1))
+    choose_precision(method.arguments, device)
     return TrainingStep(method, method.arguments, device)
 
 

@@ -37,14 +37,13 @@ from network.restore import load_network
 from transforms.pipeline import EvaluationTransform
 from utils import distributed
 from utils.declare import Flag
-from utils.device import memory_format, pins_memory
+from utils.device import memory_format, pins_memory, to_device
 from utils.errors import Parser, UserError, run_program
 from utils.files import check_writable
 from utils.flags.family import dataset_name
 from utils.precision import autocast, choose_precision
 from utils.progress import progress_bar
 from utils.scoring.classes import NUM_CLASSES, ClassSet, class_set_of
-from utils.scoring.evaluation import to_device
 from utils.scoring.metrics import count_values
 
 

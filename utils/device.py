@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 
@@ -86,6 +87,31 @@ def moved(tensor: torch.Tensor, device: torch.device | None) -> torch.Tensor:
     On mps it waits: there PyTorch may read the host's memory after its release (PyTorch issue 189690).
     """
     return tensor.to(device, non_blocking=device is None or device.type != "mps")
+
+
+def to_device(
+    batch: dict[str, Any], device: torch.device, copies: torch.Stream | None = None
+) -> dict[str, Any]:
+    """A batch with its tensors on ``device``; other values are unchanged.
+
+    Labels travel as uint8 and become int64 on the device, so that an eighth of the bytes is copied. With
+    ``copies``, a stream of the device, the tensors are copied while the device computes.
+    """
+    with nullcontext() if copies is None else torch.get_device_module(device).stream(copies):
+        on_device = {
+            name: moved(value, device) if isinstance(value, torch.Tensor) else value
+            for name, value in batch.items()
+        }
+        if "label" in on_device:
+            on_device["label"] = on_device["label"].long()
+    if copies is not None:
+        current = torch.get_device_module(device).current_stream(device)
+        current.wait_stream(copies)
+        for value in on_device.values():
+            if isinstance(value, torch.Tensor):
+                # Its memory must not be given to the next copy before the computation has read it.
+                value.record_stream(current)
+    return on_device
 
 
 def memory_format(channels_last: bool, device: torch.device) -> torch.memory_format:

@@ -15,12 +15,11 @@ from loss.whitening import covariance
 from methods.common.base import Method
 from transforms.device_photometric import changed_views
 from utils import distributed
-from utils.device import many_sizes
+from utils.device import many_sizes, to_device
 from utils.errors import UserError
 from utils.precision import autocast
 from utils.run.checkpoint import load_checkpoint, load_state
 from utils.run.run_folder import RunFolder
-from utils.scoring.evaluation import to_device
 from utils.scoring.scores import DomainScore, domain_table
 from utils.scoring.selection import LAST, Selection
 from utils.scoring.visualize import covariance_picture

@@ -17,10 +17,9 @@ from methods.engine.build import build_optimizer, restore_optimizer, wrap
 from methods.engine.guard import FiniteSteps
 from transforms.device_photometric import changed_views
 from utils import distributed
-from utils.device import NUMBERED
+from utils.device import NUMBERED, to_device
 from utils.precision import autocast
 from utils.run.meter import Meter
-from utils.scoring.evaluation import to_device
 from utils.seeding import seed_step
 
 

@@ -33,10 +33,9 @@ from scripts.benchmark.step import FAST, PEAK_BF16, batches, exact_float32, iter
 from scripts.benchmark.timing import seconds_in_turns, synchronise
 from transforms.device_photometric import changed_views
 from utils import distributed
-from utils.device import device_name, select_device
+from utils.device import device_name, select_device, to_device
 from utils.errors import Parser, UserError, run_program
 from utils.run.checkpoint import load_checkpoint
-from utils.scoring.evaluation import to_device
 
 ISW = "--cov_stat_epoch 0 --trials 2 --covstat_images 3".split()
 WHITENED = ["--wt_layer", *map(str, CODES), "--clusters", "3", *ISW]

@@ -19,9 +19,9 @@ from methods import METHODS, Method, Progress
 from methods.engine import build
 from network import create_network
 from utils import distributed
+from utils.device import to_device
 from utils.run.meter import Meter
 from utils.run.preemption import stop_request
-from utils.scoring.evaluation import to_device
 from utils.scoring.metrics import ConfusionMatrix
 
 CODES = {"isw": (0, 0, 2, 1, 2, 0, 5)}

@@ -19,7 +19,7 @@ from transforms.photometric import (
     jittered,
 )
 from transforms.pipeline import TrainTransform
-from utils.scoring.evaluation import to_device
+from utils.device import to_device
 from utils.seeding import generator
 
 VIEWS = ("image", "image_jittered", "image_plain")

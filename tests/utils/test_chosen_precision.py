@@ -9,8 +9,8 @@ from unittest import mock
 import pytest
 import torch
 
+from utils.device import to_device
 from utils.precision import choose_precision
-from utils.scoring.evaluation import to_device
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,8 @@ import torch
 from host_waits import CPU, META, NoHostWaits, forbid_reading
 from torch import Tensor
 
-from utils.scoring.evaluation import evaluate, to_device
+from utils.device import to_device
+from utils.scoring.evaluation import evaluate
 
 
 def batches() -> list[dict[str, object]]:
@@ -40,9 +41,7 @@ def test_nothing_waits_for_the_device_before_the_end(
 
 def test_labels_become_whole_numbers_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = []
-    monkeypatch.setattr(
-        "utils.scoring.evaluation.moved", lambda tensor, device: moved.append(tensor.dtype) or tensor
-    )
+    monkeypatch.setattr("utils.device.moved", lambda tensor, device: moved.append(tensor.dtype) or tensor)
     batch = to_device(batches()[0], CPU)
     assert moved == [torch.uint8] * 2
     assert (batch["image"].dtype, batch["label"].dtype, batch["name"]) == (torch.uint8, torch.int64, ["a"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +30,7 @@ from utils.memory import enough_memory
 from utils.progress import print_notices
 from utils.scoring.classes import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
 from utils.scoring.evaluation import evaluate
-from utils.scoring.metrics import class_scores
+from utils.scoring.metrics import ConfusionMatrix, class_scores
 from utils.scoring.pictures import Source
 from utils.scoring.scores import DomainScore, results, subset_means
 from utils.scoring.sliding_window import Inference, averaged
@@ -115,9 +117,10 @@ class Domains:
         """A loader of this process's share of a split, at the size that the protocol prescribes."""
         transform = evaluation_transform(spec(name), self.args.protocol, self.args.evaluation_height)
         opened = self.open(name, split, transform)
-        sizes = None if transform.crop or transform.size else self._sizes[name, split]
+        sizes = [()] * len(opened) if transform.crop or transform.size else self._sizes[name, split]
+        kinds = [(*size, pair.group) for size, pair in zip(sizes, opened.pairs, strict=True)]
         share = distributed.rank(), distributed.world_size()
-        return evaluation_loader(opened, self.batch_size, self.workers, *share, self.pin, sizes=sizes)
+        return evaluation_loader(opened, self.batch_size, self.workers, *share, self.pin, kinds=kinds)
 
     def score(
         self,
@@ -133,7 +136,9 @@ class Domains:
         The pictures of all processes count, and predictions are averaged as ``inference`` says. ``loader``
         comes from :meth:`evaluation_loader`; ``sources`` are the domains that the network was trained on.
         """
-        classes, predict = self.classes, averaged(predict, self.inference)
+        predict = averaged(predict, self.inference)
+        groups = sorted({pair.group for pair in loader.dataset.pairs})
+        matrices = {group: ConfusionMatrix(len(self.classes.train_ids), device) for group in groups}
         lower = ["--evaluation_height"]
         if max(self.inference.scales) > 1:
             lower.append(f"--scales {' '.join(map(str, self.inference.scales))}")
@@ -141,11 +146,19 @@ class Domains:
             lower.append(f"--bs_mult_val {self.batch_size}")
         remedy = f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
         with enough_memory(name, remedy):
-            matrix = evaluate(predict, loader, len(classes.train_ids), device, amp, title=name)
+            measures = {group: [matrix] for group, matrix in matrices.items()}
+            evaluate(predict, loader, measures, device, amp, title=name)
+        total = functools.reduce(operator.add, matrices.values())
         pixels = np.zeros(NUM_CLASSES, dtype=np.int64)
-        pixels[list(classes.train_ids)] = matrix.numpy().sum(1)
+        pixels[list(self.classes.train_ids)] = total.numpy().sum(1)
         self.check_classes(loader.dataset, pixels)
-        main, *subsets = self._class_sets(name, sources)
+        class_sets = self._class_sets(name, sources)
+        of_groups = {group: self._scores(each, class_sets) for group, each in matrices.items() if group}
+        return replace(self._scores(total, class_sets), groups=of_groups)
+
+    def _scores(self, matrix: ConfusionMatrix, class_sets: Sequence[ClassSet]) -> DomainScore:
+        """The scores of a confusion matrix, averaged over the first of ``class_sets`` and over the others."""
+        classes, (main, *subsets) = self.classes, class_sets
         of_main, merged = classes.classes_of(main), classes.merged_classes(main)
         scores = class_scores(matrix.numpy(), of_main, merged, self.args.absent_classes == "zero")
         means = subset_means(scores, {len(each.train_ids): classes.classes_of(each) for each in subsets})

@@ -17,11 +17,15 @@ from utils.images import read_size
 
 
 class Pair(NamedTuple):
-    """One picture and its label. ``name`` is the path of the picture in its folder, without the suffix."""
+    """One picture and its label. ``name`` is the path of the picture in its folder, without the suffix.
+
+    ``group`` is what the picture has in common with others, such as its weather; "" if nothing is said.
+    """
 
     name: str
     image: Path
     label: Path | None
+    group: str = ""
 
 
 def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True) -> list[Pair]:

@@ -60,7 +60,8 @@ def copy_of(pair: Pair, folder: Path, settings: Settings, coding: LabelCoding) -
     how = dataclasses.asdict(settings), coding.name, coding.table.tolist()
     name = f"{pair.name}.{fingerprint(files, READING_VERSION, *how)}"
     suffix = ".ppm" if settings.quality is None else ".jpg"
-    return Pair(pair.name, folder / "pictures" / f"{name}{suffix}", folder / "labels" / f"{name}.png")
+    picture, label = folder / "pictures" / f"{name}{suffix}", folder / "labels" / f"{name}.png"
+    return pair._replace(image=picture, label=label)
 
 
 def write_copy(pair: Pair, copy: Pair, settings: Settings, coding: LabelCoding) -> None:

@@ -67,10 +67,10 @@ the centroid, and a generator in the same state as the later call.
 class SegmentationSet(Dataset):
     """One split of one data set.
 
-    A sample is what ``transform`` returns (see :mod:`transforms.pipeline`) plus ``constants``, ``name`` (str)
-    and ``index`` (int). Its label holds the class numbers of ``classes``, and ``IGNORE_LABEL`` elsewhere. A
-    sample depends on (``seed``, draw) alone: it is the same on any worker, on any rank and after any resume.
-    With ``labelled=False``, nothing looks for label files or reads them. Raises :class:`UserError` with the
+    A sample is what ``transform`` returns (see :mod:`transforms.pipeline`) plus ``constants``, ``name`` and
+    ``group`` (str) and ``index`` (int). Its label holds the class numbers of ``classes``, and ``IGNORE_LABEL``
+    elsewhere. A sample depends on (``seed``, draw) alone: it is the same on any worker, on any rank and after
+    any resume. With ``labelled=False``, nothing looks for label files or reads them. Raises :class:`UserError` with the
     file or folder that is wrong.
     """
 
@@ -121,7 +121,8 @@ class SegmentationSet(Dataset):
         if label is not None and self.classes != CITYSCAPES_19:
             label = cv2.LUT(label, self.classes.class_of_train_id)
         transformed = self.transform(image, label, draw.centroid, self._generator(draw))
-        return {**transformed, **self.constants, "name": pair.name, "index": draw.index}
+        described = {"name": pair.name, "index": draw.index, "group": pair.group}
+        return {**transformed, **self.constants, **described}
 
     def _generator(self, draw: Draw) -> np.random.Generator:
         """The generator of one sample; with each call it starts afresh."""

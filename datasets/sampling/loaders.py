@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -120,18 +120,18 @@ def evaluation_loader(
     world_size: int = 1,
     pin: bool = False,
     draws: Sequence[Draw] | None = None,
-    sizes: Sequence[tuple[int, int]] | None = None,
+    kinds: Sequence[Hashable] | None = None,
 ) -> Loader:
     """This rank's share of ``dataset``, or of ``draws``, in order.
 
-    A batch holds up to ``batch_size`` pictures that follow each other and have the same size. ``sizes`` are
-    the sizes of the pictures of ``dataset``. Without ``sizes``, all pictures must have the same size.
+    A batch holds up to ``batch_size`` pictures that follow each other and are of one kind. ``kinds`` are
+    those of the pictures of ``dataset``, such as their sizes. Without ``kinds``, there is only one.
     """
     share = (range(len(dataset)) if draws is None else draws)[rank::world_size]
     batches = []
-    for _, group in itertools.groupby(share, lambda index: sizes and sizes[index]):
-        of_size = list(group)
-        batches += [of_size[first : first + batch_size] for first in range(0, len(of_size), batch_size)]
+    for _, group in itertools.groupby(share, lambda index: kinds and kinds[index]):
+        of_kind = list(group)
+        batches += [of_kind[first : first + batch_size] for first in range(0, len(of_kind), batch_size)]
     return Loader(dataset, batch_sampler=batches, **_worker_settings(workers, pin, persistent=False))
 
 

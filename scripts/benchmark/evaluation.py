@@ -17,6 +17,7 @@ from utils.device import memory_format, pins_memory
 from utils.precision import autocast
 from utils.scoring.classes import NUM_CLASSES
 from utils.scoring.evaluation import evaluate
+from utils.scoring.metrics import ConfusionMatrix
 from utils.scoring.sliding_window import Inference, predict_picture
 
 SCALES = (0.5, 1.0, 2.0)
@@ -85,11 +86,19 @@ def sliding_windows(args: argparse.Namespace, network: TimedNetwork) -> Callable
 def validation_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """Measure transfer, choice of the classes and confusion matrix for decoded pictures, one by one."""
     network, batches = TimedNetwork(args, device), labelled_noise(args, device)
-    score = partial(evaluate, network, batches, NUM_CLASSES, device, args.amp)
+    score = validation(args, network, batches, device)
     inside, outside = network.seconds_beside(score, args.repeats)
     name = "validation: everything but the network (metric, transfer; decode excluded)"
     count = len(batches)
     return [Row(name, outside / count, "the network's forward", inside / count, 0.03)]
+
+
+def validation(
+    args: argparse.Namespace, network: TimedNetwork, batches: list[dict[str, Tensor]], device: torch.device
+) -> Callable[[], None]:
+    """A function that scores ``network`` on ``batches``."""
+    measures = {"": [ConfusionMatrix(NUM_CLASSES, device)]}
+    return partial(evaluate, network, batches, measures, device, args.amp)
 
 
 def labelled_noise(args: argparse.Namespace, device: torch.device) -> list[dict[str, Tensor]]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from functools import partial
 
 import torch
 
-from scripts.benchmark.evaluation import TimedNetwork, labelled_noise, sliding_windows
+from scripts.benchmark.evaluation import TimedNetwork, labelled_noise, sliding_windows, validation
 from scripts.benchmark.step import batches, iteration, training_step
 from scripts.benchmark.timing import Row, seconds_in_turns
-from utils.scoring.classes import NUM_CLASSES
-from utils.scoring.evaluation import evaluate
 
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
@@ -40,4 +37,4 @@ def an_inference(args: argparse.Namespace, device: torch.device) -> Callable[[],
 def a_score(args: argparse.Namespace, device: torch.device) -> Callable[[], object]:
     """Validation of ``args.pictures`` pictures, one by one."""
     network = TimedNetwork(args, device)
-    return partial(evaluate, network, labelled_noise(args, device), NUM_CLASSES, device, args.amp)
+    return validation(args, network, labelled_noise(args, device), device)

@@ -89,7 +89,7 @@ def test_unlabelled_training_pictures_need_no_label_files(toycity: Path, tmp_pat
     opened = domains.open("cityscapes", "train", TrainTransform(32), labelled=False)
     samples = [opened[index] for index in range(len(opened))]
     assert len(samples) == 6
-    assert all(set(sample) == {"image", "name", "index"} for sample in samples)
+    assert all(set(sample) == {"image", "name", "index", "group"} for sample in samples)
     with pytest.raises(UserError, match="should hold the labels"):
         domains.open("cityscapes", "train", TrainTransform(32))
 

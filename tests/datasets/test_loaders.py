@@ -106,7 +106,7 @@ def test_a_worker_heeds_sigterm_from_the_run_alone() -> None:
 
 def test_batches_are_neighbours_of_one_size() -> None:
     sizes = [(4, 2), (4, 2), (4, 2), (8, 2), (4, 2)]
-    loader = evaluation_loader(list(range(5)), 2, workers=0, sizes=sizes)
+    loader = evaluation_loader(list(range(5)), 2, workers=0, kinds=sizes)
     assert [batch.tolist() for batch in loader] == [[0, 1], [2], [3], [4]]
     assert [batch.tolist() for batch in evaluation_loader(list(range(5)), 2, workers=0)] == [
         [0, 1],

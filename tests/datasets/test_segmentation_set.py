@@ -26,7 +26,7 @@ def root(write_gtav, random_labels) -> Path:
 def test_evaluation_sample(root: Path, random_labels) -> None:
     dataset = SegmentationSet(spec("gtav"), "train", root, EvaluationTransform())
     sample = dataset[2]
-    assert set(sample) == {"image", "label", "name", "index"}
+    assert set(sample) == {"image", "label", "name", "index", "group"}
     assert (sample["name"], sample["index"]) == ("00002", 2)
     assert (sample["image"].dtype, tuple(sample["image"].shape)) == (torch.uint8, (3, 40, 60))
     assert sample["label"].dtype == torch.uint8
@@ -81,7 +81,7 @@ def test_unlabelled_set_never_opens_labels(root: Path) -> None:
     for label in (root / "labels/train").iterdir():
         label.unlink()
     dataset = SegmentationSet(spec("gtav"), "train", root, CovarianceTransform(), labelled=False)
-    assert set(dataset[0]) == {"image", "image_jittered", "name", "index"}
+    assert set(dataset[0]) == {"image", "image_jittered", "name", "index", "group"}
 
 
 def test_evaluation_loader_batches(root: Path) -> None:

@@ -54,7 +54,7 @@ def test_no_label_of_the_target_is_needed(unlabelled: Path, toycity: Path, tmp_p
     batches = list(loaders_of(arguments(unlabelled, tmp_path)).batches(0))
     assert [list(batch) for batch in batches] == [[*BOTH]] * 3
     for batch in batches:
-        assert set(batch["target"]) == {"image", "name", "index"}
+        assert set(batch["target"]) == {"image", "name", "index", "group"}
         assert batch["target"]["image"].shape == (2, 3, 32, 32)
     labelled = list(loaders_of(arguments(toycity, tmp_path)).batches(0))
     for one, other in zip(batches, labelled, strict=True):

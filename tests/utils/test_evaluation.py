@@ -9,6 +9,7 @@ from torch import Tensor
 
 from utils.device import to_device
 from utils.scoring.evaluation import evaluate
+from utils.scoring.metrics import ConfusionMatrix
 
 
 def batches() -> list[dict[str, object]]:
@@ -16,7 +17,7 @@ def batches() -> list[dict[str, object]]:
     label = torch.arange(3, dtype=torch.uint8).repeat(4, 2)
     label[:2] = 255
     picture = torch.arange(3, dtype=torch.uint8).repeat(3, 4, 2)
-    return [{"image": picture[None], "label": label[None], "name": ["a"]}] * 2
+    return [{"image": picture[None], "label": label[None], "name": ["a"]} for _ in range(2)]
 
 
 def scores_of(picture: Tensor) -> Tensor:
@@ -29,11 +30,14 @@ def test_nothing_waits_for_the_device_before_the_end(
     device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Tensor, "is_cpu", property(lambda tensor: False))
-    loader = batches()
+    loader, matrices = batches(), {"day": ConfusionMatrix(3, device), "night": ConfusionMatrix(3, device)}
+    loader[0]["group"], loader[1]["group"] = ["day"], ["night"]
     forbid_reading(monkeypatch)
     with NoHostWaits(device):
-        matrix = evaluate(scores_of, loader, 3, device)
+        evaluate(scores_of, loader, {group: [matrix] for group, matrix in matrices.items()}, device)
     monkeypatch.undo()
+    assert [int(each.pictures) for each in matrices.values() if device == CPU] in ([], [1, 1])
+    matrix = matrices["day"] + matrices["night"]
     assert matrix.counts.device == device
     if device == CPU:
         assert matrix.counts.tolist() == (8 * torch.eye(3, dtype=torch.int64)).tolist()

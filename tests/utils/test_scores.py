@@ -5,7 +5,7 @@ import numpy as np
 
 from utils.files import write_json
 from utils.scoring.metrics import class_scores
-from utils.scoring.scores import DomainScore, class_table, domain_table, results, subset_means
+from utils.scoring.scores import DomainScore, class_table, domain_table, percent, results, subset_means
 
 NAMES = ("road", "sky", "train")
 
@@ -41,3 +41,17 @@ def test_results_file(tmp_path: Path) -> None:
     assert domain["iou"]["train"] is None
     assert abs(domain["iou"]["road"] - 0.5) < 1e-12
     assert abs(domain["miou"] - (6 / 12 + 8 / 14) / 2) < 1e-12
+
+
+def test_groups_have_rows_of_their_own_beside_all_together_and_their_mean() -> None:
+    right, wrong = class_scores(np.diag([9, 1])), class_scores(np.array([[0, 1], [9, 0]]))
+    groups = {"fog": DomainScore(right, 2), "night": DomainScore(wrong, 3)}
+    whole = DomainScore(class_scores(np.array([[9, 1], [9, 1]])), 5, groups=groups)
+    rows = [line.rsplit(maxsplit=3) for line in domain_table({"acdc": whole}).splitlines()[2:]]
+    assert [row[0] for row in rows[:2]] == ["acdc (fog)", "acdc (night)"]
+    assert domain_table({"acdc": whole}).splitlines()[4].split() == "acdc (mean of conditions) 50.00".split()
+    assert rows[3] == ["acdc (all together)", percent(whole.miou), "50.00", "5"]
+    content = results({"acdc": whole}, ("a", "b"), "full", "best.pth")["domains"]["acdc"]
+    assert content["mean_of_conditions"] == 0.5
+    assert content["conditions"]["fog"]["miou"] == 1
+    assert content["conditions"]["night"]["images"] == 3

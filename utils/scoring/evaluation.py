@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,28 +11,32 @@ import torch
 from utils.device import to_device
 from utils.precision import autocast
 from utils.progress import progress_bar
-from utils.scoring.metrics import ConfusionMatrix
+from utils.scoring.metrics import Measure
 
 
 @torch.inference_mode()
 def evaluate(
     predict: Callable[[torch.Tensor], torch.Tensor],
     loader: Iterable[dict[str, Any]],
-    num_classes: int,
+    measures: Mapping[str, Sequence[Measure]],
     device: torch.device,
     amp: str = "off",
     title: str = "",
-) -> ConfusionMatrix:
-    """Confusion matrix of ``predict`` over ``loader``, summed over all processes.
+) -> None:
+    """Count the answers of ``predict`` over ``loader`` in ``measures``, summed over all processes.
 
-    ``predict`` maps uint8 B x 3 x H x W on the device to logits. Each process passes its own share of the
-    pictures, so each picture counts exactly once. Nothing here waits for the device before the end.
+    ``predict`` maps uint8 B x 3 x H x W on the device to logits. ``measures`` holds those of each group of
+    pictures; a batch has the pictures of one ``group`` ("" if it does not say). Each process passes its own
+    share of the pictures, so each picture counts exactly once. Nothing here waits for the device before the
+    end.
     """
-    matrix = ConfusionMatrix(num_classes, device)
     for batch in progress_bar(loader, desc=title, unit="batch", leave=False):
         batch = to_device(batch, device)
         with autocast(amp, device):
             logits = predict(batch["image"])
         # argmax is five times slower than max along this axis on a CPU.
-        matrix.update(logits.max(1).indices, batch["label"])
-    return matrix.reduce()
+        prediction = logits.max(1).indices
+        for measure in measures[batch.get("group", [""])[0]]:
+            measure.update(prediction, batch["label"], logits)
+    for measure in itertools.chain.from_iterable(measures.values()):
+        measure.reduce()

@@ -2,43 +2,81 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from utils.distributed import all_reduce_sum
 
+M = TypeVar("M", bound="Measure")
 
-class ConfusionMatrix:
-    """Pixel counts, rows = ground truth, columns = prediction, kept as int64 on the device.
 
-    As they are integers, a score does not depend on how the pictures were spread over processes.
+class Measure:
+    """Something that is counted over the pixels of many pictures: ``totals``, int64 tensors on the device.
+
+    As they are integers, a result does not depend on how the pictures were spread over processes. The sum of
+    two measures is the measure of the pictures of both.
     """
+
+    totals: dict[str, torch.Tensor]
+
+    def update(
+        self, prediction: torch.Tensor, label: torch.Tensor, logits: torch.Tensor | None = None
+    ) -> None:
+        """Count a batch of class maps, integers B x H x W; labels outside 0..C-1 are ignored.
+
+        A measure of confidence also needs ``logits``, B x C x H x W. Nothing here waits for the device.
+        """
+        raise NotImplementedError
+
+    def reduce(self: M) -> M:
+        """Sum over all processes, in place; returns itself."""
+        for total in self.totals.values():
+            all_reduce_sum(total)
+        return self
+
+    def __add__(self: M, other: M) -> M:
+        both = copy.copy(self)
+        both.totals = {name: total + other.totals[name] for name, total in self.totals.items()}
+        return both
+
+
+class ConfusionMatrix(Measure):
+    """Pixel counts, rows = ground truth, columns = prediction."""
 
     def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
         self.num_classes = num_classes
-        self.counts = torch.zeros(num_classes, num_classes, dtype=torch.int64, device=device)
-        self.pictures = torch.zeros((), dtype=torch.int64, device=device)
+        sizes = {"counts": (num_classes, num_classes), "pictures": ()}
+        self.totals = {
+            name: torch.zeros(size, dtype=torch.int64, device=device) for name, size in sizes.items()
+        }
+
+    @property
+    def counts(self) -> torch.Tensor:
+        """int64 (classes, classes)."""
+        return self.totals["counts"]
+
+    @property
+    def pictures(self) -> torch.Tensor:
+        """How many pictures were counted, int64 ()."""
+        return self.totals["pictures"]
 
     @torch.no_grad()
-    def update(self, prediction: torch.Tensor, label: torch.Tensor) -> None:
-        """Count a batch of integer class maps, B x H x W; labels outside 0..num_classes-1 are ignored."""
+    def update(
+        self, prediction: torch.Tensor, label: torch.Tensor, logits: torch.Tensor | None = None
+    ) -> None:
         label, prediction = label.to(self.counts.device), prediction.to(self.counts.device)
         # Ignored pixels get their own rows before and after the matrix. To mask them out, the host would have
         # to wait for the device, because the shape would depend on the data.
         rows = label.clamp(-1, self.num_classes).add_(1)
         cells = torch.add(prediction, rows, alpha=self.num_classes).flatten()
         counted = count_values(cells, (self.num_classes + 2) * self.num_classes)
-        self.counts += counted.view(-1, self.num_classes)[1:-1]
-        self.pictures += label.shape[0]
-
-    def reduce(self) -> ConfusionMatrix:
-        """Sum over all processes, in place; returns itself."""
-        all_reduce_sum(self.counts)
-        all_reduce_sum(self.pictures)
-        return self
+        self.totals["counts"] += counted.view(-1, self.num_classes)[1:-1]
+        self.totals["pictures"] += label.shape[0]
 
     def numpy(self) -> np.ndarray:
         """Counts as an int64 array on the host."""

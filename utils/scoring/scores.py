@@ -20,17 +20,24 @@ class DomainScore:
     """What one network scored on one domain.
 
     ``subset_miou`` is number of classes -> mean over the smaller class set with this number, as the field
-    reports for some domains (SYNTHIA: 16 and 13).
+    reports for some domains (SYNTHIA: 16 and 13). ``groups`` are the scores of the groups of its
+    pictures, such as ACDC's weathers. The score itself is that of all pictures together.
     """
 
     scores: ClassScores
     pictures: int
     subset_miou: Mapping[int, float] = field(default_factory=dict)
+    groups: Mapping[str, DomainScore] = field(default_factory=dict)
 
     @property
     def miou(self) -> float:
         """Mean IoU over the domain's scored classes that are present, in [0, 1]."""
         return self.scores.miou
+
+    @property
+    def mean_of_groups(self) -> float:
+        """The mean of the groups' mean IoUs, in [0, 1]; it is not that of all pictures together."""
+        return mean_present(np.array([group.miou for group in self.groups.values()]))
 
 
 def subset_means(scores: ClassScores, subsets: Mapping[int, Sequence[int]]) -> dict[int, float]:
@@ -63,6 +70,9 @@ def class_table(score: DomainScore, names: Sequence[str]) -> str:
     return text_table([*rows, ["mean", *map(percent, map(mean_present, columns.values()))]])
 
 
+TOGETHER = " (all together)"
+"""The end of the name of the row of all pictures, where groups of them have rows of their own."""
+
 COLUMNS: dict[str, Callable[[DomainScore], str]] = {
     "mIoU": lambda score: percent(score.miou),
     "pixel accuracy": lambda score: percent(score.scores.pixel_accuracy),
@@ -74,17 +84,25 @@ COLUMNS: dict[str, Callable[[DomainScore], str]] = {
 def domain_table(domains: Mapping[str, DomainScore], weights: Mapping[str, str] | None = None) -> str:
     """One row per domain: mIoU (and the means over smaller class sets), pixel accuracy, pictures.
 
+    A domain whose pictures have groups also has a row per group, and one of the groups' mean.
     ``weights`` (domain -> the weights that were scored), if given, becomes the last column.
     """
     rows = [["domain", *COLUMNS]]
+    blank = [""] * (len(COLUMNS) - 1)
     for name, score in domains.items():
-        rows.append([name, *(column(score) for column in COLUMNS.values())])
-        blank = [""] * (len(COLUMNS) - 1)
+        rows += [[f"{name} ({group})", *_cells(of_group)] for group, of_group in score.groups.items()]
+        if score.groups:
+            rows.append([f"{name} (mean of conditions)", percent(score.mean_of_groups), *blank])
+        rows.append([name + TOGETHER * bool(score.groups), *_cells(score)])
         rows += [[f"{name} ({n} classes)", percent(m), *blank] for n, m in score.subset_miou.items()]
     if weights:
-        rows = [[*row, weights.get(row[0], "")] for row in rows]
+        rows = [[*row, weights.get(row[0].removesuffix(TOGETHER), "")] for row in rows]
         rows[0][-1] = "weights"
     return text_table(rows)
+
+
+def _cells(score: DomainScore) -> list[str]:
+    return [column(score) for column in COLUMNS.values()]
 
 
 def _json_number(value: float) -> float | None:
@@ -99,23 +117,26 @@ def results(
     def per_class(values: np.ndarray) -> dict[str, float | None]:
         return {name: _json_number(value) for name, value in zip(names, values, strict=True)}
 
+    def content(score: DomainScore) -> dict[str, Any]:
+        groups = {name: content(group) for name, group in score.groups.items()}
+        further = {"conditions": groups, "mean_of_conditions": _json_number(score.mean_of_groups)}
+        return {
+            "miou": _json_number(score.miou),
+            **{f"miou{n}": _json_number(m) for n, m in score.subset_miou.items()},
+            "iou": per_class(score.scores.iou),
+            "precision": per_class(score.scores.precision),
+            "recall": per_class(score.scores.recall),
+            "pixel_accuracy": _json_number(score.scores.pixel_accuracy),
+            "images": score.pictures,
+            **(further if groups else {}),
+        }
+
     return {
         "protocol": protocol,
         "checkpoint": checkpoint,
         "commit": git_commit(),
         **extra,
-        "domains": {
-            name: {
-                "miou": _json_number(score.miou),
-                **{f"miou{n}": _json_number(m) for n, m in score.subset_miou.items()},
-                "iou": per_class(score.scores.iou),
-                "precision": per_class(score.scores.precision),
-                "recall": per_class(score.scores.recall),
-                "pixel_accuracy": _json_number(score.scores.pixel_accuracy),
-                "images": score.pictures,
-            }
-            for name, score in domains.items()
-        },
+        "domains": {name: content(score) for name, score in domains.items()},
     }
 
 

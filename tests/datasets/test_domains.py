@@ -98,7 +98,7 @@ def test_cities_without_training_labels(nthu_toycity: Path, tmp_path: Path) -> N
     domains = domains_of(arguments(nthu_toycity, tmp_path))
     for city in ("rome", "rio", "tokyo", "taipei"):
         assert set(domains.open(f"nthu_{city}", "train", TrainTransform(32), labelled=False)[0]) == {
-            *("image", "name", "index")
+            *("image", "name", "index", "group")
         }
         with pytest.raises(UserError, match=f"nthu_{city} train: this split has no labels"):
             domains.open(f"nthu_{city}", "train", TrainTransform(32))

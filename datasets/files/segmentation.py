@@ -68,10 +68,10 @@ class SegmentationSet(Dataset):
     """One split of one data set.
 
     A sample is what ``transform`` returns (see :mod:`transforms.pipeline`) plus ``constants``, ``name`` and
-    ``group`` (str) and ``index`` (int). Its label holds the class numbers of ``classes``, and ``IGNORE_LABEL``
-    elsewhere. A sample depends on (``seed``, draw) alone: it is the same on any worker, on any rank and after
-    any resume. With ``labelled=False``, nothing looks for label files or reads them. Raises :class:`UserError` with the
-    file or folder that is wrong.
+    ``group`` (str) and ``index`` (int). Its label holds the class numbers of ``classes``, else
+    ``IGNORE_LABEL``. A sample depends on (``seed``, draw) alone: it is the same on any worker, on any rank and
+    after any resume. With ``labelled=False``, nothing looks for label files or reads them. Raises
+    :class:`UserError` with the file or folder that is wrong.
     """
 
     def __init__(

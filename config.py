@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from datasets.definitions.catalog import TOYCITY_ROOT, spec
+from datasets.definitions.catalog import TOYCITY_ROOT, declared_digest, network_classes, spec, use_catalogs
 from datasets.files.prepared import differences
 from datasets.files.split_lists import divided_by, division_digest
 from datasets.flags import (
@@ -34,7 +34,7 @@ from utils.flags.parser import FlagParser, in_words
 from utils.flags.program import add_device_arguments
 from utils.flags.training import add_training_arguments
 from utils.progress import print_notices
-from utils.scoring.classes import NETWORK_CLASS_SETS, NUM_CLASSES
+from utils.scoring.classes import CITYSCAPES_19, CITYSCAPES_SETS
 
 # One folder per data set, in the vendor's own layout. An empty string means: not set here.
 DATASET_ROOTS: dict[str, str] = {
@@ -48,6 +48,8 @@ DATASET_ROOTS: dict[str, str] = {
     "nthu": "",
 }
 
+NETWORK_CLASS_COUNTS = [len(each.train_ids) for each in CITYSCAPES_SETS]
+
 # Flag -> the attribute of a method that is its default.
 METHOD_DEFAULTS = {name: name for name in "color_jitter crop_padding renormalise bias_lr_mult".split()}
 METHOD_DEFAULTS |= {"gblur": "gaussian_blur", "bias_weight_decay": "bias_weight_decay"}
@@ -55,7 +57,7 @@ METHOD_DEFAULTS |= {"gblur": "gaussian_blur", "bias_weight_decay": "bias_weight_
 
 def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of a program that takes the network of a checkpoint: which network, and how it computes."""
-    add_network_arguments(parser, NETWORK_CLASS_SETS)
+    add_network_arguments(parser, NETWORK_CLASS_COUNTS)
     add_device_arguments(parser)
 
 
@@ -65,7 +67,7 @@ def training_parser(description: str | None = None) -> FlagParser:
     add_training_arguments(parser)
     add_data_arguments(parser)
     add_sample_arguments(parser)
-    add_network_arguments(parser, NETWORK_CLASS_SETS)
+    add_network_arguments(parser, NETWORK_CLASS_COUNTS)
     network_training = parser.add_argument_group("training of the network")
     add_network_training_arguments(network_training)
     RestitutionLoss.add_arguments(network_training)
@@ -119,6 +121,7 @@ def parse_program(parser: argparse.ArgumentParser, arguments: Sequence[str] | No
     training = training_parser()
     training.prog = parser.prog
     training.parse_args(words)
+    use_catalogs(args.catalog)
     args.without_effect = [word.partition("=")[0] for word in words if word.startswith("--")]
     check_ranges(parser, args)
     return args
@@ -132,11 +135,17 @@ def name_flags_without_effect(args: argparse.Namespace) -> None:
 
 def check_loss_arguments(args: argparse.Namespace) -> None:
     """Raise a UserError for loss flags that contradict each other; turn train ids into a list of int."""
-    args.strict_bdr_cls = train_ids("--strict_bdr_cls", args.strict_bdr_cls)
-    if args.num_classes not in (None, NUM_CLASSES) and (args.cls_wt_loss or args.strict_bdr_cls):
+    classes = network_classes(args.dataset, args.num_classes)
+    args.strict_bdr_cls = train_ids("--strict_bdr_cls", args.strict_bdr_cls, classes.of)
+    if not classes.is_whole and (args.cls_wt_loss or args.strict_bdr_cls):
         raise UserError(
             f"--num_classes {args.num_classes}: goes with neither --cls_wt_loss nor --strict_bdr_cls, "
-            f"which are for all {NUM_CLASSES} classes"
+            f"which are for all {len(classes.of)} classes"
+        )
+    if args.cls_wt_loss and classes != CITYSCAPES_19:
+        raise UserError(
+            f"--cls_wt_loss: its weights are published for Cityscapes' classes, not for {classes.name}; drop "
+            "it, or use --img_wt_loss, which weights any classes"
         )
     if args.img_wt_loss and args.jointwtborder:
         raise UserError("--img_wt_loss and --jointwtborder are both main losses: give one of them")
@@ -192,10 +201,12 @@ def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> 
 def add_digests(args: argparse.Namespace) -> None:
     """Add ``gtav_split_content`` to the settings, a digest of the lists of ``--gtav_split``, and
     ``prepared_content``, which says how the copies in ``--prepared`` differ from their originals.
+    ``catalog_content`` is a digest of what catalog files say of the pictures that are trained on.
 
     Raises a UserError if the lists cannot be read, or if there are no copies.
     """
     args.gtav_split_content = args.prepared_content = None
+    args.catalog_content = declared_digest([*args.dataset, *(args.target_dataset or [])])
     if args.gtav_split:
         args.gtav_split_content = division_digest(divided_by(spec("gtav"), Path(args.gtav_split)))
     if args.prepared:
@@ -224,6 +235,7 @@ def parse_training_arguments(
         if args.backbone:
             parser.set_defaults(arch=None)
         args = parser.parse_args(arguments)
+    use_catalogs(args.catalog)
     if args.arch is None and args.backbone is None:
         args.arch = "network.deepv3.DeepR50V3PlusD"
     check_ranges(parser, args)

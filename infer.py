@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -45,7 +44,7 @@ from utils.images import read_image
 from utils.memory import enough_memory
 from utils.precision import autocast, choose_precision
 from utils.progress import progress_bar
-from utils.scoring.classes import LABEL_ID_OF_TRAIN_ID, NETWORK_CLASS_SETS, PALETTE, train_id_of_class
+from utils.scoring.classes import CITYSCAPES, LABEL_ID_OF_TRAIN_ID, ClassSet
 from utils.scoring.pictures import (
     ResultFolder,
     Source,
@@ -186,10 +185,10 @@ def prediction_function(network: SegmentationNet, args: argparse.Namespace, devi
     return predict
 
 
-def write(train_id_of: np.ndarray, folder: ResultFolder, picture: Picture, prediction: Prediction) -> None:
-    """Draw and write the results of one picture. ``train_id_of``: class -> train id, uint8 (256,)."""
-    train_ids = train_id_of[prediction.classes]
-    colours = colour_picture(train_ids, PALETTE)
+def write(classes: ClassSet, folder: ResultFolder, picture: Picture, prediction: Prediction) -> None:
+    """Draw and write the results of one picture. ``classes`` are those of the network."""
+    train_ids = classes.train_id_of_class[prediction.classes]
+    colours = colour_picture(train_ids, classes.of.palette)
     makers: dict[str, Callable[[], Image.Image]] = {
         "trainids": lambda: Image.fromarray(train_ids),
         "labelids": lambda: Image.fromarray(LABEL_ID_OF_TRAIN_ID[train_ids]),
@@ -242,12 +241,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"computes on {device_name(device)} in {choose_precision(args, device)}", flush=True)
     work = find_work(args)
     network, _ = load_network(args.snapshot, stated_architecture(vars(args)), args.partial_load, args.teacher)
-    num_classes = network.config["num_classes"]
-    if num_classes not in NETWORK_CLASS_SETS and not {"trainids", "confidence"}.issuperset(args.save):
+    if "labelids" in args.save and network.classes.of != CITYSCAPES:
         raise UserError(
-            f"{args.snapshot}: has {num_classes} classes, no colours for them; --save trainids confidence"
+            f"--save labelids: these are ids of Cityscapes, but {args.snapshot} has the classes of "
+            f"{network.classes.of.in_words}; use --save trainids"
         )
-    write_one = partial(write, train_id_of_class(num_classes))
+    write_one = partial(write, network.classes)
     # Searching the fastest algorithms pays where the same size comes again and again.
     torch.backends.cudnn.benchmark = mode == "sliding"
     predict = prediction_function(network, args, device)

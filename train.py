@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 import config
+from datasets.definitions.catalog import network_classes
 from datasets.domains import Domains
 from datasets.training import TrainingLoaders, sizes_of_step
 from methods import METHODS, Progress, method_named
@@ -83,9 +84,8 @@ class Run:
             settings, free = folder.plain(vars(args)), free_on_resume(config.training_parser())
             refuse_other_settings(resume_file, checkpoint, self.sizes, settings, free)
         self.method = method = build_method(args, network, fresh=checkpoint is None)
-        num_classes = self.architecture["num_classes"]
         roots = config.DATASET_ROOTS, config.TOYCITY_ROOT
-        self.domains = Domains(args, *roots, num_classes, precision=precision)
+        self.domains = Domains(args, *roots, network.classes, precision=precision)
         self.loaders = TrainingLoaders(
             self.domains, args, method.views, method.color_jitter, method.domains, method.target_transform
         )
@@ -288,7 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     method = METHODS[args.method]
     config.apply_method_defaults(args, method)
     config.apply_target_arguments(args, method.domains)
-    network = create_network(**{**method.architecture, **stated_architecture(vars(args))})
+    classes = network_classes(args.dataset, args.num_classes).description
+    network = create_network(**{**method.architecture, **stated_architecture(vars(args)), "classes": classes})
     args.wt_layer = network.config["wt_layer"]
     # timm:NAME has a colon, which Windows does not allow in the name of a folder.
     exp = args.exp or f"{args.method}-{network.config['backbone']}".replace(":", "-")

@@ -14,7 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import config
-from datasets.definitions.catalog import CATALOG
+from datasets.definitions.catalog import known_datasets
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from datasets.sampling.loaders import Loader
@@ -29,6 +29,7 @@ from utils.flags.family import dataset_name
 from utils.flags.parser import FlagParser
 from utils.flags.program import add_averaging_arguments
 from utils.precision import choose_precision
+from utils.scoring.classes import ClassSet
 from utils.scoring.scores import class_table, domain_table, git_commit
 from utils.scoring.sliding_window import Inference
 
@@ -73,11 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stated = stated_architecture(vars(args))
 
     @cache
-    def open_data(num_classes: int) -> tuple[Domains, dict[str, Loader]]:
-        """The data that networks of ``num_classes`` are scored on: labels in their classes."""
+    def open_data(classes: ClassSet) -> tuple[Domains, dict[str, Loader]]:
+        """The data that networks of these ``classes`` are scored on: labels in their classes."""
         settings = Inference("pooling", scales=tuple(args.scales), flip=args.flip)
         roots = config.DATASET_ROOTS, config.TOYCITY_ROOT
-        domains = Domains(args, *roots, num_classes, settings, precision)
+        domains = Domains(args, *roots, classes, settings, precision)
         loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
         if distributed.is_main():
             computing = f"computes on {device_name(device)} in {precision}"
@@ -87,12 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     written = []
     for snapshot in args.snapshot:
         network, checkpoint = load_network(snapshot, stated, args.partial_load, args.teacher)
-        domains, loaders = open_data(network.config["num_classes"])
+        domains, loaders = open_data(network.classes)
         network.to(device, memory_format=memory_format(args.channels_last, device))
         if args.compile:
             network.compile_for_any_size()
         # A checkpoint that was trained elsewhere may name data sets that are unknown here.
-        sources = [s for s in checkpoint.get("arguments", {}).get("dataset", []) if s in CATALOG]
+        known = known_datasets()
+        sources = [s for s in checkpoint.get("arguments", {}).get("dataset", []) if s in known]
         scores = {
             name: domains.score(name, network.predict, loader, device, args.amp, sources)
             for name, loader in loaders.items()

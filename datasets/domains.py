@@ -28,7 +28,7 @@ from utils import distributed
 from utils.device import pins_memory
 from utils.memory import enough_memory
 from utils.progress import print_notices
-from utils.scoring.classes import CITYSCAPES_19, NETWORK_CLASS_SETS, NUM_CLASSES, ClassSet, class_set_of
+from utils.scoring.classes import CITYSCAPES_19, CITYSCAPES_SETS, ClassSet
 from utils.scoring.evaluation import evaluate
 from utils.scoring.metrics import ConfusionMatrix, class_scores
 from utils.scoring.pictures import Source
@@ -47,18 +47,18 @@ class Domains:
         args: argparse.Namespace,
         configured: Mapping[str, str],
         toycity_root: Path,
-        num_classes: int = NUM_CLASSES,
+        classes: ClassSet = CITYSCAPES_19,
         inference: Inference | None = None,
         precision: str = "float32",
     ) -> None:
         """``args`` has the flags of ``datasets.flags.add_data_arguments``, and ``configured`` the roots in
-        config.py. Labels hold the classes of a network with ``num_classes`` outputs. Predictions are averaged
+        config.py. Labels hold the numbers of ``classes``, those of a network. Predictions are averaged
         as ``inference`` says before they are scored; by default the network sees the whole picture once.
         ``precision`` says in words how the network computes.
         """
         self.args, self.configured = args, configured
         self.inference, self.precision = inference or Inference("pooling"), precision
-        self.classes: ClassSet = class_set_of(num_classes)
+        self.classes = classes
         self.workers: int = default_workers() if args.num_workers is None else args.num_workers
         self.pin: bool = pins_memory(args.device)
         self.batch_size: int = args.bs_mult_val or (PICTURES_PER_BATCH if self.pin else 1)
@@ -149,7 +149,7 @@ class Domains:
             measures = {group: [matrix] for group, matrix in matrices.items()}
             evaluate(predict, loader, measures, device, amp, title=name)
         total = functools.reduce(operator.add, matrices.values())
-        pixels = np.zeros(NUM_CLASSES, dtype=np.int64)
+        pixels = np.zeros(len(self.classes.of), dtype=np.int64)
         pixels[list(self.classes.train_ids)] = total.numpy().sum(1)
         self.check_classes(loader.dataset, pixels)
         class_sets = self._class_sets(name, sources)
@@ -173,7 +173,7 @@ class Domains:
             # Networks trained on SYNTHIA are compared on its smaller class sets, of 16 and 13 classes.
             subsets += [each for source in sources for each in spec(source).class_sets[1:]]
         else:
-            subsets += NETWORK_CLASS_SETS.values()
+            subsets += CITYSCAPES_SETS
         smaller = (each for each in subsets if len(each.train_ids) < len(self.classes.train_ids))
         return [main, *dict.fromkeys(smaller)]
 
@@ -205,7 +205,7 @@ class Domains:
     def check_classes(self, dataset: SegmentationSet, pixels: np.ndarray) -> None:
         """Print a warning if the classes of a split have unusual shares, once for each split.
 
-        ``pixels`` is the number of pixels of each train id, int64 (19,). Raises :class:`UserError` if no
+        ``pixels`` is the number of pixels of each train id, int64 (classes,). Raises :class:`UserError` if no
         pixel has a class.
         """
         if (split := (dataset.spec.name, dataset.split)) not in self._checked:

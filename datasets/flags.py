@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 
-from datasets.definitions.catalog import PROTOCOLS
+from datasets.definitions.catalog import PROTOCOLS, spec
 from utils.declare import Flag
 from utils.errors import UserError
-from utils.scoring.classes import NUM_CLASSES
+from utils.scoring.classes import ClassList
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,9 +62,12 @@ def check_sample_arguments(args: argparse.Namespace) -> None:
 
 
 def add_root_argument(group: argparse._ActionsContainer) -> None:
-    """Add the flag that says where the data sets are."""
+    """Add the flags that say which data sets there are, and where."""
     Flag(group, "--data_root", str, metavar="DIR", free=True, everyday=True).means(
         "Find each data set in the folder of its name in DIR."
+    )
+    Flag(group, "--catalog", str, metavar="FILE", nargs="+", action="extend", default=[], free=True).means(
+        "Read data sets and lists of classes of your own from these TOML files."
     )
 
 
@@ -97,14 +100,16 @@ def division_flags(args: argparse.Namespace) -> list[str]:
 
 def check_boosted_classes(args: argparse.Namespace) -> None:
     """Raise a UserError for classes that cannot be boosted; turn the train ids into a list of int."""
-    args.coarse_boost_classes = train_ids("--coarse_boost_classes", args.coarse_boost_classes)
+    args.coarse_boost_classes = train_ids(
+        "--coarse_boost_classes", args.coarse_boost_classes, spec(args.dataset[0]).classes
+    )
     if args.coarse_boost_classes and args.class_uniform_pct == 0:
         raise UserError("--coarse_boost_classes: is for drawing by class, but --class_uniform_pct is 0")
 
 
-def train_ids(flag: str, values: Sequence[object]) -> list[int]:
-    """Train ids given as ``14 15 16``, ``14,15,16`` or a mixture; a UserError for anything else."""
+def train_ids(flag: str, values: Sequence[object], of: ClassList) -> list[int]:
+    """Train ids of ``of``, given as ``14 15 16`` or ``14,15,16``; a UserError for anything else."""
     words = " ".join(map(str, values)).replace(",", " ").split()
-    if not all(word.isdecimal() and int(word) < NUM_CLASSES for word in words):
-        raise UserError(f"{flag} {' '.join(words)}: give train ids from 0 to {NUM_CLASSES - 1}")
+    if not all(word.isdecimal() and int(word) < len(of) for word in words):
+        raise UserError(f"{flag} {' '.join(words)}: give train ids from 0 to {len(of) - 1}")
     return [int(word) for word in words]

@@ -12,8 +12,8 @@ from network.head.deeplabv2 import BRANCHES, DILATIONS
 from network.segmentor import SegmentationNet
 from network.sites import NO_SITES
 from utils.errors import UserError
+from utils.scoring.classes import CITYSCAPES, classes_of_number, described_classes
 
-NUM_CLASSES = 19
 FAMILY_PREFIX = "network.deepv3."
 
 SHUFFLENET: dict[str, Any] = {"backbone": "shufflenet_v2_x1_0"}
@@ -131,6 +131,8 @@ def flag_of(name: str, value: Any) -> str:
     if name == "atrous_branches":
         names = {number: name for name, number in BRANCHES.items()}
         return f"--deeplabv2_head {names.get(value, value)}"
+    if name == "classes":
+        return f"the classes of {described_classes(value).of.in_words}"
     words = " ".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else value
     return f"--{name} {words}"
 
@@ -138,7 +140,7 @@ def flag_of(name: str, value: Any) -> str:
 def create_network(
     backbone: str = "resnet50",
     head: str = "deeplabv3plus",
-    num_classes: int = NUM_CLASSES,
+    num_classes: int | None = None,
     output_stride: int = 16,
     wt_layer: Sequence[int] = NO_SITES,
     partial_dilation: bool = False,
@@ -146,13 +148,14 @@ def create_network(
     snr_stages: Sequence[int] = (),
     atrous_branches: int = 4,
     auxiliary: bool = True,
+    classes: Mapping[str, Any] | None = None,
 ) -> SegmentationNet:
     """A segmentation network with random weights.
 
     Args:
         backbone: one of :func:`list_backbones`, or ``timm:NAME`` (``network.backbone.timm``).
         head: one of ``network.head.HEADS``.
-        num_classes: channels of the logits.
+        num_classes: channels of the logits, by default those of ``classes``, or 19.
         output_stride: input pixels per pixel of layer4: 8, 16 or 32; residual networks also have 4.
         wt_layer: the seven codes of ``network.sites``.
         partial_dilation: see :meth:`Backbone.dilate`; the family dilates its mobile backbones so.
@@ -161,10 +164,17 @@ def create_network(
         atrous_branches: how many of the four branches of the heads deeplabv2 and deeplabv2_fc are summed, 4
             or 2.
         auxiliary: whether there is an auxiliary head.
+        classes: the classes that the network tells apart, as ``utils.scoring.classes`` describes them; by
+            default they follow from their number.
 
     Raises:
         UserError: a name is unknown, or the network does not have the output stride, site, stage or branches.
     """
+    known = described_classes(classes) if classes else classes_of_number(num_classes or len(CITYSCAPES))
+    if num_classes not in (None, len(known.train_ids)):
+        count = len(known.train_ids)
+        raise UserError(f"--num_classes {num_classes}: {known.name} are {count}; drop the flag")
+    num_classes = len(known.train_ids)
     codes, stages = list(map(int, wt_layer)), sorted(map(int, snr_stages))
     trunk = create_backbone(backbone, output_stride, codes, partial_dilation)
     trunk.add_restitution(stages)
@@ -182,6 +192,7 @@ def create_network(
             "snr_stages": stages,
             "atrous_branches": atrous_branches,
             "auxiliary": auxiliary,
+            "classes": known.description,
         },
         input_spec=dataclasses.replace(trunk.input_spec, per_image=per_image_input),
     )

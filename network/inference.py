@@ -19,7 +19,7 @@ from utils.device import DEVICES, kind_of
 from utils.errors import UserError
 from utils.images import read_image, unreadable, upright_rgb
 from utils.memory import enough_memory
-from utils.scoring.classes import NETWORK_CLASS_SETS, PALETTE, train_id_of_class
+from utils.scoring.classes import ClassSet
 from utils.scoring.sliding_window import Inference, predict_picture, scaled_pictures
 from utils.scoring.visualize import colour_picture, overlay_picture
 
@@ -32,27 +32,20 @@ class Segmentation:
     """What a network says about one picture of H x W pixels.
 
     Attributes:
-        train_ids: uint8 H x W, the train id of every pixel. If nothing tells which train ids the network's
-            classes are, it is the number of the class.
+        train_ids: uint8 H x W, the train id of every pixel: the number of its class in ``classes.of``.
         confidence: float32 H x W in 0..1, the probability of the chosen class.
-        num_classes: how many classes the network has.
+        classes: the network's classes, with their names and colours.
     """
 
     train_ids: np.ndarray
     confidence: np.ndarray
-    num_classes: int
+    classes: ClassSet
     _image: Image.Image = field(repr=False)
 
     @cached_property
     def overlay(self) -> Image.Image:
-        """The picture, RGB, with the colours of the classes laid over it; it is drawn when first asked for.
-
-        A UserError is raised if nothing tells the colours of the network's classes.
-        """
-        if self.num_classes not in NETWORK_CLASS_SETS:
-            known = ", ".join(map(str, NETWORK_CLASS_SETS))
-            raise UserError(f"overlay: a network of {self.num_classes} classes has no colours; {known} have")
-        return overlay_picture(self._image, colour_picture(self.train_ids, PALETTE))
+        """The RGB picture with the colours of the classes laid over it; it is drawn when first asked for."""
+        return overlay_picture(self._image, colour_picture(self.train_ids, self.classes.of.palette))
 
 
 @dataclass(frozen=True)
@@ -83,9 +76,9 @@ class Segmenter:
                 self.device,
                 with_confidence=True,
             )
-        num_classes = self.network.config["num_classes"]
-        train_ids = train_id_of_class(num_classes)[prediction.classes]
-        return Segmentation(train_ids, prediction.confidence, num_classes, image)
+        classes = self.network.classes
+        train_ids = classes.train_id_of_class[prediction.classes]
+        return Segmentation(train_ids, prediction.confidence, classes, image)
 
 
 def load(

@@ -83,9 +83,14 @@ def _refuse_difference(
 ) -> None:
     """Raise a UserError if two networks (arguments of ``create_network``) differ in one of ``names``."""
     for name in names:
-        if trained[name] != other[name]:
+        if _comparable(name, trained[name]) != _comparable(name, other[name]):
             was, differs = flag_of(name, trained[name]), flag_of(name, other[name])
             raise UserError(f"{path}: was trained with {was}, {other_has} {differs}; {remedy}")
+
+
+def _comparable(name: str, value: Any) -> Any:
+    """``value`` without what may differ in one and the same network: the colours of its classes."""
+    return (value["names"], value["train_ids"]) if name == "classes" else value
 
 
 def _load_further(

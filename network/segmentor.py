@@ -13,6 +13,7 @@ from network.backbone.base import Backbone
 from network.input_spec import InputSpec
 from network.sites import STAGE_OF_SITE, WHITENED_CODES
 from utils.errors import UserError
+from utils.scoring.classes import ClassSet, described_classes
 
 
 class SegmentationOutput(NamedTuple):
@@ -57,6 +58,11 @@ class SegmentationNet(nn.Module):
         self.backbone, self.head, self.auxiliary = backbone, head, auxiliary
         self.config = dict(config)
         self.input_spec = input_spec
+
+    @property
+    def classes(self) -> ClassSet:
+        """The classes that the network tells apart."""
+        return described_classes(self.config["classes"])
 
     @property
     def sites(self) -> dict[int, int]:

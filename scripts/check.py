@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from config import DATASET_ROOTS
-from datasets.definitions.catalog import CATALOG
+from datasets.definitions.catalog import CATALOG, use_catalogs
 from datasets.definitions.plausibility import unlikely_classes
 from datasets.definitions.spec import DatasetSpec
 from datasets.domains import divided_spec
@@ -25,7 +25,7 @@ from datasets.flags import add_division_arguments, add_root_argument, add_skip_a
 from utils.declare import Flag, check_ranges
 from utils.errors import Parser, run_program
 from utils.images import read_image
-from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
+from utils.scoring.classes import IGNORE_LABEL
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
     check_ranges(parser, options)
+    use_catalogs(options.catalog)
     for name in options.dataset:
         dataset = divided_spec(name, options.cv, options.gtav_split, options.skip_unlabelled)
         root = resolve_root(dataset, options.data_root, DATASET_ROOTS)
@@ -72,7 +73,7 @@ def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, th
         return np.bincount(read_label(pair.label, dataset.coding).ravel(), minlength=256)
 
     counts = np.stack(threaded_map(pixels, pairs, f"labels of {described}", threads))
-    lines = unlikely_classes(dataset, split, counts.sum(0)[:NUM_CLASSES])
+    lines = unlikely_classes(dataset, split, counts.sum(0)[: len(dataset.classes)])
     print(class_table(counts, dataset), *lines, sep="\n", flush=True)
 
 
@@ -80,8 +81,9 @@ def class_table(counts: np.ndarray, dataset: DatasetSpec) -> str:
     """Pixels per class as text. ``counts`` is int (pictures, 256), by train id."""
     total = counts.sum()
     rows = [f"  {'class':<14}{'pixels':>16}{'share':>9}{'pictures':>10}"]
-    for train_id, name in (*enumerate(TRAIN_ID_NAMES), (IGNORE_LABEL, "ignored")):
-        if train_id in dataset.coding.classes or train_id == IGNORE_LABEL:
+    of_coding = {*dataset.coding.classes, *dataset.coding.class_colours, IGNORE_LABEL}
+    for train_id, name in (*enumerate(dataset.classes.names), (IGNORE_LABEL, "ignored")):
+        if train_id in of_coding:
             pixels = counts[:, train_id]
             share = 100 * pixels.sum() / total
             rows.append(f"  {name:<14}{pixels.sum():>16,}{share:>8.2f}%{np.count_nonzero(pixels):>10}")

@@ -18,7 +18,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import config
-from datasets.definitions.catalog import spec
+from datasets.definitions.catalog import spec, use_catalogs
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from network.restore import load_network
@@ -27,7 +27,6 @@ from utils.device import select_device
 from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
 from utils.flags.program import add_device_choice
-from utils.scoring.classes import PALETTE, class_set_of
 from utils.scoring.scores import percent, text_table
 from utils.scoring.visualize import colour_picture
 
@@ -108,18 +107,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, run in runs.items()
     }
     first = next(iter(results.values()))
-    domains = Domains(args, roots_of(args, first), config.TOYCITY_ROOT)
+    use_catalogs(args.catalog)
+    of = next(iter(networks.values())).classes.of
+    domains = Domains(args, roots_of(args, first), config.TOYCITY_ROOT, of.whole)
     for domain in first["domains"]:
         rows = []
         dataset = domains.evaluation_loader(domain).dataset
         for index in range(min(args.pictures, len(dataset))):
             sample = dataset[index]
             image, label = sample["image"], sample["label"].numpy()
-            row = [Image.fromarray(image.permute(1, 2, 0).numpy()), colour_picture(label, PALETTE)]
+            row = [Image.fromarray(image.permute(1, 2, 0).numpy()), colour_picture(label, of.palette)]
             for network in networks.values():
                 prediction = network.predict(image[None].to(device)).argmax(1)[0].byte().cpu().numpy()
-                classes = class_set_of(network.config["num_classes"])
-                row.append(colour_picture(prediction, classes.palette))
+                row.append(colour_picture(prediction, network.classes.palette))
             rows.append(row)
         with atomic_write(args.output / f"{domain}.png") as temporary:
             panel(rows, ["picture", "truth", *networks]).save(temporary)

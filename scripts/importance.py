@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 import config
+from datasets.definitions.catalog import network_classes
 from datasets.domains import default_workers, divided_spec
 from datasets.files.roots import resolve_root
 from datasets.files.segmentation import SegmentationSet
@@ -43,7 +44,7 @@ from utils.files import check_writable
 from utils.flags.family import dataset_name
 from utils.precision import autocast, choose_precision
 from utils.progress import progress_bar
-from utils.scoring.classes import NUM_CLASSES, ClassSet, class_set_of
+from utils.scoring.classes import ClassSet
 from utils.scoring.metrics import count_values
 
 
@@ -83,7 +84,7 @@ def count_with_network(
     The processes share the pictures, and each gets the counts of all.
     """
     network, _ = load_network(args.snapshot, stated_architecture(vars(args)), args.partial_load)
-    classes = class_set_of(network.config["num_classes"])
+    classes = network.classes
     network.to(device, memory_format=memory_format(args.channels_last, device))
     if args.compile:
         network.compile_for_any_size()
@@ -115,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.predictions is None:
         counts, classes = count_with_network(args, pictures, device)
     else:
-        classes = class_set_of(args.num_classes or NUM_CLASSES)
+        classes = network_classes([args.dataset], args.num_classes)
         counts = count_predictions(find_predictions(args.predictions, names), args.coding, classes)
     if distributed.is_main():
         weights = importance_weights(names, counts, args.dataset, args.split)

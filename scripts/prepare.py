@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from config import DATASET_ROOTS
-from datasets.definitions.catalog import CATALOG
+from datasets.definitions.catalog import CATALOG, use_catalogs
 from datasets.definitions.spec import DatasetSpec
 from datasets.domains import divided_spec
 from datasets.files.pairing import Pair, as_found, check_sizes, left_out, list_pairs
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
     check_ranges(parser, options)
+    use_catalogs(options.catalog)
     settings = Settings(options.quality, options.height)
     for name in options.dataset:
         spec = divided_spec(name, options.cv, options.gtav_split, options.skip_unlabelled)

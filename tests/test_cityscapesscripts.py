@@ -15,7 +15,7 @@ from inference import infer_in, write_checkpoint
 from PIL import Image
 
 import valid
-from utils.scoring.classes import TRAIN_ID_NAMES
+from utils.scoring.classes import CITYSCAPES
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +72,9 @@ def test_the_official_score_is_that_of_valid(
 ) -> None:
     theirs = official_scores(toycity, written / "labelids")
     ours = own_scores(toycity, checkpoint, tmp_path / "results.json", "zero")
-    assert np.count_nonzero([theirs["classScores"][name] > 0 for name in TRAIN_ID_NAMES]) >= 5
+    assert np.count_nonzero([theirs["classScores"][name] > 0 for name in CITYSCAPES.names]) >= 5
     assert ours["miou"] == pytest.approx(theirs["averageScoreClasses"], abs=1e-6)
-    for name in TRAIN_ID_NAMES:
+    for name in CITYSCAPES.names:
         expected = theirs["classScores"][name]
         own = np.nan if ours["iou"][name] is None else ours["iou"][name]
         assert own == pytest.approx(expected, abs=1e-6, nan_ok=True), name

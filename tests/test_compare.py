@@ -15,7 +15,7 @@ import train
 from network import SegmentationNet
 from scripts import compare
 from utils.errors import UserError
-from utils.scoring.classes import PALETTE
+from utils.scoring.classes import CITYSCAPES
 
 
 def test_runs_side_by_side(toycity: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,9 +50,9 @@ def test_predictions_of_fewer_classes_have_the_colours_of_their_train_ids(
     assert compare.main([*arguments, "--pictures", "1", "--evaluation_height", "64"]) == 0
     sheet = np.asarray(Image.open(output / "cityscapes.png"))
     truth, prediction = (sheet[-64 - 4 : -4, left : left + 128] for left in (2 * 4 + 128, 3 * 4 + 2 * 128))
-    assert (prediction == PALETTE[18]).all()
+    assert (prediction == CITYSCAPES.palette[18]).all()
     # The truth keeps all classes, such as the pole.
-    assert (truth == PALETTE[5]).all(-1).any()
+    assert (truth == CITYSCAPES.palette[5]).all(-1).any()
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:

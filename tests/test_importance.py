@@ -25,7 +25,7 @@ from datasets.sampling.importance_weights import (
 from network.restore import load_network
 from scripts import importance
 from utils.errors import UserError
-from utils.scoring.classes import class_set_of
+from utils.scoring.classes import classes_of_number
 
 Run = Callable[..., int]
 PICTURES = "cityscapes/leftImg8bit_trainvaltest/leftImg8bit/train"
@@ -92,7 +92,9 @@ def test_shares_are_of_what_the_network_predicts(
         shares = {c: counts[name][c] / total[c] for c in of_picture}
         assert of_picture == pytest.approx(shares)
     assert np.count_nonzero(total) >= 8
-    never = [n for n, pixels in zip(class_set_of(num_classes).class_names, total, strict=True) if pixels == 0]
+    never = [
+        n for n, pixels in zip(classes_of_number(num_classes).class_names, total, strict=True) if pixels == 0
+    ]
     assert never
     assert f"{', '.join(never)}: not predicted anywhere" in capsys.readouterr().out
 

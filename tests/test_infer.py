@@ -15,7 +15,7 @@ from PIL import Image
 import infer
 from network.restore import load_network
 from utils.errors import UserError
-from utils.scoring.classes import LABEL_ID_OF_TRAIN_ID, PALETTE, class_set_of
+from utils.scoring.classes import CITYSCAPES, LABEL_ID_OF_TRAIN_ID, classes_of_number
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def test_every_kind_of_one_picture(run: Run, tmp_path: Path, checkpoint: Path) -
     train_ids = np.asarray(pictures["trainids"])
     np.testing.assert_array_equal(train_ids, logits.argmax(0))
     np.testing.assert_array_equal(np.asarray(pictures["labelids"]), LABEL_ID_OF_TRAIN_ID[train_ids])
-    np.testing.assert_array_equal(np.asarray(pictures["color"]), PALETTE[train_ids])
-    overlay = (np.asarray(image, dtype=float) + PALETTE[train_ids]) / 2
+    np.testing.assert_array_equal(np.asarray(pictures["color"]), CITYSCAPES.palette[train_ids])
+    overlay = (np.asarray(image, dtype=float) + CITYSCAPES.palette[train_ids]) / 2
     np.testing.assert_allclose(np.asarray(pictures["overlay"]), overlay, atol=1)
     confidence = logits.softmax(0).amax(0) * 255
     np.testing.assert_allclose(np.asarray(pictures["confidence"]), confidence, atol=1)
@@ -244,7 +244,7 @@ def test_results_of_fewer_classes_are_in_train_ids(run: Run, tmp_path: Path, num
     network, _ = load_network(snapshot)
     with torch.inference_mode():
         logits = network.predict(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None])[0]
-    expected = np.array(class_set_of(num_classes).train_ids)[logits.argmax(0)]
+    expected = np.array(classes_of_number(num_classes).train_ids)[logits.argmax(0)]
     found = {
         kind: np.asarray(Image.open(tmp_path / "out" / kind / "a.png"))
         for kind in ("trainids", "labelids", "color")
@@ -252,7 +252,7 @@ def test_results_of_fewer_classes_are_in_train_ids(run: Run, tmp_path: Path, num
     assert expected.max() >= num_classes  # Otherwise classes and train ids might be the same here.
     np.testing.assert_array_equal(found["trainids"], expected)
     np.testing.assert_array_equal(found["labelids"], LABEL_ID_OF_TRAIN_ID[expected])
-    np.testing.assert_array_equal(found["color"], PALETTE[expected])
+    np.testing.assert_array_equal(found["color"], CITYSCAPES.palette[expected])
     with pytest.raises(UserError, match=f"--num_classes {num_classes}, the flags say --num_classes 19"):
         run("--snapshot", snapshot, "--num_classes", 19)
 

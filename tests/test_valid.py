@@ -123,7 +123,8 @@ def test_flags_that_contradict_the_checkpoint_are_refused(toycity: Path, snapsho
 
 def test_more_classes_than_the_network_has_is_refused(toycity: Path, snapshot: Path, tmp_path: Path) -> None:
     checkpoint = load_checkpoint(snapshot)
-    checkpoint["network"]["num_classes"] = 13
+    # As in files of the time before classes had names.
+    checkpoint["network"] |= {"num_classes": 13, "classes": None}
     save_checkpoint(tmp_path / "other.pth", checkpoint)
     with pytest.raises(UserError, match=r"other\.pth: keys do not fit"):
         run(toycity, tmp_path / "other.pth", "--val_dataset", "gtav")

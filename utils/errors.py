@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import hashlib
 import importlib
 import io
@@ -11,7 +12,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -53,6 +54,12 @@ def optional_library(name: str, flag: str) -> ModuleType:
             f"{flag}: the library {library} is installed but cannot be loaded ({type(error).__name__}: "
             f"{reason(error)}); pip install --force-reinstall {library}, or do without the flag"
         ) from error
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """A question for a message about an unknown ``word``, or "" if no ``known`` word is close to it."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 class Parser(argparse.ArgumentParser):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,11 @@ from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 from utils.errors import UserError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 # Characters, names of devices, and ends that Windows keeps for itself.
 _FORBIDDEN = re.compile(r'[<>:"|?*]|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)|[ .]$', re.IGNORECASE)
@@ -33,6 +39,11 @@ def check_inside(name: str, flag: str) -> None:
         raise UserError(f"{flag} {name}: must stay inside the folder it is put in; give a name without ..")
     if isinstance(path, PureWindowsPath) and any(map(_FORBIDDEN.search, path.parts)):
         raise UserError(f"{flag} {name}: Windows allows no such name; use letters, digits, - and _")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file; an OSError or ValueError if it cannot be read."""
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 _WRITING = ".writing-"

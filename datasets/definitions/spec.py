@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from datasets.definitions.codings import LabelCoding
+from datasets.definitions.label_coding import LabelCoding
 from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
-from utils.scoring.classes import CITYSCAPES_19, ClassSet
+from utils.scoring.classes import CITYSCAPES_19, ClassList, ClassSet
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,12 @@ class Layout:
     """A folder of pictures and the folder of their labels, both below the data set's root.
 
     The label of ``<pictures>/<name><picture suffix>`` is ``<labels>/<name><label_suffix>``. ``<name>`` may
-    contain folders (cities). ``labels`` is None if the pictures have no labels.
+    contain folders (cities). ``labels`` is None if the pictures have no labels. The name of a label begins
+    with ``label_prefix``, and what the regular expression ``unlabelled_words`` finds is left out of it.
+
+    ``pictures`` may be a pattern such as ``photos/*/left`` for several folders. ``{1}`` in ``labels`` then
+    stands for what its first ``*`` means in a folder. ``among`` is a file below the root that lists which
+    pictures count; the names of others in it do no harm.
 
     If the folder holds the pictures of all splits, as in the vendor's archive, the file ``listed`` names
     those of this split (see :mod:`datasets.files.split_lists`). ``digits`` is the number of digits of file
@@ -32,26 +39,45 @@ class Layout:
     listed: Path | None = None
     coding: LabelCoding | None = None
     digits: int = 0
+    label_prefix: str = ""
+    unlabelled_words: str = ""
+    among: str = ""
+
+    def label_of(self, name: str) -> str:
+        """The path of the label of the picture ``name``, below ``labels``."""
+        if self.unlabelled_words:
+            name = re.sub(self.unlabelled_words, "", name)
+        folder, slash, file = name.rpartition("/")
+        return f"{folder}{slash}{self.label_prefix}{file}{self.label_suffix}"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The files of one split: the first of ``layouts`` that exists.
+    """The files of one split: the first of ``layouts`` that exists, or those of all ``parts`` together.
 
-    Two regular expressions choose among its pictures. They are matched at the start of the file name,
-    without folders and suffix: ``only`` must match, and ``without``, if it is not empty, must not. If
-    ``evenly`` is given, the split has at most so many of them, at equal distances in the order of names.
+    ``group`` is what the pictures of a part have in common, such as their weather.
+
+    Two regular expressions choose among the pictures. They are matched at the start of the file name, without
+    folders and suffix: ``only`` must match, and ``without``, if it is not empty, must not. If ``evenly`` is
+    given, the split has at most so many of them, at equal distances in the order of names.
     """
 
-    layouts: tuple[Layout, ...]
+    layouts: tuple[Layout, ...] = ()
     only: str = ""
     without: str = ""
     evenly: int | None = None
+    parts: tuple[Split, ...] = ()
+    group: str = ""
+
+    @property
+    def every_layout(self) -> tuple[Layout, ...]:
+        """The layouts of the split and of its parts."""
+        return (*self.layouts, *(layout for part in self.parts for layout in part.every_layout))
 
     @property
     def labelled(self) -> bool:
         """Whether the pictures have labels."""
-        return all(layout.labels is not None for layout in self.layouts)
+        return all(layout.labels is not None for layout in self.every_layout)
 
 
 @dataclass(frozen=True)
@@ -95,9 +121,19 @@ class DatasetSpec:
     Cityscapes (see :mod:`datasets.definitions.plausibility`).
     """
 
+    root: Path | None = None
+    """The folder that the declaration names, if it does."""
+    declared: Mapping[str, Any] | None = field(default=None, hash=False)
+    """What a catalog file says of the data set: its ``file`` and its tables."""
+
+    @property
+    def classes(self) -> ClassList:
+        """The list of the classes of its labels."""
+        return self.coding.of
+
     @property
     def environment_variable(self) -> str:
-        return f"{self.root_name.upper()}_DIR"
+        return re.sub(r"\W", "_", f"{self.root_name.upper()}_DIR")
 
     def split(self, name: str) -> Split:
         """The split called ``name``, such as "train"; :class:`UserError` if the data set does not have it."""

@@ -47,9 +47,38 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
             f"{spec.name} {split}: this split has no labels; use it as unlabelled target pictures, or choose "
             "another split"
         )
-    layout = _find_layout(spec, files, root, labelled)
+    pairs = _pairs_of(spec, split, files, root, labelled)
+    if spec.declared and len(spec.splits) > 1:
+        _refuse_overlap(spec, split, root, pairs)
+    return pairs
+
+
+def _pairs_of(spec: DatasetSpec, split: str, files: Split, root: Path, labelled: bool) -> list[Pair]:
+    """The pairs of ``files``, which is the split called ``split`` or a part of it."""
+    if files.parts:
+        # Pictures of two parts may have the same name.
+        of_parts = (
+            pair._replace(name=f"{part.group or part.layouts[0].pictures}/{pair.name}", group=part.group)
+            for part in files.parts
+            for pair in _pairs_of(spec, split, part, root, labelled)
+        )
+        return sorted(of_parts)
+    folders = _folders(_find_layout(spec, files, root, labelled), root)
+    pairs = []
+    for matched, layout in folders:
+        of_folder = _pairs_in(spec, split, files, layout, root, labelled)
+        pairs += (
+            [pair._replace(name=f"{matched}/{pair.name}") for pair in of_folder] if matched else of_folder
+        )
+    return sorted(pairs)
+
+
+def _pairs_in(
+    spec: DatasetSpec, split: str, files: Split, layout: Layout, root: Path, labelled: bool
+) -> list[Pair]:
+    """The pairs in one folder of pictures."""
     folder = root / layout.pictures
-    pictures = _pictures(folder, layout, spec, split)
+    pictures = _pictures(folder, layout, files, root, split, spec.lists_flag)
     if files.evenly is not None:
         pictures = evenly_spaced(pictures, files.evenly)
     if not pictures:
@@ -59,19 +88,63 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
             raise UserError(f"{folder}: {path} and {next_path} are the same picture twice; remove one")
     if not labelled:
         return [Pair(name, folder / path, None) for name, path in pictures]
-    label_folder, suffix = root / layout.labels, layout.label_suffix
+    label_folder = root / layout.labels
     labels = set(_walk(label_folder))
-    pairs = [Pair(name, folder / path, label_folder / (name + suffix)) for name, path in pictures]
-    complete = [pair for pair in pairs if pair.name + suffix in labels]
-    missing = [pair for pair in pairs if pair.name + suffix not in labels]
+    names = [(layout.label_of(name), Pair(name, folder / path, None)) for name, path in pictures]
+    complete = [pair._replace(label=label_folder / label) for label, pair in names if label in labels]
+    missing = [(label, pair) for label, pair in names if label not in labels]
     if not missing or (complete and spec.skips_unlabelled):
         return complete
+    label, pair = missing[0]
     more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     remedy = "; pass --skip_unlabelled to leave such pictures out" if complete else ""
-    beside = _beside(missing[0].name + suffix, labels)
-    raise UserError(
-        f"{missing[0].image} has no label: {missing[0].label} does not exist{more}{beside}{remedy}"
-    )
+    beside = _beside(label, labels)
+    raise UserError(f"{pair.image} has no label: {label_folder / label} does not exist{more}{beside}{remedy}")
+
+
+def _folders(layout: Layout, root: Path) -> list[tuple[str, Layout]]:
+    """The folders that the pattern of ``layout`` matches: (what its ``*`` stand for, layout of the folder).
+
+    Without a pattern the only one is ("", ``layout``). A folder whose labels are elsewhere or absent is found
+    later.
+    """
+    if not is_pattern(layout.pictures):
+        return [("", layout)]
+    regex = re.compile("([^/]*)".join(map(re.escape, layout.pictures.split("*"))))
+    found = []
+    for folder in sorted(root.glob(layout.pictures)):
+        path = folder.relative_to(root).as_posix()
+        if folder.is_dir() and (match := regex.fullmatch(path)):
+            labels = layout.labels
+            for number, words in enumerate(match.groups(), 1):
+                labels = labels and labels.replace(f"{{{number}}}", words)
+            found.append(("/".join(match.groups()), replace(layout, pictures=path, labels=labels)))
+    return found
+
+
+def is_pattern(pictures: str) -> bool:
+    """Whether ``pictures`` of a layout stands for several folders."""
+    return "*" in pictures
+
+
+def _is_present(layout: Layout, root: Path) -> bool:
+    """Whether the folder of pictures exists, or one that the pattern matches."""
+    return bool(_folders(layout, root)) if is_pattern(layout.pictures) else (root / layout.pictures).is_dir()
+
+
+def _refuse_overlap(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[Pair]) -> None:
+    """Raise a :class:`UserError` if a picture is in another split of a declared data set, too."""
+    taken = {pair.image for pair in pairs}
+    for other in spec.splits.keys() - {split}:
+        try:
+            others = _pairs_of(spec, other, spec.splits[other], root, labelled=False)
+        except UserError:  # A split that is not used may be absent.
+            continue
+        if both := sorted(taken & {pair.image for pair in others}):
+            raise UserError(
+                f"{spec.declared['file']}: datasets.{spec.name}.splits: {len(both)} pictures are in both "
+                f"{split} and {other}, first {both[0]}"
+            )
 
 
 def _beside(label: str, present: set[str]) -> str:
@@ -89,7 +162,7 @@ def as_found(spec: DatasetSpec, split: str, root: Path) -> DatasetSpec:
     Raises :class:`UserError` if train and val of "trainval" have different codings.
     """
     parts = ("train", "val") if split == "trainval" else (split,)
-    layouts = [_find_layout(spec, spec.split(part), root, labelled=True) for part in parts]
+    layouts = [each for part in parts for each in _found_layouts(spec, spec.split(part), root)]
     codings = list(dict.fromkeys(layout.coding or spec.coding for layout in layouts))
     if len(codings) > 1:
         raise UserError(
@@ -97,6 +170,13 @@ def as_found(spec: DatasetSpec, split: str, root: Path) -> DatasetSpec:
             f"({' and '.join(each.name for each in codings)}); keep one form of the data set there"
         )
     return replace(spec, coding=codings[0])
+
+
+def _found_layouts(spec: DatasetSpec, files: Split, root: Path) -> list[Layout]:
+    """The layouts in which the labels of ``files`` are found."""
+    if files.parts:
+        return [layout for part in files.parts for layout in _found_layouts(spec, part, root)]
+    return [_find_layout(spec, files, root, labelled=True)]
 
 
 def left_out(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[Pair]) -> str | None:
@@ -161,12 +241,17 @@ def _fold_by_city(spec: DatasetSpec, split: str, root: Path, labelled: bool) -> 
 def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) -> Layout:
     # Lists are used only if no split has a folder of its own, because they could name pictures that are in
     # the folder of another split.
-    of_all_splits = [layout for split in spec.splits.values() for layout in split.layouts]
-    divided = any((root / layout.pictures).is_dir() for layout in of_all_splits if not layout.listed)
+    of_all_splits = [layout for split in spec.splits.values() for layout in split.every_layout]
+    divided = any(_is_present(layout, root) for layout in of_all_splits if not layout.listed)
     flat = [layout for layout in files.layouts if layout.listed and not divided]
     folders = [layout for layout in files.layouts if not layout.listed]
-    present = [layout for layout in folders if (root / layout.pictures).is_dir()]
+    present = [layout for layout in folders if _is_present(layout, root)]
     present += [layout for layout in flat if _holds_pictures(root / layout.pictures, layout)]
+    if not present and spec.declared:
+        raise UserError(
+            f'{spec.declared["file"]}: datasets.{spec.name}: pictures = "{files.layouts[0].pictures}" is no '
+            f"folder in {root}"
+        )
     if not present:
         places = " or ".join(dict.fromkeys(str(root / layout.pictures) for layout in folders))
         missing = [f"{places}: no such folder; it should hold the pictures"] if folders else []
@@ -174,7 +259,11 @@ def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) ->
             f"{root / layout.pictures}: holds no pictures itself, outside of folders" for layout in flat
         ]
         raise UserError(", ".join(missing))
-    complete = [layout for layout in present if not labelled or (root / layout.labels).is_dir()]
+    complete = [
+        layout
+        for layout in present
+        if not labelled or all((root / each.labels).is_dir() for _, each in _folders(layout, root))
+    ]
     if not complete:
         places = " or ".join(str(root / layout.labels) for layout in present)
         raise UserError(
@@ -191,17 +280,22 @@ def _holds_pictures(folder: Path, layout: Layout) -> bool:
     )
 
 
-def _pictures(folder: Path, layout: Layout, spec: DatasetSpec, split: str) -> list[tuple[str, str]]:
+def _pictures(
+    folder: Path, layout: Layout, files: Split, root: Path, split: str, lists_flag: str | None
+) -> list[tuple[str, str]]:
     """(name, path below ``folder``) of every picture of the split, sorted.
 
     Raises :class:`UserError` if pictures in the layout's list are absent.
     """
-    files = spec.split(split)
     found = []
     for path in _walk(folder):
         suffix = next((end for end in layout.picture_suffixes if path.lower().endswith(end.lower())), None)
         if suffix and _takes(files, name := path[: -len(suffix)]):
             found.append((name, path))
+    if layout.among:
+        # The lists of some vendors hold paths, and not always those below this folder.
+        stems = {Path(each).stem for each in read_ids(root / layout.among, split, 0)}
+        found = [(name, path) for name, path in found if Path(path).stem in stems]
     if not layout.listed:
         return sorted(found)
     present = dict(found)
@@ -211,7 +305,7 @@ def _pictures(folder: Path, layout: Layout, spec: DatasetSpec, split: str) -> li
         raise UserError(
             f"{folder}: {len(absent)} of the {len(listed)} pictures listed in {layout.listed} are absent, "
             f"the first is {absent[0]}{layout.picture_suffixes[0]}; "
-            + (f"pass {spec.lists_flag} with lists of what is here" if spec.lists_flag else "add them")
+            + (f"pass {lists_flag} with lists of what is here" if lists_flag else "add them")
         )
     return [(name, present[name]) for name in listed]
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from datasets.definitions.codings import TRAIN_IDS, LabelCoding
+from datasets.definitions.codings import TRAIN_IDS
+from datasets.definitions.label_coding import LabelCoding, train_id_coding
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import Pair
 from datasets.files.reading import READING_VERSION, fingerprint, read_label
@@ -26,7 +27,7 @@ from transforms.geometric import resize_label
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.images import read_image
-from utils.scoring.classes import PALETTE
+from utils.scoring.classes import CITYSCAPES
 
 SETTINGS_FILE = "settings.json"
 
@@ -57,7 +58,7 @@ def folder_of(directory: Path, spec: DatasetSpec, split: str) -> Path:
 def copy_of(pair: Pair, folder: Path, settings: Settings, coding: LabelCoding) -> Pair:
     """The paths of a pair's copies in ``folder``, whether or not they exist."""
     files = (("picture", pair.image), ("label", pair.label))
-    how = dataclasses.asdict(settings), coding.name, coding.table.tolist()
+    how = dataclasses.asdict(settings), *coding.key
     name = f"{pair.name}.{fingerprint(files, READING_VERSION, *how)}"
     suffix = ".ppm" if settings.quality is None else ".jpg"
     picture, label = folder / "pictures" / f"{name}{suffix}", folder / "labels" / f"{name}.png"
@@ -81,7 +82,7 @@ def write_copy(pair: Pair, copy: Pair, settings: Settings, coding: LabelCoding) 
             label = resize_label(label, (settings.height, width))
         # A palette picture, here in the colours of the classes, is fast to read.
         image = Image.fromarray(label)
-        image.putpalette(PALETTE.tobytes().ljust(3 * 256, b"\0"))
+        image.putpalette(coding.of.palette.tobytes().ljust(3 * 256, b"\0"))
         with atomic_write(copy.label) as temporary:
             image.save(temporary)
 
@@ -133,7 +134,8 @@ def prepared(dataset: SegmentationSet, directory: Path, flags: Sequence[str] = (
             f"there or have changed since, the first is {absent[0]}; run {command}"
         )
     result = dataset.with_pairs(split, copies)
-    result.spec = dataclasses.replace(spec, coding=TRAIN_IDS)
+    of_copies = TRAIN_IDS if spec.classes == CITYSCAPES else train_id_coding(spec.classes)
+    result.spec = dataclasses.replace(spec, coding=of_copies)
     return result
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.definitions.codings import LabelCoding, LabelValueError
+from datasets.definitions.label_coding import LabelCoding, LabelValueError
 from utils.files import atomic_write
 from utils.images import is_plain, no_pipe, plain_pixels, unreadable
 from utils.png import decode_png

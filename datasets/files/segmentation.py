@@ -21,7 +21,7 @@ from transforms.geometric import Centroid, Label
 from transforms.pipeline import Sample
 from utils.errors import UserError
 from utils.images import read_image, read_size
-from utils.scoring.classes import CITYSCAPES_19, ClassSet
+from utils.scoring.classes import ClassSet
 from utils.seeding import generator
 
 
@@ -68,10 +68,10 @@ class SegmentationSet(Dataset):
     """One split of one data set.
 
     A sample is what ``transform`` returns (see :mod:`transforms.pipeline`) plus ``constants``, ``name`` and
-    ``group`` (str) and ``index`` (int). Its label holds the class numbers of ``classes``, else
-    ``IGNORE_LABEL``. A sample depends on (``seed``, draw) alone: it is the same on any worker, on any rank and
-    after any resume. With ``labelled=False``, nothing looks for label files or reads them. Raises
-    :class:`UserError` with the file or folder that is wrong.
+    ``group`` (str) and ``index`` (int). Its label holds the class numbers of ``classes``, by default all of
+    the data set's own, else ``IGNORE_LABEL``. A sample depends on (``seed``, draw) alone: it is the same on
+    any worker, on any rank and after any resume. With ``labelled=False``, nothing looks for label files or
+    reads them. Raises :class:`UserError` with the file or folder that is wrong.
     """
 
     def __init__(
@@ -82,10 +82,16 @@ class SegmentationSet(Dataset):
         transform: Transform,
         seed: int = 0,
         labelled: bool = True,
-        classes: ClassSet = CITYSCAPES_19,
+        classes: ClassSet | None = None,
     ) -> None:
         self.split, self.root = split, Path(root)
-        self.transform, self.seed, self.classes = transform, seed, classes
+        self.transform, self.seed, self.classes = transform, seed, classes or spec.classes.whole
+        if self.classes.of.names != spec.classes.names:
+            raise UserError(
+                f"{spec.name}: has the classes of {spec.classes.in_words}, but the network those of "
+                f"{self.classes.of.in_words}; declare the data set in a --catalog file with "
+                f'like = "{spec.name}", classes = "{self.classes.of.name}" and a map'
+            )
         self.pairs = list_pairs(spec, split, self.root, labelled)
         self.spec = as_found(spec, split, self.root) if labelled else spec
         self.constants: dict[str, torch.Tensor] = {}
@@ -118,7 +124,7 @@ class SegmentationSet(Dataset):
                 f"{pair.image} is {image.width}x{image.height} but its label {pair.label} is "
                 f"{label.shape[1]}x{label.shape[0]}; remove the pair"
             )
-        if label is not None and self.classes != CITYSCAPES_19:
+        if label is not None and not self.classes.is_whole:
             label = cv2.LUT(label, self.classes.class_of_train_id)
         transformed = self.transform(image, label, draw.centroid, self._generator(draw))
         described = {"name": pair.name, "index": draw.index, "group": pair.group}

@@ -14,7 +14,6 @@ from datasets.files.segmentation import SegmentationSet
 from datasets.sampling.class_uniform import Additional, TileCentroids
 from utils.errors import UserError
 from utils.progress import print_notices
-from utils.scoring.classes import TRAIN_ID_NAMES
 
 
 def additional_pictures(
@@ -51,7 +50,7 @@ def additional_pictures(
     if classes and has_coarse:
         coarse = open_split("train_extra")
         found = scan(coarse).points
-        absent = [TRAIN_ID_NAMES[train_id] for train_id in classes if train_id not in found[:, 0]]
+        absent = [source.spec.classes.names[train_id] for train_id in classes if train_id not in found[:, 0]]
         if absent:
             print_notices(f"--coarse_boost_classes: no coarse label shows {', '.join(absent)}")
         points.append(found[np.isin(found[:, 0], classes)] + [0, len(source), 0, 0])
@@ -96,7 +95,7 @@ def nearby_frames(source: SegmentationSet, distance: int) -> list[Pair]:
 def _frame(name: str, layouts: Sequence[Layout], root: Path) -> Pair | None:
     for layout in layouts:
         image = root / layout.pictures / (name + layout.picture_suffixes[0])
-        label = root / layout.labels / (name + layout.label_suffix)
+        label = root / layout.labels / layout.label_of(name)
         if image.is_file() and label.is_file():
             return Pair(name, image, label)
     return None

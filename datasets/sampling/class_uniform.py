@@ -17,7 +17,7 @@ import numpy as np
 from datasets.files.parallel import threaded_map
 from datasets.files.reading import READING_VERSION, Arrays, cached_arrays
 from datasets.files.segmentation import Draw, RandomUse, SegmentationSet
-from utils.scoring.classes import NUM_CLASSES
+from utils.scoring.classes import CITYSCAPES
 from utils.seeding import generator
 
 
@@ -26,7 +26,8 @@ class TileCentroids:
     """Where each class is found in a data set.
 
     ``points`` int64 (n, 4): class, picture index, x, y (in the picture's own pixels), sorted by class.
-    ``pixels`` int64 (19,): pixels of each class. ``pictures`` int64 (19,): pictures that show each class.
+    ``pixels`` int64 (classes,): pixels of each class. ``pictures`` int64 (classes,): pictures that show each
+    class.
     """
 
     points: np.ndarray
@@ -51,11 +52,13 @@ class Additional:
     centroids: TileCentroids
 
 
-def tile_centroids(label: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray]:
+def tile_centroids(
+    label: np.ndarray, tile: int, num_classes: int = len(CITYSCAPES)
+) -> tuple[np.ndarray, np.ndarray]:
     """The centre of each class in each tile of a label (train ids, uint8 H x W), and the pixels per class.
 
-    Returns int64 (n, 3) with rows of class, x, y (rounded down), and int64 (19,). This works on runs of equal
-    pixels along the rows, because there are about a hundred times fewer runs than pixels.
+    Returns int64 (n, 3) with rows of class, x, y (rounded down), and int64 (classes,). This works on runs of
+    equal pixels along the rows, because there are about a hundred times fewer runs than pixels.
     """
     height, width = label.shape
     begins = np.empty((height, width), dtype=bool)
@@ -64,7 +67,7 @@ def tile_centroids(label: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray
     starts = np.flatnonzero(begins)
     lengths = np.diff(starts, append=height * width)
     train_ids = label.reshape(-1)[starts]
-    scored = train_ids < NUM_CLASSES
+    scored = train_ids < num_classes
     starts, lengths, train_ids = starts[scored], lengths[scored], train_ids[scored].astype(np.int64)
 
     rows, columns = np.divmod(starts, width)
@@ -72,14 +75,14 @@ def tile_centroids(label: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray
     # Cells are ordered by class, then tile.
     tiles = tiles_across * -(-height // tile)
     cells = train_ids * tiles + (rows // tile) * tiles_across + columns // tile
-    size = NUM_CLASSES * tiles
+    size = num_classes * tiles
     count = np.bincount(cells, lengths, size)
     sum_x = np.bincount(cells, lengths * (columns + (lengths - 1) / 2), size)
     sum_y = np.bincount(cells, lengths * rows.astype(np.float64), size)
     present = np.flatnonzero(count)
     x, y = sum_x[present] // count[present], sum_y[present] // count[present]
     points = np.stack([present // tiles, x, y], 1)
-    return points.astype(np.int64), count.reshape(NUM_CLASSES, tiles).sum(1).astype(np.int64)
+    return points.astype(np.int64), count.reshape(num_classes, tiles).sum(1).astype(np.int64)
 
 
 def scan(
@@ -92,7 +95,7 @@ def scan(
     """
 
     def scan_one(index: int) -> tuple[np.ndarray, np.ndarray]:
-        points, pixels = tile_centroids(dataset.read_label(index), tile)
+        points, pixels = tile_centroids(dataset.read_label(index), tile, len(dataset.spec.classes))
         return np.insert(points, 1, index, axis=1), pixels
 
     def scan_all() -> Arrays:
@@ -105,7 +108,7 @@ def scan(
 
     name, coding = f"{dataset.spec.name}_{dataset.split}_tile{tile}", dataset.spec.coding
     labels = ((pair.name, pair.label) for pair in dataset.pairs)
-    settings = READING_VERSION, coding.name, coding.table.tolist(), tile
+    settings = READING_VERSION, *coding.key, tile
     return TileCentroids(**cached_arrays(cache_dir, name, scan_all, labels, *settings))
 
 
@@ -117,7 +120,7 @@ def epoch_draws(
     fraction: float = 0.0,
     max_cu_epoch: int | None = None,
     additional: Additional | None = None,
-    train_ids: Sequence[int] = range(NUM_CLASSES),
+    train_ids: Sequence[int] = range(len(CITYSCAPES)),
 ) -> list[Draw]:
     """The draws of one epoch, as many as there are pictures: a pure function of (seed, epoch).
 

@@ -20,13 +20,14 @@ import numpy as np
 import torch
 
 from datasets.definitions.codings import CITYSCAPES_IDS, TRAIN_IDS
+from datasets.definitions.label_coding import train_id_coding
 from datasets.files.parallel import threaded_map
 from datasets.files.reading import read_label
 from datasets.files.segmentation import Draw, RandomUse
 from utils.errors import UserError
 from utils.files import write_json
 from utils.run.checkpoint import NUMPY_SCALARS
-from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, ClassSet
+from utils.scoring.classes import CITYSCAPES, IGNORE_LABEL, ClassSet
 from utils.seeding import generator
 
 CODINGS = {"trainids": TRAIN_IDS, "labelids": CITYSCAPES_IDS}
@@ -75,8 +76,17 @@ def count_predictions(files: Sequence[Path], coding: str, classes: ClassSet) -> 
     Raises :class:`UserError` with a file that cannot be read, or that holds a value outside the coding.
     """
 
+    if classes.of == CITYSCAPES:
+        values = CODINGS[coding]
+    elif coding == "trainids":
+        values = train_id_coding(classes.of)
+    else:
+        raise UserError(
+            f"--coding {coding}: is Cityscapes', but the classes are those of {classes.of.in_words}"
+        )
+
     def count(file: Path) -> np.ndarray:
-        predicted = classes.class_of_train_id[read_label(file, CODINGS[coding])]
+        predicted = classes.class_of_train_id[read_label(file, values)]
         return np.bincount(predicted.ravel(), minlength=IGNORE_LABEL + 1)[: len(classes.train_ids)]
 
     return np.stack(threaded_map(count, files, "predictions"))
@@ -165,7 +175,7 @@ def _weights_in(path: Path) -> ImportanceWeights:
             by_file = torch.load(path, map_location="cpu", weights_only=True)
         # In published files, the name of a picture is the file name of its label.
         pictures = {re.sub(r"(_gtFine_labelIds)?\.png\Z", "", file): by_file[file] for file in by_file}
-        content = {"pictures": pictures, "num_classes": NUM_CLASSES}
+        content = {"pictures": pictures, "num_classes": len(CITYSCAPES)}
     pictures = {
         name: {int(number): float(share) for number, share in of_picture.items()}
         for name, of_picture in content.pop("pictures").items()

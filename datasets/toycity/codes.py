@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES
+from utils.scoring.classes import CITYSCAPES, IGNORE_LABEL
 
 Code = IntEnum(
     "Code",
@@ -31,7 +31,7 @@ INSTANCE_STEP = 64
 
 CLASS_OF_CODE = np.full(INSTANCE_STEP, IGNORE_LABEL, dtype=np.uint8)
 """Paint code -> train id, uint8 (INSTANCE_STEP,); static things and the camera's car are ignored."""
-CLASS_OF_CODE[:NUM_CLASSES] = np.arange(NUM_CLASSES)
+CLASS_OF_CODE[: len(CITYSCAPES)] = np.arange(len(CITYSCAPES))
 CLASS_OF_CODE[list(_FINER_CLASSES)] = list(_FINER_CLASSES.values())
 
 ASPHALT = [Code.ROAD, Code.LANE_MARKING, Code.CROSSWALK, Code.MANHOLE]

@@ -13,7 +13,7 @@ from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP
 from datasets.toycity.generation import check_request, picture
 from utils.errors import UserError
 from utils.files import atomic_write
-from utils.scoring.classes import PALETTE
+from utils.scoring.classes import CITYSCAPES
 from utils.scoring.visualize import colour_picture
 
 _GAP = 6
@@ -30,7 +30,9 @@ def contact_sheet(domains: Sequence[str], size: tuple[int, int], seed: int) -> n
         cells = [_name_plate(domain)]
         for index in _SHOWN[domain]:
             image, raster = picture(domain, 0, index, size, seed)
-            label = np.asarray(colour_picture(CLASS_OF_CODE[raster & (INSTANCE_STEP - 1)], PALETTE))
+            label = np.asarray(
+                colour_picture(CLASS_OF_CODE[raster & (INSTANCE_STEP - 1)], CITYSCAPES.palette)
+            )
             cells += [_fitted(image, cv2.INTER_AREA), _fitted(label, cv2.INTER_NEAREST)]
         columns.append(np.concatenate([_framed(cell) for cell in cells], axis=0))
     return _framed(np.concatenate(columns, axis=1))

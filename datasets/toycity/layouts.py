@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.definitions.codings import CITYSCAPES_IDS, GTAV, MAPILLARY, SYNTHIA, TRAIN_IDS, LabelCoding
+from datasets.definitions.codings import CITYSCAPES_IDS, GTAV, MAPILLARY, SYNTHIA, TRAIN_IDS
+from datasets.definitions.label_coding import LabelCoding
 from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP, Code
 from utils.scoring.classes import IGNORE_LABEL
 

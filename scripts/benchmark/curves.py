@@ -59,7 +59,7 @@ def loader_speed(
     """
     words = ("--data_root", str(root), "--num_workers", str(workers), "--bs_mult", "2", "--gblur", *more)
     flags = training_flags(crop, *words)
-    data = Domains(flags, config.DATASET_ROOTS, config.TOYCITY_ROOT, 19)
+    data = Domains(flags, config.DATASET_ROOTS, config.TOYCITY_ROOT)
     loaders = TrainingLoaders(data, flags, ("image",))
     batches_of_all_epochs = chain.from_iterable(map(loaders.batches, count()))
     with one_core():  # Without workers this process loads.

@@ -15,7 +15,7 @@ from network import create_network
 from scripts.benchmark.timing import Row, synchronise
 from utils.device import memory_format, pins_memory
 from utils.precision import autocast
-from utils.scoring.classes import NUM_CLASSES
+from utils.scoring.classes import CITYSCAPES
 from utils.scoring.evaluation import evaluate
 from utils.scoring.metrics import ConfusionMatrix
 from utils.scoring.sliding_window import Inference, predict_picture
@@ -97,7 +97,7 @@ def validation(
     args: argparse.Namespace, network: TimedNetwork, batches: list[dict[str, Tensor]], device: torch.device
 ) -> Callable[[], None]:
     """A function that scores ``network`` on ``batches``."""
-    measures = {"": [ConfusionMatrix(NUM_CLASSES, device)]}
+    measures = {"": [ConfusionMatrix(len(CITYSCAPES), device)]}
     return partial(evaluate, network, batches, measures, device, args.amp)
 
 
@@ -107,7 +107,7 @@ def labelled_noise(args: argparse.Namespace, device: torch.device) -> list[dict[
     batches, pins = [], pins_memory(device.type)
     for _ in range(args.pictures):
         picture = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8, generator=rng)
-        label = torch.randint(0, NUM_CLASSES, (1, *size), dtype=torch.uint8, generator=rng)
+        label = torch.randint(0, len(CITYSCAPES), (1, *size), dtype=torch.uint8, generator=rng)
         batch = {"image": picture, "label": label}
         batches.append({name: value.pin_memory() if pins else value for name, value in batch.items()})
     return batches

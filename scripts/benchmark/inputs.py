@@ -23,7 +23,7 @@ from methods import METHODS, Method
 from network import create_network
 from utils.declare import Flag
 from utils.errors import UserError
-from utils.scoring.classes import NUM_CLASSES, PALETTE
+from utils.scoring.classes import CITYSCAPES
 
 GTAV_SIZE = (1052, 1914)
 """(height, width) of GTAV's pictures."""
@@ -93,11 +93,11 @@ def street(size: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
         side = height * 0.5 * (1 - number / OBJECTS) ** 2 + 4
         centre = (int(rng.integers(width)), int(rng.integers(height)))
         axes = (int(side * rng.uniform(0.2, 1)), int(side * rng.uniform(0.2, 1)))
-        cv2.ellipse(label, centre, axes, rng.uniform(0, 180), 0, 360, int(rng.integers(NUM_CLASSES)), -1)
+        cv2.ellipse(label, centre, axes, rng.uniform(0, 180), 0, 360, int(rng.integers(len(CITYSCAPES))), -1)
     light = cv2.resize(rng.uniform(0.5, 1.5, (16, 28)).astype(np.float32), size[::-1])
     texture = cv2.resize(rng.normal(0, 12, (height // 4, width // 4, 3)).astype(np.float32), size[::-1])
     noise = rng.normal(0, NOISE, (*size, 3)).astype(np.float32)
-    picture = PALETTE[label] * light[..., None] + texture + noise
+    picture = CITYSCAPES.palette[label] * light[..., None] + texture + noise
     return picture.clip(0, 255).astype(np.uint8), label
 
 
@@ -113,7 +113,7 @@ def write_gtav(root: Path, pictures: int, crop_size: int = PUBLISHED_CROP) -> No
     for number in range(1, pictures + 1):
         picture, label = street((height, width), number)
         Image.fromarray(picture).save(root / "images" / "train" / f"{number:05d}.png")
-        Image.fromarray(PALETTE[label]).save(root / "labels" / "train" / f"{number:05d}.png")
+        Image.fromarray(CITYSCAPES.palette[label]).save(root / "labels" / "train" / f"{number:05d}.png")
 
 
 def training_set(root: Path, crop_size: int, flags: Sequence[str] = ()) -> SegmentationSet:

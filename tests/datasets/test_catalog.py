@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.definitions.catalog import CATALOG, KITTI_VAL_FRAMES, SPLIT_DATA, evaluation_transform, spec
+from datasets.definitions.catalog import CATALOG, evaluation_transform, spec
 from datasets.definitions.codings import CAMVID_32
-from datasets.files.pairing import _takes, as_found, list_pairs
+from datasets.definitions.published import KITTI_VAL_FRAMES, SPLIT_DATA
+from datasets.files.pairing import Pair, _takes, as_found, list_pairs
 from datasets.files.prepared import prepared
 from datasets.files.segmentation import SegmentationSet
 from scripts import check, prepare
@@ -162,7 +163,7 @@ def test_cityscapes_test_has_pictures_alone(tmp_path: Path, outer: str) -> None:
     # The vendor has files there, in which all is ignored.
     make_pair(picture, tmp_path / "gtFine/test/berlin/berlin_0_gtFine_labelIds.png")
     (pair,) = list_pairs(spec("cityscapes"), "test", tmp_path, labelled=False)
-    assert pair == ("berlin/berlin_0", picture, None)
+    assert pair == Pair("berlin/berlin_0", picture, None)
     with pytest.raises(UserError, match="cityscapes test: this split has no labels"):
         list_pairs(spec("cityscapes"), "test", tmp_path)
 

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from datasets.definitions import codings
-from datasets.definitions.codings import LabelCoding, LabelValueError
+from datasets.definitions.label_coding import UNKNOWN, LabelCoding, LabelValueError, colour_table
 from datasets.files.reading import read_label
 from utils.errors import UserError
 from utils.scoring import classes
-from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES
+from utils.scoring.classes import IGNORE_LABEL
 
 # As published: "native id train id" pairs; everything else the coding knows is ignored.
 CITYSCAPES = (
@@ -34,7 +34,7 @@ CAMVID_32 = (
 BDD100K_IDS = (
     "7 0 8 1 10 2 15 3 11 4 20 5 25 6 26 7 29 8 28 9 30 10 31 11 32 12 35 13 40 14 34 15 39 16 37 17 33 18"
 )
-TRAIN_IDS = " ".join(f"{t} {t}" for t in range(NUM_CLASSES))
+TRAIN_IDS = " ".join(f"{t} {t}" for t in range(19))
 
 CODINGS = [
     (codings.CITYSCAPES_IDS, CITYSCAPES, [*range(34), 255]),
@@ -44,7 +44,7 @@ CODINGS = [
     (codings.BDD100K_IDS, BDD100K_IDS, [*range(41), 255]),
     (codings.CAMVID, CAMVID, [*range(12)]),
     (codings.CAMVID_32, CAMVID_32, [*range(32)]),
-    (codings.TRAIN_IDS, TRAIN_IDS, [*range(NUM_CLASSES), 255]),
+    (codings.TRAIN_IDS, TRAIN_IDS, [*range(19), 255]),
 ]
 
 
@@ -106,8 +106,8 @@ def test_colours_and_ids_differ_only_where_colours_cannot_tell() -> None:
 
 @pytest.mark.parametrize("coding", [codings.GTAV, codings.MAPILLARY], ids=lambda coding: coding.name)
 def test_colour_table_is_exhaustive(coding: LabelCoding) -> None:
-    table = codings.colour_table(coding)
-    assert np.count_nonzero(table != codings.UNKNOWN) == len(coding.colours)
+    table = colour_table(coding)
+    assert np.count_nonzero(table != UNKNOWN) == len(coding.colours)
     for train_id, natives in coding.classes.items():
         red, green, blue = coding.palette[natives[0]]
         assert table[red << 16 | green << 8 | blue] == train_id
@@ -244,7 +244,7 @@ def test_every_other_kind_of_file_is_refused_by_name(
 
 def test_colours_are_refused_where_the_coding_has_none(tmp_path: Path) -> None:
     path = tmp_path / "label.png"
-    palette = classes.PALETTE[:11]
+    palette = classes.CITYSCAPES.palette[:11]
     palette_png(path, np.arange(11, dtype=np.uint8)[None], list(map(tuple, palette.tolist())))
     with pytest.raises(UserError, match=r"label\.png: palette colour \(128, 64, 128\) at \(0, 0\)"):
         read_label(path, codings.CAMVID)

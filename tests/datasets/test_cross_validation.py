@@ -10,7 +10,8 @@ from programs import train_arguments
 import config
 import train
 import valid
-from datasets.definitions.catalog import KITTI_VAL_FRAMES, spec
+from datasets.definitions.catalog import spec
+from datasets.definitions.published import KITTI_VAL_FRAMES
 from datasets.definitions.spec import DatasetSpec
 from datasets.domains import Domains
 from datasets.files.pairing import list_pairs

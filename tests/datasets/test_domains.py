@@ -17,7 +17,7 @@ import train
 from datasets.domains import Domains, default_workers
 from transforms.pipeline import TrainTransform
 from utils.errors import UserError
-from utils.scoring.classes import TRAIN_ID_NAMES, class_set_of
+from utils.scoring.classes import CITYSCAPES, classes_of_number
 from utils.scoring.scores import DomainScore
 
 
@@ -112,7 +112,7 @@ def scored(
     otherwise.
     """
     args = arguments(toycity, tmp_path)
-    domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, num_classes)
+    domains = Domains(args, config.DATASET_ROOTS, config.TOYCITY_ROOT, classes_of_number(num_classes))
     loader = domains.evaluation_loader(name)
     truths = iter([sample["label"].long() for sample in loader.dataset])
     names = domains.classes.class_names
@@ -131,7 +131,7 @@ def scored(
 @pytest.mark.parametrize("num_classes", [19, 16, 13])
 def test_scores_are_of_the_classes_of_the_network(toycity: Path, tmp_path: Path, num_classes: int) -> None:
     score, iou = scored(toycity, tmp_path, "cityscapes", num_classes, mistaken="bicycle")
-    assert list(iou) == [TRAIN_ID_NAMES[t] for t in class_set_of(num_classes).train_ids]
+    assert list(iou) == [CITYSCAPES.names[t] for t in classes_of_number(num_classes).train_ids]
     assert score.miou == pytest.approx(np.mean(list(iou.values())))
     assert iou.pop("bicycle") == 0
     assert 0 < iou.pop("car") < 1
@@ -161,12 +161,15 @@ def test_smaller_domains_are_scored_on_what_network_and_domain_share(
     for num_classes in (19, 16, 13):
         score, iou = scored(nthu_toycity, tmp_path, "nthu_rome", num_classes, mistaken="bicycle")
         present = {name for name, value in iou.items() if value is not None}
-        assert present <= {TRAIN_ID_NAMES[t] for t in class_set_of(13).train_ids}
+        assert present <= {CITYSCAPES.names[t] for t in classes_of_number(13).train_ids}
         assert iou["bicycle"] == 0
         assert score.subset_miou == {}
 
 
 def test_protocol_words_say_how_many_classes(toycity: Path, tmp_path: Path) -> None:
     args = arguments(toycity, tmp_path)
-    words = [Domains(args, {}, config.TOYCITY_ROOT, number).protocol_words for number in (19, 16)]
+    words = [
+        Domains(args, {}, config.TOYCITY_ROOT, classes).protocol_words
+        for classes in map(classes_of_number, (19, 16))
+    ]
     assert words[1] == f"{words[0]}, networks of 16 classes"

@@ -16,16 +16,16 @@ from datasets.files.pairing import list_pairs
 from datasets.files.reading import read_label
 from scripts.check import main
 from utils.errors import UserError
-from utils.scoring.classes import NUM_CLASSES
+from utils.scoring.classes import CITYSCAPES
 
 
 def pixels_of(name: str, split: str, root: Path) -> np.ndarray:
     labels = [read_label(pair.label, spec(name).coding) for pair in list_pairs(spec(name), split, root)]
-    return sum(np.bincount(label.ravel(), minlength=256)[:NUM_CLASSES] for label in labels)
+    return sum(np.bincount(label.ravel(), minlength=256)[: len(CITYSCAPES)] for label in labels)
 
 
 def test_the_shares_are_those_of_every_pixel_with_a_class() -> None:
-    assert len(STREET_SHARES) == NUM_CLASSES
+    assert len(STREET_SHARES) == len(CITYSCAPES)
     assert sum(STREET_SHARES) == pytest.approx(100, abs=0.05)
 
 
@@ -40,7 +40,7 @@ def test_nothing_is_said_of_real_streets(shared: Path, name: str) -> None:
     root = shared / "data" / "CamVid"
     for split in CATALOG[name].splits:
         pixels = sum(
-            np.bincount(read_label(pair.label, spec(name).coding).ravel(), minlength=256)[:NUM_CLASSES]
+            np.bincount(read_label(pair.label, spec(name).coding).ravel(), minlength=256)[: len(CITYSCAPES)]
             for pair in list_pairs(spec(name), split, root)[::10]
         )
         assert unlikely_classes(spec(name), split, pixels) == []
@@ -68,18 +68,18 @@ def test_train_ids_where_label_ids_are_expected(toycity: Path, tmp_path: Path, c
 )
 def test_labels_without_any_class_are_refused(name: str, advice: str) -> None:
     with pytest.raises(UserError, match=f"{name} train: no pixel of its labels has a class.*{advice}"):
-        unlikely_classes(spec(name), "train", np.zeros(NUM_CLASSES))
+        unlikely_classes(spec(name), "train", np.zeros(len(CITYSCAPES)))
 
 
 def test_a_data_set_may_have_shares_of_its_own() -> None:
-    shares = tuple(float(train_id in (15, 18)) for train_id in range(NUM_CLASSES))
+    shares = tuple(float(train_id in (15, 18)) for train_id in range(len(CITYSCAPES)))
     known = replace(spec("cityscapes"), class_shares=shares)
     assert unlikely_classes(known, "val", np.array(shares)) == []
     assert len(unlikely_classes(known, "val", np.array(STREET_SHARES))) == 1
 
 
 def test_another_cause_is_not_guessed() -> None:
-    pixels = np.zeros(NUM_CLASSES)
+    pixels = np.zeros(len(CITYSCAPES))
     pixels[[15, 18]] = 50, 50
     (line,) = unlikely_classes(spec("cityscapes"), "val", pixels)
     assert "road 0 % (usually 37 %)" in line

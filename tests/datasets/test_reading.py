@@ -66,7 +66,7 @@ def test_plain_pictures_are_pillows_where_asked_for(tmp_path: Path, rows: range 
 def test_coloured_labels_are_right_where_asked_for(tmp_path: Path, rows: range | None) -> None:
     path = tmp_path / "label.png"
     train_ids = np.random.default_rng(0).integers(0, 19, (40, 30), dtype=np.uint8)
-    Image.fromarray(classes.PALETTE[train_ids]).save(path)
+    Image.fromarray(classes.CITYSCAPES.palette[train_ids]).save(path)
     label = read_label(path, codings.GTAV, rows)
     assert label.shape == (40, 30)
     assert np.array_equal(label[asked_for(rows)], train_ids[asked_for(rows)])

@@ -15,7 +15,7 @@ from datasets.sampling.class_uniform import epoch_draws
 from datasets.sampling.loaders import TrainingSampler, evaluation_loader, training_loader
 from transforms.pipeline import CovarianceTransform, EvaluationTransform, TrainTransform
 from utils.errors import UserError
-from utils.scoring.classes import class_set_of
+from utils.scoring.classes import classes_of_number
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_evaluation_sample(root: Path, random_labels) -> None:
 
 
 def test_labels_are_in_the_classes_of_the_network(root: Path, random_labels) -> None:
-    classes = class_set_of(13)
+    classes = classes_of_number(13)
     dataset = SegmentationSet(spec("gtav"), "train", root, EvaluationTransform(), classes=classes)
     label, train_ids = dataset[2]["label"].numpy(), random_labels(6)[2]
     known = np.isin(train_ids, classes.train_ids)

@@ -17,7 +17,7 @@ import train
 from datasets.domains import Domains
 from datasets.training import TrainingLoaders
 from methods import METHODS
-from utils.scoring.classes import class_set_of
+from utils.scoring.classes import classes_of_number
 
 
 def arguments(toycity: Path, tmp_path: Path, *more: str) -> argparse.Namespace:
@@ -25,7 +25,9 @@ def arguments(toycity: Path, tmp_path: Path, *more: str) -> argparse.Namespace:
 
 
 def loaders_of(args: argparse.Namespace, num_classes: int = 19) -> TrainingLoaders:
-    return TrainingLoaders(Domains(args, {}, config.TOYCITY_ROOT, num_classes), args, ("image",))
+    return TrainingLoaders(
+        Domains(args, {}, config.TOYCITY_ROOT, classes_of_number(num_classes)), args, ("image",)
+    )
 
 
 def test_batches_by_domain_and_position(toycity: Path, tmp_path: Path) -> None:
@@ -101,7 +103,7 @@ def test_labels_are_in_the_classes_of_the_network(toycity: Path, tmp_path: Path,
         return torch.cat([batch["source"]["label"] for batch in batches]).long()
 
     train_ids, labels = labels_of(19), labels_of(num_classes)
-    table = torch.from_numpy(class_set_of(num_classes).class_of_train_id).long()
+    table = torch.from_numpy(classes_of_number(num_classes).class_of_train_id).long()
     assert labels.unique().tolist() == table[train_ids].unique().tolist()
     assert torch.equal(labels, table[train_ids])
 

@@ -64,11 +64,11 @@ def test_a_checkpoint_of_another_system(tmp_path: Path) -> None:
         np.testing.assert_array_equal(result.train_ids, theirs.predict(pixels)[0].argmax(0))
 
 
-def test_classes_that_nothing_names_have_no_overlay(tmp_path: Path) -> None:
+def test_classes_that_nothing_names_have_colours_of_their_own(tmp_path: Path) -> None:
     result = network.load(write_checkpoint(tmp_path / "five.pth", num_classes=5)).segment(street())
     assert result.train_ids.max() < 5
-    with pytest.raises(UserError, match="overlay: a network of 5 classes has no colours"):
-        result.overlay  # noqa: B018
+    assert result.classes.class_names[4] == "class 4"
+    assert np.asarray(result.overlay).shape == (*result.train_ids.shape, 3)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from hypothesis.extra.numpy import arrays
 
 from datasets.definitions import codings
 from datasets.definitions.catalog import CATALOG
-from datasets.definitions.codings import CITYSCAPES_IDS, GTAV, TRAIN_IDS, LabelCoding, LabelValueError
-from utils.scoring.classes import IGNORE_LABEL, LABEL_COLOURS, NETWORK_CLASS_SETS, PALETTE, ClassSet
+from datasets.definitions.codings import CITYSCAPES_IDS, GTAV, TRAIN_IDS
+from datasets.definitions.label_coding import LabelCoding, LabelValueError
+from utils.scoring.classes import CITYSCAPES, CITYSCAPES_SETS, IGNORE_LABEL, LABEL_COLOURS, ClassSet
 
 pytestmark = pytest.mark.reliability
 
@@ -19,7 +20,7 @@ CODINGS = [coding for coding in vars(codings).values() if isinstance(coding, Lab
 COLOURED = [CITYSCAPES_IDS, GTAV, TRAIN_IDS]
 # As documented: of two classes with one colour the scored one, and (20, 20, 20) has none.
 TRAIN_ID_OF_COLOUR = {tuple(colour): IGNORE_LABEL for colour in [*LABEL_COLOURS.tolist(), [20, 20, 20]]}
-TRAIN_ID_OF_COLOUR |= {tuple(colour): train_id for train_id, colour in enumerate(PALETTE.tolist())}
+TRAIN_ID_OF_COLOUR |= {tuple(colour): train_id for train_id, colour in enumerate(CITYSCAPES.palette.tolist())}
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 every_coding = pytest.mark.parametrize("coding", CODINGS, ids=lambda coding: coding.name)
@@ -149,7 +150,7 @@ def test_any_palette_of_known_colours_is_read_by_them(coding: LabelCoding, data:
     assert coding.decode_palette(indices, palette).tolist() == known
 
 
-@pytest.mark.parametrize("classes", NETWORK_CLASS_SETS.values(), ids=lambda classes: classes.name)
+@pytest.mark.parametrize("classes", CITYSCAPES_SETS, ids=lambda classes: classes.name)
 @every_coding
 def test_native_values_to_the_network_and_back(coding: LabelCoding, classes: ClassSet) -> None:
     """Decoded, numbered for a network, and written again: the same class, or none."""

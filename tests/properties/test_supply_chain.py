@@ -22,7 +22,7 @@ pytestmark = pytest.mark.reliability
 OPTIONAL = {
     "network/backbone/timm.py": {"timm"},
     # Of these two the one that Python's version asks for.
-    "utils/flags/parser.py": {"tomli", "tomllib"},
+    "utils/files.py": {"tomli", "tomllib"},
     "scripts/benchmark/curves.py": {"matplotlib"},
     "utils/scoring/pictures.py": {"pillow_heif"},
 }

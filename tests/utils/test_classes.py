@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from utils.errors import UserError
 from utils.scoring import classes
-from utils.scoring.classes import IGNORE_LABEL, NUM_CLASSES, TRAIN_ID_NAMES
+from utils.scoring.classes import CITYSCAPES, IGNORE_LABEL
 
 
 def test_names_and_ids() -> None:
-    assert len(TRAIN_ID_NAMES) == NUM_CLASSES
+    assert len(CITYSCAPES.names) == len(CITYSCAPES)
     assert classes.LABEL_ID_OF_TRAIN_ID[[0, 10, 18, 255]].tolist() == [7, 23, 33, 0]
-    assert classes.PALETTE[[0, 13, 18]].tolist() == [[128, 64, 128], [0, 0, 142], [119, 11, 32]]
+    assert classes.CITYSCAPES.palette[[0, 13, 18]].tolist() == [[128, 64, 128], [0, 0, 142], [119, 11, 32]]
 
 
 def test_class_sets() -> None:
-    sixteen = {TRAIN_ID_NAMES[t] for t in classes.SYNTHIA_16.train_ids}
-    assert set(TRAIN_ID_NAMES) - sixteen == {"terrain", "truck", "train"}
-    thirteen = {TRAIN_ID_NAMES[t] for t in classes.SYNTHIA_13.train_ids}
+    sixteen = {CITYSCAPES.names[t] for t in classes.SYNTHIA_16.train_ids}
+    assert set(CITYSCAPES.names) - sixteen == {"terrain", "truck", "train"}
+    thirteen = {CITYSCAPES.names[t] for t in classes.SYNTHIA_13.train_ids}
     assert sixteen - thirteen == {"wall", "fence", "pole"}
     assert len(classes.CAMVID_11.train_ids) == 11
     assert classes.CAMVID_11.merge == {12: 18}
@@ -34,17 +36,17 @@ def test_class_sets() -> None:
 )
 def test_classes_of_a_network_exhaustively(num_classes: int, train_ids: str) -> None:
     published = [int(word) for word in train_ids.split()]
-    own = classes.class_set_of(num_classes)
+    own = classes.classes_of_number(num_classes)
     for value in range(256):
         expected = published.index(value) if value in published else IGNORE_LABEL
         assert own.class_of_train_id[value] == expected
         assert own.train_id_of_class[value] == (published[value] if value < num_classes else IGNORE_LABEL)
-    assert own.class_names == tuple(TRAIN_ID_NAMES[t] for t in published)
-    assert (own.palette == classes.PALETTE[published]).all()
+    assert own.class_names == tuple(CITYSCAPES.names[t] for t in published)
+    assert (own.palette == classes.CITYSCAPES.palette[published]).all()
 
 
 def test_smaller_sets_inside_larger_ones() -> None:
-    sixteen, thirteen = classes.class_set_of(16), classes.class_set_of(13)
+    sixteen, thirteen = classes.classes_of_number(16), classes.classes_of_number(13)
     assert sixteen.classes_of(thirteen) == [0, 1, 2, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
     assert thirteen.classes_of(sixteen) == list(range(13))
     # Riders count as bicycles: train ids 12 and 18, classes 11 and 15 of 16, 8 and 12 of 13.
@@ -53,6 +55,15 @@ def test_smaller_sets_inside_larger_ones() -> None:
     assert classes.ClassSet("no rider", (0, 18)).merged_classes(classes.CAMVID_11) == {}
 
 
-def test_other_numbers_of_classes_are_unknown() -> None:
-    with pytest.raises(UserError, match="network of 5 classes.*known are 19, 16, 13"):
-        classes.class_set_of(5)
+def test_classes_that_nothing_names_have_numbers_and_colours() -> None:
+    five = classes.classes_of_number(5)
+    assert five.class_names[:2] == ("class 0", "class 1")
+    assert len(set(classes.spread_colours(255))) == 255
+    with pytest.raises(UserError, match="a network of 256 classes: there can be 1 to 255"):
+        classes.classes_of_number(256)
+
+
+def test_a_description_gives_the_same_classes_again() -> None:
+    own = classes.ClassList("mine", ("road", "sky"), ((1, 2, 3), (4, 5, 6))).whole
+    for known in (classes.CITYSCAPES_19, classes.SYNTHIA_13, own, classes.classes_of_number(7)):
+        assert classes.described_classes(json.loads(json.dumps(known.description))) == known

@@ -17,11 +17,7 @@ from typing import Any
 
 from utils.declare import Flag, check_ranges, facts
 from utils.errors import Parser, UserError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from utils.files import read_toml
 
 # Only the command line may give these.
 COMMAND_LINE_ONLY = {"config", "debug", SUPPRESS}
@@ -186,8 +182,10 @@ def _read(file: str) -> dict[str, Any]:
     """Key -> value; tables of a TOML file only group the keys."""
     expected = "name a TOML file, or the args.json of a run"
     try:
-        text = Path(file).read_text(encoding="utf-8")
-        content = json.loads(text) if Path(file).suffix == ".json" else _flat(tomllib.loads(text))
+        if Path(file).suffix == ".json":
+            content = json.loads(Path(file).read_text(encoding="utf-8"))
+        else:
+            content = _flat(read_toml(Path(file)))
     except (OSError, ValueError) as error:
         raise UserError(f"--config {file}: cannot be read ({error}); {expected}") from None
     if not isinstance(content, dict):

@@ -11,21 +11,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from config import DATASET_ROOTS
 from datasets.definitions.catalog import CATALOG, use_catalogs
+from datasets.definitions.label_coding import LabelCoding
 from datasets.definitions.plausibility import unlikely_classes
 from datasets.definitions.spec import DatasetSpec
 from datasets.domains import divided_spec
-from datasets.files.pairing import Pair, as_found, check_sizes, left_out, list_pairs
+from datasets.files.pairing import Pair, as_found, check_sizes, evenly_spaced, left_out, list_pairs
 from datasets.files.parallel import threaded_map
 from datasets.files.reading import read_label
 from datasets.files.roots import resolve_root
 from datasets.flags import add_division_arguments, add_root_argument, add_skip_argument
 from utils.declare import Flag, check_ranges
 from utils.errors import Parser, run_program
+from utils.files import atomic_write, check_writable
 from utils.images import read_image
-from utils.scoring.classes import IGNORE_LABEL
+from utils.scoring.classes import IGNORE_LABEL, Colour
+from utils.scoring.visualize import colour_picture, overlay_picture, panel, with_legend
+
+ROWS, WIDEST = 4, 400
+"""Pictures per split on a sheet, and how wide they are at most, in pixels."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,21 +46,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_skip_argument(parser)
     parser.add_argument("--pictures", action="store_true", help="also decode every picture (slow)")
     Flag(parser, "--threads", int, above=0).means("Read with this many threads; the default is one per core.")
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="draw pictures, their labels and both into this PNG file"
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     options = parser.parse_args(arguments)
     check_ranges(parser, options)
     use_catalogs(options.catalog)
+    if options.sheet:
+        check_writable(options.sheet, "--sheet")
+    rows: list[list[Image.Image]] = []
+    colours: dict[str, Colour] = {}
     for name in options.dataset:
         dataset = divided_spec(name, options.cv, options.gtav_split, options.skip_unlabelled)
         root = resolve_root(dataset, options.data_root, DATASET_ROOTS)
+        colours |= zip(dataset.classes.names, dataset.classes.colours, strict=True)
         # A sub-domain may lack some of the default splits; only those that exist are checked.
         present = [split for split in options.split if split in dataset.splits]
         for split in present or options.split:
-            check_split(dataset, split, root, options.pictures, options.threads)
+            pairs, coding = check_split(dataset, split, root, options.pictures, options.threads)
+            rows += [sheet_row(pair, coding) for pair in evenly_spaced(pairs, ROWS) if options.sheet]
+    if options.sheet:
+        named = with_legend(panel(rows, ["picture", "label", "both"]), colours)
+        with atomic_write(options.sheet, "free space or choose another --sheet") as temporary:
+            named.save(temporary, "PNG")
+        print(f"{options.sheet}: {len(rows)} pictures with their labels")
 
 
-def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, threads: int | None) -> None:
-    """Check one split and print what it contains. With ``pictures`` every picture is decoded."""
+def check_split(
+    dataset: DatasetSpec, split: str, root: Path, pictures: bool, threads: int | None
+) -> tuple[list[Pair], LabelCoding]:
+    """Check one split and print what it contains. With ``pictures`` every picture is decoded.
+
+    Returns its pairs, and the coding of their labels.
+    """
     labelled = dataset.split(split).labelled
     pairs = list_pairs(dataset, split, root, labelled)
     if labelled:
@@ -67,7 +93,7 @@ def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, th
         print(f"  {line}")
     print("  sizes: " + ", ".join(f"{w}x{h} ({n})" for (w, h), n in sizes.most_common(5)), flush=True)
     if not labelled:
-        return
+        return pairs, dataset.coding
 
     def pixels(pair: Pair) -> np.ndarray:
         return np.bincount(read_label(pair.label, dataset.coding).ravel(), minlength=256)
@@ -75,6 +101,20 @@ def check_split(dataset: DatasetSpec, split: str, root: Path, pictures: bool, th
     counts = np.stack(threaded_map(pixels, pairs, f"labels of {described}", threads))
     lines = unlikely_classes(dataset, split, counts.sum(0)[: len(dataset.classes)])
     print(class_table(counts, dataset), *lines, sep="\n", flush=True)
+    return pairs, dataset.coding
+
+
+def sheet_row(pair: Pair, coding: LabelCoding) -> list[Image.Image]:
+    """A picture, its label in the colours of the classes, and both; at most :data:`WIDEST` wide."""
+    picture = read_image(pair.image)
+    label = np.full((picture.height, picture.width), IGNORE_LABEL, dtype=np.uint8)
+    if pair.label is not None:
+        label = read_label(pair.label, coding)
+    colours = colour_picture(label, coding.of.palette)
+    height = max(1, round(picture.height * min(1, WIDEST / picture.width)))
+    size = (min(picture.width, WIDEST), height)
+    picture, colours = picture.resize(size), colours.resize(size, Image.Resampling.NEAREST)
+    return [picture, colours, overlay_picture(picture, colours)]
 
 
 def class_table(counts: np.ndarray, dataset: DatasetSpec) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 import config
 from datasets.definitions.catalog import spec, use_catalogs
@@ -28,9 +28,7 @@ from utils.errors import Parser, UserError, run_program
 from utils.files import atomic_write, check_writable
 from utils.flags.program import add_device_choice
 from utils.scoring.scores import percent, text_table
-from utils.scoring.visualize import colour_picture
-
-GAP, CAPTION = 4, 24
+from utils.scoring.visualize import colour_picture, panel
 
 
 def read_results(run: Path) -> dict[str, Any]:
@@ -67,21 +65,6 @@ def score_table(results: dict[str, dict[str, Any]]) -> str:
         scores = [content["domains"].get(domain, {}).get("miou") for domain in domains]
         rows.append([name, *(percent(float("nan") if score is None else score) for score in scores)])
     return text_table(rows)
-
-
-def panel(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> Image.Image:
-    """One picture that shows ``rows`` of pictures, with captions. Each column fits its widest picture."""
-    widths = [max(row[i].width for row in rows) for i in range(len(captions))]
-    heights = [max(picture.height for picture in row) for row in rows]
-    size = (sum(widths) + GAP * (len(widths) + 1), sum(heights) + GAP * (len(rows) + 1) + CAPTION)
-    sheet = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(sheet)
-    for column, caption in enumerate(captions):
-        left = GAP + sum(widths[:column]) + GAP * column
-        draw.text((left, 2), caption, fill="black", font=ImageFont.load_default(CAPTION - 8))
-        for number, row in enumerate(rows):
-            sheet.paste(row[column], (left, CAPTION + GAP + sum(heights[:number]) + GAP * number))
-    return sheet
 
 
 @torch.inference_mode()

@@ -86,7 +86,7 @@ class SegmentationSet(Dataset):
     ) -> None:
         self.split, self.root = split, Path(root)
         self.transform, self.seed, self.classes = transform, seed, classes or spec.classes.whole
-        if self.classes.of.names != spec.classes.names:
+        if labelled and self.classes.of.names != spec.classes.names:
             raise UserError(
                 f"{spec.name}: has the classes of {spec.classes.in_words}, but the network those of "
                 f"{self.classes.of.in_words}; declare the data set in a --catalog file with "

@@ -156,7 +156,7 @@ def test_a_split_of_several_folders(tmp_path: Path) -> None:
     splits = """
         [datasets.yard.splits]
         train = [
-            { pictures = "photos/*/left", label = "masks/{1}/m_{name}.png", suffix = "_c.jpg", group = "dry" },
+            { pictures = "photos/*/left", label = "masks/{1}/m_{name}.png", suffix = "_c.jpg", group="dry" },
             { pictures = "wet", label = "wet/{name}.png", suffix = ".jpg", group = "wet" },
         ]
         val = { pictures = "other" }

@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+
+GAP = 4
+CAPTION = 24
+"""Heights in pixels of the white between pictures, and of a line of text."""
 
 
 def colour_picture(train_ids: np.ndarray, palette: np.ndarray) -> Image.Image:
@@ -45,6 +49,39 @@ def grid_picture(rows: Sequence[Sequence[Image.Image]], side: int = 512) -> Imag
         for x, picture in enumerate(row):
             grid.paste(picture.resize((width, height), Image.Resampling.NEAREST), (x * width, y * height))
     return grid
+
+
+def panel(rows: Sequence[Sequence[Image.Image]], captions: Sequence[str]) -> Image.Image:
+    """One picture that shows ``rows`` of pictures, with captions. Each column fits its widest picture."""
+    widths = [max(row[i].width for row in rows) for i in range(len(captions))]
+    heights = [max(picture.height for picture in row) for row in rows]
+    size = (sum(widths) + GAP * (len(widths) + 1), sum(heights) + GAP * (len(rows) + 1) + CAPTION)
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, caption in enumerate(captions):
+        left = GAP + sum(widths[:column]) + GAP * column
+        draw.text((left, 2), caption, fill="black", font=ImageFont.load_default(CAPTION - 8))
+        for number, row in enumerate(rows):
+            sheet.paste(row[column], (left, CAPTION + GAP + sum(heights[:number]) + GAP * number))
+    return sheet
+
+
+def with_legend(picture: Image.Image, classes: Mapping[str, Sequence[int]]) -> Image.Image:
+    """``picture`` above a list of ``classes``, name -> RGB colour, in as many columns as fit."""
+    font = ImageFont.load_default(CAPTION - 8)
+    wide = CAPTION + 2 * GAP + max(int(font.getlength(name)) for name in classes)
+    columns = max(1, (picture.width - GAP) // wide)
+    rows = -(-len(classes) // columns)
+    width = max(picture.width, wide + GAP)
+    sheet = Image.new("RGB", (width, picture.height + rows * CAPTION + GAP), "white")
+    sheet.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(sheet)
+    for number, (name, colour) in enumerate(classes.items()):
+        left = GAP + number % columns * wide
+        top = picture.height + number // columns * CAPTION
+        draw.rectangle((left, top + 4, left + CAPTION - 8, top + CAPTION - 4), tuple(colour), "black")
+        draw.text((left + CAPTION, top + 3), name, fill="black", font=font)
+    return sheet
 
 
 def crop_pictures(

@@ -60,7 +60,7 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
     if not labelled:
         return [Pair(name, folder / path, None) for name, path in pictures]
     label_folder, suffix = root / layout.labels, layout.label_suffix
-    labels = set(_walk(label_folder))
+    labels = set(files_below(label_folder))
     pairs = [Pair(name, folder / path, label_folder / (name + suffix)) for name, path in pictures]
     complete = [pair for pair in pairs if pair.name + suffix in labels]
     missing = [pair for pair in pairs if pair.name + suffix not in labels]
@@ -198,7 +198,7 @@ def _pictures(folder: Path, layout: Layout, spec: DatasetSpec, split: str) -> li
     """
     files = spec.split(split)
     found = []
-    for path in _walk(folder):
+    for path in files_below(folder):
         suffix = next((end for end in layout.picture_suffixes if path.lower().endswith(end.lower())), None)
         if suffix and _takes(files, name := path[: -len(suffix)]):
             found.append((name, path))
@@ -221,7 +221,7 @@ def _takes(files: Split, name: str) -> bool:
     return bool(re.match(files.only, stem)) and not (files.without and re.match(files.without, stem))
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def files_below(folder: Path) -> Iterator[str]:
     """Paths of all files below ``folder``, relative to it; hidden files (macOS's ``._*`` too) are skipped.
 
     Links to folders are followed, but each real folder is read only once, so a link to a parent folder does

@@ -1,6 +1,7 @@
 """Score checkpoints on data sets.
 
     python valid.py --snapshot best.pth --val_dataset cityscapes bdd100k --output results.json
+    python valid.py --snapshot best.pth --anomaly smiyc /data/smiyc  # how well anomalies are found
     torchrun --nproc_per_node=4 valid.py ...                         # the same table, sooner
 
 A checkpoint tells its network; one of the RobustNet family may also need --wt_layer or --arch.
@@ -14,6 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import config
+from datasets.anomaly import add_anomaly_argument, anomaly_words, find_tracks, score_tracks
 from datasets.definitions.catalog import known_datasets
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
@@ -29,13 +31,14 @@ from utils.flags.family import dataset_name
 from utils.flags.parser import FlagParser
 from utils.flags.program import add_averaging_arguments
 from utils.precision import choose_precision
+from utils.scoring.anomaly import anomaly_results, anomaly_table
 from utils.scoring.classes import ClassSet
 from utils.scoring.scores import class_table, domain_table, git_commit
 from utils.scoring.sliding_window import Inference
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; without ``--val_dataset`` the five domains of the toy city."""
+    """The command line; without ``--val_dataset`` and ``--anomaly`` the five domains of the toy city."""
     # No abbreviations: the family's scripts may pass train.py's --bs_mult, which is not --bs_mult_val.
     parser = FlagParser(__doc__, training=config.training_parser, allow_abbrev=False)
     add = partial(Flag, parser)
@@ -48,6 +51,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--val_dataset", dataset_name, nargs="+", toy=five, everyday=True).means(
         "Score on these data sets, or on those of the toy city."
     )
+    add_anomaly_argument(parser)
     add("--split", "val", choices=("train", "val", "test"), everyday=True).means("Score on this split.")
     add("--output", str, metavar="FILE", everyday=True).means(
         "Write the scores to this JSON file, for several checkpoints as a list."
@@ -58,6 +62,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     args = config.parse_program(parser, arguments)
     if args.val_dataset is None:
         config.refuse_root_alone(args, "say with --val_dataset what to score on")
+    if args.val_dataset is None and not args.anomaly:
         toy = {name: toy_defaults(parser)[name] for name in ("val_dataset", "evaluation_height", "amp")}
         parser.set_defaults(data_root=str(config.TOYCITY_ROOT), **toy)
         args = config.parse_program(parser, arguments)
@@ -71,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device = distributed.setup(args.device, args.local_rank)
     precision = choose_precision(args, device)
     config.name_flags_without_effect(args)
-    stated = stated_architecture(vars(args))
+    stated, tracks = stated_architecture(vars(args)), find_tracks(args.anomaly)
 
     @cache
     def open_data(classes: ClassSet) -> tuple[Domains, dict[str, Loader]]:
@@ -79,10 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Inference("pooling", scales=tuple(args.scales), flip=args.flip)
         roots = config.DATASET_ROOTS, config.TOYCITY_ROOT
         domains = Domains(args, *roots, classes, settings, precision)
-        loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
+        loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset or ()}
         if distributed.is_main():
             computing = f"computes on {device_name(device)} in {precision}"
-            print(*domains.folder_lines, computing, sep="\n", flush=True)
+            found = [*domains.folder_lines, *(track.line for track in tracks)]
+            print(*found, computing, sep="\n", flush=True)
         return domains, loaders
 
     written = []
@@ -99,6 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name: domains.score(name, network.predict, loader, device, args.amp, sources)
             for name, loader in loaders.items()
         }
+        anomalies = score_tracks(tracks, domains, network.predict, device, args.amp)
         if not distributed.is_main():
             continue
         for name, score in scores.items():
@@ -106,11 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rule = checkpoint.get("selection")
         selection = f"{rule or 'unknown'}, teacher" if args.teacher else rule
         chosen = f" ({selection})" if selection else ""
-        print(f"\n{snapshot}{chosen}, {args.split} split, {domains.protocol_words}, commit {git_commit()}")
-        print(domain_table(scores), flush=True)
-        content = domains.results(
-            scores, snapshot, split=args.split, iteration=checkpoint.get("iteration"), selection=selection
-        )
+        tables = [(f"{args.split} split, {domains.protocol_words}", domain_table(scores))] if scores else []
+        tables += [(anomaly_words(domains), anomaly_table(anomalies))] if anomalies else []
+        for how, table in tables:
+            print(f"\n{snapshot}{chosen}, {how}, commit {git_commit()}\n{table}", flush=True)
+        extra = {"split": args.split, "iteration": checkpoint.get("iteration"), "selection": selection}
+        content = domains.results(scores, snapshot, **extra, **anomaly_results(anomalies))
         written.append(content)
         if args.output:
             everything = written if len(args.snapshot) > 1 else content

@@ -89,7 +89,7 @@ def _pairs_in(
     if not labelled:
         return [Pair(name, folder / path, None) for name, path in pictures]
     label_folder = root / layout.labels
-    labels = set(_walk(label_folder))
+    labels = set(files_below(label_folder))
     names = [(layout.label_of(name), Pair(name, folder / path, None)) for name, path in pictures]
     complete = [pair._replace(label=label_folder / label) for label, pair in names if label in labels]
     missing = [(label, pair) for label, pair in names if label not in labels]
@@ -288,7 +288,7 @@ def _pictures(
     Raises :class:`UserError` if pictures in the layout's list are absent.
     """
     found = []
-    for path in _walk(folder):
+    for path in files_below(folder):
         suffix = next((end for end in layout.picture_suffixes if path.lower().endswith(end.lower())), None)
         if suffix and _takes(files, name := path[: -len(suffix)]):
             found.append((name, path))
@@ -315,7 +315,7 @@ def _takes(files: Split, name: str) -> bool:
     return bool(re.match(files.only, stem)) and not (files.without and re.match(files.without, stem))
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def files_below(folder: Path) -> Iterator[str]:
     """Paths of all files below ``folder``, relative to it; hidden files (macOS's ``._*`` too) are skipped.
 
     Links to folders are followed, but each real folder is read only once, so a link to a parent folder does

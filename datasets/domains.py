@@ -69,7 +69,9 @@ class Domains:
         self._left_out: dict[tuple[str, str], str | None] = {}
         self._checked: set[tuple[str, str]] = set()
         if args.data_root and Path(args.data_root).resolve() == Path(toycity_root).resolve():
-            absent = [name for name in toycity.DOMAINS if not (Path(args.data_root) / name).exists()]
+            flags = (vars(args).get(flag) or [] for flag in ("dataset", "val_dataset", "target_dataset"))
+            folders = {spec(name).root_name for names in flags for name in names}
+            absent = toycity.absent(Path(args.data_root), folders)
             with distributed.main_process_first():
                 if absent and distributed.is_main():
                     toycity.generate(Path(args.data_root), domains=absent)

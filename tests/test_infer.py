@@ -226,12 +226,12 @@ def test_flags_out_of_range(run: Run, tmp_path: Path, words: tuple[str, ...], fl
     assert not (tmp_path / "out").exists()
 
 
-def test_other_numbers_of_classes_have_no_colours(run: Run, tmp_path: Path) -> None:
+def test_other_classes_have_no_label_ids_of_cityscapes(run: Run, tmp_path: Path) -> None:
     save(street(), tmp_path / "in/a.png")
     snapshot = write_checkpoint(tmp_path / "five.pth", num_classes=5)
-    with pytest.raises(UserError, match="5 classes"):
-        run("--snapshot", snapshot)
-    assert run("--snapshot", snapshot, "--save", "trainids", "confidence") == 0
+    with pytest.raises(UserError, match="--save labelids: .*5 classes without names"):
+        run("--snapshot", snapshot, "--save", "labelids")
+    assert run("--snapshot", snapshot, "--save", "trainids", "color") == 0
     assert np.asarray(Image.open(tmp_path / "out/trainids/a.png")).max() < 5
 
 

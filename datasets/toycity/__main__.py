@@ -9,6 +9,7 @@ from datasets.definitions.catalog import TOYCITY_ROOT
 from datasets.toycity.contact_sheet import write_contact_sheet
 from datasets.toycity.domains import ALL_DOMAINS, DOMAINS
 from datasets.toycity.generation import generate
+from datasets.toycity.layouts import LAYOUTS
 from utils.declare import SEEDS, Flag, check_ranges
 from utils.errors import Parser, UserError, run_program
 
@@ -25,8 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and do what it says."""
     parser = Parser(prog="python -m datasets.toycity", description=__doc__)
     parser.add_argument("--root", type=Path, default=TOYCITY_ROOT, help="where to make one folder per domain")
-    parser.add_argument("--train", type=int, default=48, help="training pictures per domain")
-    parser.add_argument("--val", type=int, default=12, help="validation pictures per domain")
+    parser.add_argument(
+        "--train", type=int, default=48, help="training pictures per domain; a twelfth of it per weather"
+    )
+    parser.add_argument(
+        "--val", type=int, default=12, help="validation pictures per domain; a third per weather"
+    )
     parser.add_argument(
         "--size", default="256x512", help="height x width in pixels (sizes in mapillary vary around it)"
     )
@@ -51,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"wrote {options.contact_sheet}")
         return
     generate(options.root, options.domains, options.train, options.val, size, options.seed, options.processes)
-    counts = f"{options.train} training and {options.val} validation pictures"
-    print(f"{', '.join(options.domains)}: {counts} each are in {options.root}")
+    for domain in options.domains:
+        pictures = sum(part.count(options.train, options.val) for part in LAYOUTS[domain].parts)
+        print(f"{domain}: {pictures} pictures are in {options.root / LAYOUTS[domain].root}")
 
 
 if __name__ == "__main__":

@@ -53,12 +53,26 @@ class Camera:
 
         Each is float32 (H, W). Pixels on or above the horizon get the depth just below it.
         """
-        rows, columns = np.mgrid[0 : self.height // scale, 0 : self.width // scale].astype(np.float32)
-        pixels = np.stack([columns, rows], axis=-1) * scale + (scale - 1) / 2
-        level = self._turn(pixels, -self.roll)
+        level = self._level_pixels(scale)
         z = self.focal * self.eye / np.maximum(level[..., 1] - self.horizon, self.height / 400)
         s = (level[..., 0] - self.centre) * z / self.focal + self.offset - self.curve * z * z
         return s.astype(np.float32), z.astype(np.float32)
+
+    def rays(self, scale: int) -> tuple[np.ndarray, np.ndarray]:
+        """How far a pixel's line of sight goes to the right and down per metre ahead.
+
+        Each is float32 (H, W), for a ``scale`` times smaller picture.
+        """
+        level = self._level_pixels(scale)
+        across = (level[..., 0] - self.centre) / self.focal
+        down = (level[..., 1] - self.horizon) / self.focal
+        return across.astype(np.float32), down.astype(np.float32)
+
+    def _level_pixels(self, scale: int) -> np.ndarray:
+        """Where the pixels of a ``scale`` times smaller picture are before ``roll``, (H, W, 2)."""
+        rows, columns = np.mgrid[0 : self.height // scale, 0 : self.width // scale].astype(np.float32)
+        pixels = np.stack([columns, rows], axis=-1) * scale + (scale - 1) / 2
+        return self._turn(pixels, -self.roll)
 
     def _turn(self, pixels: np.ndarray, angle: float) -> np.ndarray:
         if not angle:

@@ -1,8 +1,11 @@
-"""One picture that shows all domains: a column of scenes for each, with the label below each scene."""
+"""One picture that shows all domains: a column of scenes for each, with the label below each scene.
+
+Domains of several weathers have a column for each, and one for the same scenes by day.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +14,7 @@ from PIL import Image
 
 from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP
 from datasets.toycity.generation import check_request, picture
+from datasets.toycity.layouts import LAYOUTS
 from utils.errors import UserError
 from utils.files import atomic_write
 from utils.scoring.classes import CITYSCAPES
@@ -20,22 +24,31 @@ _GAP = 6
 _CELL = (150, 300)
 _SHOWN = {"gtav": (16, 15), "cityscapes": (4, 9), "synthia": (6, 2), "bdd100k": (4, 2), "mapillary": (10, 2)}
 _SHOWN |= {"nthu_rome": (0, 3), "nthu_rio": (0, 3), "nthu_tokyo": (0, 3), "nthu_taipei": (0, 3)}
+_SHOWN |= {"acdc": (0, 3), "dark_zurich": (0, 1)}
 """The numbers of two typical training pictures of each domain."""
 
 
 def contact_sheet(domains: Sequence[str], size: tuple[int, int], seed: int) -> np.ndarray:
-    """One column per domain, uint8 (H, W, 3) RGB: its name, and two training scenes with their labels."""
+    """Columns for every domain, uint8 (H, W, 3) RGB: a name, and two training scenes with their labels."""
     columns = []
-    for domain in domains:
-        cells = [_name_plate(domain)]
+    for domain, part, name in _columns(domains):
+        cells = [_name_plate(name)]
         for index in _SHOWN[domain]:
-            image, raster = picture(domain, 0, index, size, seed)
-            label = np.asarray(
-                colour_picture(CLASS_OF_CODE[raster & (INSTANCE_STEP - 1)], CITYSCAPES.palette)
-            )
+            image, raster = picture(domain, part, index, size, seed)
+            classes = CLASS_OF_CODE[raster & (INSTANCE_STEP - 1)]
+            label = np.asarray(colour_picture(classes, CITYSCAPES.palette))
             cells += [_fitted(image, cv2.INTER_AREA), _fitted(label, cv2.INTER_NEAREST)]
         columns.append(np.concatenate([_framed(cell) for cell in cells], axis=0))
     return _framed(np.concatenate(columns, axis=1))
+
+
+def _columns(domains: Sequence[str]) -> Iterator[tuple[str, int, str]]:
+    """Domain, part and name of each column: one for each part with training pictures."""
+    for domain in domains:
+        shown = [number for number, part in enumerate(LAYOUTS[domain].parts) if part.of_train]
+        for number in shown:
+            folder = f" {LAYOUTS[domain].parts[number].folder}" if len(shown) > 1 else ""
+            yield domain, number, domain + folder
 
 
 def write_contact_sheet(path: Path, domains: Sequence[str], size: tuple[int, int], seed: int) -> None:

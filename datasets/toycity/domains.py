@@ -198,6 +198,27 @@ _TAIPEI = Place(
     heights=(12.0, 30.0), pitched=0.05, palms=0.25,
 )  # fmt: skip
 
+_ZURICH = Place(
+    lanes=(1, 1, 2), lane_width=3.1, asphalt=(100, 102, 104), marking=(222, 222, 216),
+    centre_line=(222, 222, 216), pavement=(152, 150, 146), grass=(96, 118, 66),
+    facades=palette("c6b494 b0a48e c4c0b4 96887a b89878 a8aca4 8e969c"),
+    walls=palette("8e8a80 a09684 7c766c"), vehicles=SOBER, leaves=(*DULL_LEAVES, CLEAR_LEAVES[1]),
+    heights=(8.0, 18.0), pitched=0.65, bare=0.2,
+)  # fmt: skip
+
+
+def _zurich(rng: np.random.Generator, index: int, size: tuple[int, int]) -> Look:
+    """The clear day of a place that is also seen in other weathers, with a wider lens than Cityscapes'."""
+    light = (overcast, sunny, overcast, dull)[index % 4](rng)
+    light = replace(light, haze_density=0.5 * light.haze_density, shadow=0.9 * light.shadow)
+    lens = Lens(
+        size=size, focal=rng.uniform(0.78, 0.86), eye=rng.uniform(1.3, 1.5), horizon=rng.uniform(0.46, 0.53),
+        lateral=rng.uniform(-0.3, 0.3), saturation=0.86, contrast=1.0, balance=(0.99, 1.0, 1.0),
+        noise=1.6, blur=0.4, vignette=0.1,
+    )  # fmt: skip
+    return Look(light, _ZURICH, lens)
+
+
 Maker = Callable[[np.random.Generator, int, tuple[int, int]], Look]
 """Draws the look of picture ``index``. ``size`` is (height, width); only mapillary varies it."""
 
@@ -216,6 +237,7 @@ _CITIES = {
     "taipei": (_TAIPEI, (dull, overcast, rainy), (190, 198, 194), 0.009, (0.97, 1.03, 0.97)),
 }
 LOOKS = _DEFAULT | {f"nthu_{name}": partial(_city, *city) for name, city in _CITIES.items()}
+LOOKS |= {"acdc": _zurich, "dark_zurich": _zurich}
 
 DOMAINS: tuple[str, ...] = tuple(_DEFAULT)
 """The domains that are made by default."""

@@ -40,14 +40,23 @@ class Facade:
         light: float = 1.0,
     ) -> None:
         """Fill one or K boxes with the ``edges`` u0, v0, u1 and v1, each a number or (K,)."""
+        points = self._points(edges)
+        if len(points):
+            self.painter.faces(points, colour, code, self.light * light)
+
+    def panes(self, edges: Sequence[float | np.ndarray]) -> None:
+        """Tell that the boxes with these ``edges`` are windows that may be lit at night."""
+        points = self._points(edges)
+        if len(points):
+            self.painter.panes(points)
+
+    def _points(self, edges: Sequence[float | np.ndarray]) -> np.ndarray:
+        """The corners of the boxes in camera space, (K, 4, 3)."""
         boxes = np.column_stack(np.broadcast_arrays(*edges))
-        if len(boxes) == 0:
-            return
         u, v = boxes[:, [0, 2, 2, 0]], boxes[:, [1, 1, 3, 3]]
         along = (u / self.length)[..., None]
         place = self.start * (1 - along) + self.end * along
-        points = np.stack([place[..., 0], v, place[..., 1]], axis=-1)
-        self.painter.faces(self.painter.camera.street(points), colour, code, self.light * light)
+        return self.painter.camera.street(np.stack([place[..., 0], v, place[..., 1]], axis=-1))
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,9 @@ def _roof(plot: Plot, height: float, depth: float, rng: np.random.Generator) -> 
     normal = np.array([-side * rise, depth / 2, 0]) / np.hypot(rise, depth / 2)
     painter.face(painter.camera.street(slope), tiles, Code.BUILDING, painter.light.on(tuple(normal)))
     end = np.array([(line, height, plot.near), (line + side * depth, height, plot.near), ridge[1]])
-    painter.face(painter.camera.street(end), mixed(tiles, (170, 150, 130), 0.5), Code.BUILDING)
+    corners = painter.camera.street(end)
+    painter.face(corners, mixed(tiles, (170, 150, 130), 0.5), Code.BUILDING)
+    painter.slope(corners)
 
 
 def _windows(
@@ -141,6 +152,7 @@ def _windows(
     facade.fill((left - 0.14, low - 0.2, right + 0.14, high + 0.12), frame)
     facade.fill((left, low, right, high), glass)
     facade.fill((left, v + half_v * 0.25, right, high), mixed(glass, painter.light.sky_low, 0.45))
+    facade.panes((left, low, right, high))
     if painter.light.darkness > 0.5:
         lit = np.column_stack([left, low, right, high])[rng.uniform(size=len(u)) < 0.3]
         facade.fill(lit.T, _LIT, light=2.2)
@@ -155,7 +167,9 @@ def _shops(facade: Facade, storey: float, glass: Colour, rng: np.random.Generato
     if count < 1 or rng.uniform() < 0.25:
         return
     u = facade.length / count * (np.arange(count) + 0.5)
-    facade.fill((u - 1.7, 0.6, u + 0.7, storey * 0.76), mixed(glass, (20, 24, 30), 0.4))
+    window = (u - 1.7, 0.6, u + 0.7, storey * 0.76)
+    facade.fill(window, mixed(glass, (20, 24, 30), 0.4))
+    facade.panes(window)
     facade.fill((u + 0.95, 0.05, u + 1.8, storey * 0.72), (74, 56, 44))
     if rng.uniform() < 0.6:
         facade.fill((u - 1.9, storey * 0.72, u + 0.9, storey * 0.9), pick(rng, _AWNINGS))

@@ -10,6 +10,7 @@ from datasets.toycity.codes import ASPHALT, INSTANCE_STEP, IS_GROUND, Code
 from datasets.toycity.looks import Lens
 from datasets.toycity.painter import OVERSAMPLING, Painter
 from datasets.toycity.textures import TILE, noise_tile, sample
+from datasets.toycity.weather.view import Weather, view_of
 
 _STRENGTH = np.full(INSTANCE_STEP, 0.015, dtype=np.float32)
 _STRENGTH[ASPHALT] = 0.05
@@ -22,9 +23,12 @@ _STRENGTH[Code.SKY] = 0.0
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
-def finish(painter: Painter, lens: Lens, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def finish(
+    painter: Painter, lens: Lens, rng: np.random.Generator, weather: Weather | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Average the painted picture to the size of the ``lens``, and add surfaces, weather and lens effects.
 
+    The weather is that of the painter's light, unless another one is given.
     Returns the picture, uint8 (H, W, 3) RGB, and its raster of codes, uint16 (H, W).
     """
     light, (height, width) = painter.light, lens.size
@@ -39,6 +43,9 @@ def finish(painter: Painter, lens: Lens, rng: np.random.Generator) -> tuple[np.n
     # The joints between the slabs of near sidewalks
     joint = ((np.mod(s, 0.9) < 0.07) & (z < 16)) | ((np.mod(z, 1.2) < 0.012 * z) & (z < 20))
     image[joint & (codes == Code.SIDEWALK)] *= 1 - 0.14 * lens.texture
+    if weather:
+        image = weather.show(view_of(image, codes, s, painter, taken), rng)
+        return _through_lens(image, raster, lens, rng), raster
     # The painter adds haze to all but the ground.
     hazy = np.where(ground, 1 - np.exp(-light.haze_density * z), 0)[..., None].astype(np.float32)
     image += (np.array(light.haze, dtype=np.float32) - image) * hazy

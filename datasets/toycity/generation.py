@@ -20,6 +20,7 @@ import numpy as np
 from datasets.toycity.domains import ALL_DOMAINS, DOMAINS, LOOKS
 from datasets.toycity.layouts import LAYOUTS, write_extras, write_pair
 from datasets.toycity.scene import render
+from datasets.toycity.weather import WEATHERS
 from utils.errors import UserError
 from utils.seeding import generator
 
@@ -36,7 +37,7 @@ _ABANDONED_AFTER = 24 * 3600.0  # seconds
 # Starting processes takes seconds; with fewer pixels in all, one process is faster.
 _PIXELS_WORTH_A_POOL = 60 * 256 * 512
 
-Job = tuple[Path, str, int, int, tuple[int, int], int]  # folder, domain, split, index, size, seed
+Job = tuple[Path, str, int, int, tuple[int, int], int]  # folder, domain, part, index, size, seed
 
 
 def generate(
@@ -50,10 +51,11 @@ def generate(
 ) -> None:
     """Make the toy data sets ``root``/<domain>, each in its native layout, unless they exist already.
 
-    The four cities are in ``root``/nthu/<city>. ``train`` and ``val`` are numbers of pictures per domain,
-    ``size`` is (height, width) in pixels. Picture i depends on (seed, domain, split, i) alone: neither the
-    number of pictures nor ``processes`` matters (default: one per available core if there is enough to do). A
-    domain gets its name only when it is complete. A domain that was made with other parameters is replaced.
+    The four cities are in ``root``/nthu/<city>. ``train`` and ``val`` are numbers of pictures per domain; the
+    many parts of acdc and dark_zurich have shares of them (``Part``). ``size`` is (height, width) in pixels.
+    Picture i depends on (seed, domain, part, i) alone: neither the number of pictures nor ``processes``
+    matters (default: one per available core if there is enough to do). A domain gets its name only when it is
+    complete. A domain that was made with other parameters is replaced.
 
     Raises :class:`UserError` for an unknown domain, a bad size or number, a folder that was not made by this
     function, or a root that cannot be written.
@@ -64,7 +66,7 @@ def generate(
         raise UserError("--train and --val must be at least 1, and --seed at least 0")
     request = {"train": train, "val": val, "size": list(size), "seed": seed}
     wanted = {domain: {"version": VERSION, "domain": domain, **request} for domain in domains}
-    targets = {domain: root / LAYOUTS[domain].folder for domain in domains}
+    targets = {domain: root / LAYOUTS[domain].root for domain in domains}
     missing = [domain for domain in wanted if not _is_complete(targets[domain], wanted[domain])]
     if not missing:
         return
@@ -74,10 +76,10 @@ def generate(
         with contextlib.ExitStack() as parts:
             folders = {domain: parts.enter_context(_part_folder(root, domain)) for domain in missing}
             jobs = [
-                (folders[domain], domain, split, index, tuple(size), seed)
+                (folders[domain], domain, number, index, tuple(size), seed)
                 for domain in missing
-                for split, count in enumerate((train, val))
-                for index in range(count)
+                for number, part in enumerate(LAYOUTS[domain].parts)
+                for index in range(part.count(train, val))
             ]
             _work(jobs, processes)
             for domain in missing:
@@ -89,6 +91,15 @@ def generate(
         raise UserError(
             f"cannot write the toy city to {root}: {error.strerror or error}; choose another --root"
         ) from error
+
+
+def absent(root: Path, folders: Iterable[str]) -> list[str]:
+    """The domains that are not in ``root`` yet: of the default ones, and those in the named ``folders``."""
+    named = {*DOMAINS, *folders}
+    places = {domain: Path(LAYOUTS[domain].root) for domain in ALL_DOMAINS}
+    return [
+        domain for domain, place in places.items() if place.parts[0] in named and not (root / place).exists()
+    ]
 
 
 def check_request(domains: Iterable[str], size: tuple[int, int]) -> None:
@@ -171,13 +182,20 @@ def _work(jobs: list[Job], processes: int | None) -> None:
 
 
 def picture(
-    domain: str, split: int, index: int, size: tuple[int, int], seed: int
+    domain: str, part: int, index: int, size: tuple[int, int], seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Picture ``index`` of split 0 (train) or 1 (val) and its raster of codes (see :func:`scene.render`)."""
-    rng = generator(seed, ALL_DOMAINS.index(domain), split, index)
-    return render(LOOKS[domain](rng, index, size), index, rng)
+    """Picture ``index`` of a part of the domain's layout, and its raster of codes (see :func:`scene.render`).
+
+    Parts 0 and 1 are train and val, except in domains of several weathers.
+    """
+    its = LAYOUTS[domain].parts[part]
+    keys = seed, ALL_DOMAINS.index(domain), its.scenes, index
+    # The weather has draws of its own, so that the scene is the same in any weather.
+    weather = WEATHERS[its.weather](generator(*keys, part)) if its.weather else None
+    rng = generator(*keys)
+    return render(LOOKS[domain](rng, index, size), index, rng, weather)
 
 
 def _make(job: Job) -> None:
-    folder, domain, split, index, size, seed = job
-    write_pair(domain, folder, split, index, *picture(domain, split, index, size, seed))
+    folder, domain, part, index, size, seed = job
+    write_pair(domain, folder, part, index, *picture(domain, part, index, size, seed))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from PIL import Image
 from datasets.definitions.codings import CITYSCAPES_IDS, GTAV, MAPILLARY, SYNTHIA, TRAIN_IDS
 from datasets.definitions.label_coding import LabelCoding
 from datasets.toycity.codes import CLASS_OF_CODE, INSTANCE_STEP, Code
-from utils.scoring.classes import IGNORE_LABEL
+from utils.scoring.classes import IGNORE_LABEL, LABEL_COLOURS, LABEL_ID_OF_TRAIN_ID
 
 _PNG_EFFORT = 1  # low: the files are small anyway, so the time to write them matters more
 _ENCODING = {
@@ -25,34 +25,76 @@ _ENCODING = {
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where a domain stores a picture and its label, and the native id of each paint code.
+class Part:
+    """Some pictures of a domain: those of one split, in domains of several weathers those of one weather.
 
-    ``folder`` is the domain's folder below the root, and ``splits`` has the folder names of train and val.
-    ``image`` and ``label`` are path templates with the fields ``split``, ``city`` and ``number``. ``cities``
-    lists the cities of train and of val, which pictures take in turn. Numbers start at ``first``. ``finer``
-    maps paint codes beyond the train ids to native ids; a code that it lacks gets the id of its class.
-    ``labelled`` says whether train and val have labels.
+    ``folder`` is the part's place in the path templates of the layout, and pictures take the ``cities`` in
+    turn. ``of_train`` and ``of_val`` say how many pictures the part has: their share of the numbers of
+    training and validation pictures of a domain. Parts with the same ``scenes`` show the same scenes, each in
+    its ``weather`` (a name in ``WEATHERS``; by default that of the domain's look). ``reference`` is the word
+    that marks pictures of the other parts' scenes by day.
     """
 
     folder: str
+    scenes: int
+    of_train: float = 0.0
+    of_val: float = 0.0
+    cities: tuple[str, ...] = ("",)
+    labelled: bool = True
+    weather: str | None = None
+    reference: str = ""
+
+    def count(self, train: int, val: int) -> int:
+        """The number of pictures if a domain has ``train`` training and ``val`` validation pictures."""
+        return max(1, round(self.of_train * train + self.of_val * val))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a domain stores a picture and its label, and the native id of each paint code.
+
+    ``root`` is the domain's folder below the root of the toy city. ``image``, ``label`` and the keys of
+    ``further`` are path templates with the fields ``part`` (its folder), ``city``, ``number`` and
+    ``reference``. Numbers start at ``first``. ``finer`` maps paint codes beyond the train ids to native ids;
+    a code that it lacks gets the id of its class. ``further`` are other label files that the data set has,
+    each with the function that makes it from a raster of codes.
+    """
+
+    root: str
     coding: LabelCoding
-    splits: tuple[str, str]
+    parts: tuple[Part, ...]
     image: str
     label: str
     finer: Mapping[Code, int]
-    cities: tuple[tuple[str, ...], tuple[str, ...]] = (("",), ("",))
     first: int = 0
-    labelled: tuple[bool, bool] = (True, True)
+    further: Mapping[str, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
 
-    def paths(self, split: int, index: int) -> tuple[str, str]:
-        """The relative paths of picture ``index`` and of its label, even if the split has no labels."""
-        city = self.cities[split][index % len(self.cities[split])]
-        fields = {"split": self.splits[split], "city": city, "number": index + self.first}
-        return self.image.format(**fields), self.label.format(**fields)
+    def path(self, template: str, part: int, index: int) -> str:
+        """The relative path of a file of picture ``index``, even of a label if the part has none."""
+        its = self.parts[part]
+        city = its.cities[index % len(its.cities)]
+        number = index + self.first
+        return template.format(part=its.folder, city=city, number=number, reference=its.reference)
+
+
+_NO_CITIES = (("",), ("",))
+
+
+def _split(
+    train: str,
+    val: str,
+    cities: tuple[tuple[str, ...], tuple[str, ...]] = _NO_CITIES,
+    labelled: bool = True,
+) -> tuple[Part, Part]:
+    """A training and a validation part with these folders; ``labelled`` is about the training part."""
+    return (
+        Part(train, 0, of_train=1, cities=cities[0], labelled=labelled),
+        Part(val, 1, of_val=1, cities=cities[1]),
+    )
 
 
 _CITYSCAPES_VOID = {Code.EGO_VEHICLE: 1, Code.STATIC: 4}
+_TRAIN_IDS_VOID = {Code.EGO_VEHICLE: 255, Code.STATIC: 255}
 
 
 def _nthu(city: str) -> Layout:
@@ -60,56 +102,97 @@ def _nthu(city: str) -> Layout:
     return Layout(
         f"nthu/{city}",
         CITYSCAPES_IDS,
-        ("Train", "Test"),
-        "Images/{split}/pano_{number:05d}.jpg",
-        "Labels/{split}/pano_{number:05d}_eval.png",
+        _split("Train", "Test", labelled=False),
+        "Images/{part}/pano_{number:05d}.jpg",
+        "Labels/{part}/pano_{number:05d}_eval.png",
         _CITYSCAPES_VOID,
-        labelled=(False, True),
     )
+
+
+def _acdc_parts() -> Iterator[Part]:
+    """Training and validation pictures of each weather, and for each picture one of the same scene by day."""
+    for number, weather in enumerate(("fog", "night", "rain", "snow")):
+        for split, share in enumerate(((1 / 12, 0.0), (0.0, 1 / 3))):
+            folder, scenes = f"{weather}/{('train', 'val')[split]}", 2 * number + split
+            cities = tuple(f"GOPR{100 * (number + 1) + 10 * split + video:04d}" for video in range(2))
+            yield Part(folder, scenes, *share, cities, weather=weather)
+            yield Part(f"{folder}_ref", scenes, *share, cities, labelled=False, reference="_ref")
+
+
+def _dark_zurich_parts() -> Iterator[Part]:
+    """Unlabelled training pictures of three times of day, labelled ones of the night, and these by day."""
+    for number, (time, weather) in enumerate((("day", None), ("twilight", "twilight"), ("night", "night"))):
+        cities = tuple(f"GOPR{350 + 10 * number + video:04d}" for video in range(2))
+        yield Part(f"train/{time}", 0, 1 / 12, 0.0, cities, labelled=False, weather=weather)
+    yield Part("val/night", 1, 0.0, 2 / 3, ("GOPR0390",), weather="night")
+    yield Part("val_ref/day", 1, 0.0, 2 / 3, ("GOPR0390",), labelled=False, reference="_ref")
+
+
+def _gopro(root: str, parts: Iterable[Part]) -> Layout:
+    """ACDC and Dark Zurich, which share their naming."""
+    label = "gt/{part}/{city}/{city}_frame_{number:06d}_gt_label"
+    return Layout(
+        root,
+        TRAIN_IDS,
+        tuple(parts),
+        "rgb_anon/{part}/{city}/{city}_frame_{number:06d}_rgb{reference}_anon.png",
+        f"{label}TrainIds.png",
+        _TRAIN_IDS_VOID,
+        first=1,
+        further={f"{label}Ids.png": _label_ids, f"{label}Color.png": _label_colours},
+    )
+
+
+def _label_ids(raster: np.ndarray) -> np.ndarray:
+    """Cityscapes' label ids, uint8 (H, W)."""
+    return _native(CITYSCAPES_IDS, _CITYSCAPES_VOID, raster)
+
+
+def _label_colours(raster: np.ndarray) -> np.ndarray:
+    """Cityscapes' colours, uint8 (H, W, 3) in OpenCV's order: blue, green, red."""
+    return LABEL_COLOURS[LABEL_ID_OF_TRAIN_ID[CLASS_OF_CODE[raster & (INSTANCE_STEP - 1)]]][..., ::-1]
 
 
 LAYOUTS: dict[str, Layout] = {
     "cityscapes": Layout(
         "cityscapes",
         CITYSCAPES_IDS,
-        ("train", "val"),
-        "leftImg8bit_trainvaltest/leftImg8bit/{split}/{city}/{city}_{number:06d}_000019_leftImg8bit.png",
-        "gtFine_trainvaltest/gtFine/{split}/{city}/{city}_{number:06d}_000019_gtFine_labelIds.png",
+        _split("train", "val", (("northfield", "oldbridge", "westhaven"), ("easton", "lakeside"))),
+        "leftImg8bit_trainvaltest/leftImg8bit/{part}/{city}/{city}_{number:06d}_000019_leftImg8bit.png",
+        "gtFine_trainvaltest/gtFine/{part}/{city}/{city}_{number:06d}_000019_gtFine_labelIds.png",
         _CITYSCAPES_VOID,
-        (("northfield", "oldbridge", "westhaven"), ("easton", "lakeside")),
     ),
     "gtav": Layout(
         "gtav",
         GTAV,
-        ("train", "valid"),
-        "images/{split}/{city}/{number:05d}.png",
-        "labels/{split}/{city}/{number:05d}.png",
+        _split("train", "valid", (("folder_a", "folder_b"), ("folder_c",))),
+        "images/{part}/{city}/{number:05d}.png",
+        "labels/{part}/{city}/{number:05d}.png",
         _CITYSCAPES_VOID,
-        (("folder_a", "folder_b"), ("folder_c",)),
         first=1,
     ),
     "synthia": Layout(
         "synthia",
         SYNTHIA,
-        ("train", "val"),
-        "RGB/{split}/{number:07d}.png",
-        "GT/LABELS/{split}/{number:07d}.png",
+        _split("train", "val"),
+        "RGB/{part}/{number:07d}.png",
+        "GT/LABELS/{part}/{number:07d}.png",
         {Code.LANE_MARKING: 22, Code.CROSSWALK: 22, Code.STATIC: 0, Code.EGO_VEHICLE: 0},
     ),
     "bdd100k": Layout(
         "bdd100k",
         TRAIN_IDS,
-        ("train", "val"),
-        "images/{split}/{number:08x}-toycity.jpg",
-        "labels/{split}/{number:08x}-toycity_train_id.png",
-        {Code.STATIC: 255, Code.EGO_VEHICLE: 255},
+        _split("train", "val"),
+        "images/{part}/{number:08x}-toycity.jpg",
+        "labels/{part}/{number:08x}-toycity_train_id.png",
+        _TRAIN_IDS_VOID,
     ),
     "mapillary": Layout(
         "mapillary",
         MAPILLARY,
-        ("training", "validation"),
-        "{split}/images/toycity_{number:06d}.jpg",
-        "{split}/labels/toycity_{number:06d}.png",
+        _split("training", "validation"),
+        "{part}/images/toycity_{number:06d}.jpg",
+        "{part}/labels/toycity_{number:06d}.png",
         {
             Code.LANE_MARKING: 24,
             Code.CROSSWALK: 23,
@@ -122,16 +205,21 @@ LAYOUTS: dict[str, Layout] = {
         },
     ),
     **{f"nthu_{city.lower()}": _nthu(city) for city in ("Rome", "Rio", "Tokyo", "Taipei")},
+    "acdc": _gopro("acdc", _acdc_parts()),
+    "dark_zurich": _gopro("dark_zurich", _dark_zurich_parts()),
 }
+
+
+def _native(coding: LabelCoding, finer: Mapping[Code, int], raster: np.ndarray) -> np.ndarray:
+    native_ids = coding.native_ids[CLASS_OF_CODE]
+    for code, native in finer.items():
+        native_ids[code] = native
+    return native_ids[raster & (INSTANCE_STEP - 1)]
 
 
 def native_label(domain: str, raster: np.ndarray) -> np.ndarray:
     """Native ids, uint8 (H, W), of a raster of paint codes."""
-    layout = LAYOUTS[domain]
-    native_ids = layout.coding.native_ids[CLASS_OF_CODE]
-    for code, native in layout.finer.items():
-        native_ids[code] = native
-    label = native_ids[raster & (INSTANCE_STEP - 1)]
+    label = _native(LAYOUTS[domain].coding, LAYOUTS[domain].finer, raster)
     if domain == "cityscapes":
         # In Cityscapes the outermost rows and columns are labelled "out of roi".
         edge = max(1, label.shape[0] // 200)
@@ -140,20 +228,22 @@ def native_label(domain: str, raster: np.ndarray) -> np.ndarray:
     return label
 
 
-def write_pair(
-    domain: str, root: Path, split: int, index: int, image: np.ndarray, raster: np.ndarray
-) -> None:
+def write_pair(domain: str, root: Path, part: int, index: int, image: np.ndarray, raster: np.ndarray) -> None:
     """Write a picture, uint8 (H, W, 3) RGB, and its label in the domain's layout.
 
-    The label is made from ``raster``, the codes of the picture. It is not written if the split has no labels.
+    The label is made from ``raster``, the codes of the picture. It is not written if the part has no labels.
     """
     layout = LAYOUTS[domain]
-    image_path, label_path = (root / name for name in layout.paths(split, index))
+    image_path = root / layout.path(layout.image, part, index)
     image_path.parent.mkdir(parents=True, exist_ok=True)
     image_path.write_bytes(_encoded(image_path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR)))
-    if not layout.labelled[split]:
+    if not layout.parts[part].labelled:
         return
+    label_path = root / layout.path(layout.label, part, index)
     label_path.parent.mkdir(parents=True, exist_ok=True)
+    for template, content in layout.further.items():
+        path = root / layout.path(template, part, index)
+        path.write_bytes(_encoded(path.suffix, content(raster)))
     label = native_label(domain, raster)
     if domain in ("gtav", "mapillary"):
         picture = Image.fromarray(label)

@@ -12,6 +12,7 @@ from datasets.toycity.codes import INSTANCE_STEP, IS_GROUND, Code
 from datasets.toycity.colours import Colour
 from datasets.toycity.looks import Look
 from datasets.toycity.shapes import Outline
+from datasets.toycity.surfaces import GROUND, OWN_CAR, Surfaces
 
 OVERSAMPLING = 2
 """Pictures are painted this many times larger, then averaged. A label pixel takes one of the larger ones."""
@@ -25,14 +26,15 @@ class Painter:
 
     Shapes are in camera space (metres). Colours are RGB, 0 to 255, under full light; distance adds haze.
     ``light`` and ``place`` are those of the ``look``. ``glows`` lists the lamps that glow at night, as
-    (column, row, radius in pixels, colour).
+    (column, row, radius in pixels, colour). ``surfaces`` are recorded only if they are ``recorded``.
     """
 
-    def __init__(self, camera: Camera, look: Look) -> None:
+    def __init__(self, camera: Camera, look: Look, recorded: bool = False) -> None:
         self.camera, self.light, self.place = camera, look.light, look.place
         self.image = np.zeros((camera.height, camera.width, 3), dtype=np.uint8)
         self.codes = np.full((camera.height, camera.width), Code.SKY, dtype=np.uint16)
         self.glows: list[tuple[float, float, float, Colour]] = []
+        self.surfaces = Surfaces(camera) if recorded else None
         self._instance = 0
         low = max(camera.height - camera.horizon, 1.0) * (1 + 2 * abs(camera.roll))
         self._nearest = 0.8 * camera.focal * camera.eye / low
@@ -58,7 +60,8 @@ class Painter:
         """Fill polygons (K, N, 3) that share one colour and code and do not overlap one another."""
         pixels = self.pixels(points)
         depth = float(points[..., 2].mean())
-        self._fill(list(pixels), self.tone(colour, depth, light), code)
+        number = self.surfaces.add(points)[0] if self.surfaces else 0
+        self._fill(list(pixels), self.tone(colour, depth, light), code, number)
 
     def face(self, points: np.ndarray, colour: Sequence[float], code: int, light: float = 1.0) -> None:
         """Fill one polygon (N, 3)."""
@@ -74,22 +77,40 @@ class Painter:
         left, right = (np.column_stack([np.full(steps, edge), np.zeros(steps), depth]) for edge in s)
         outline = self.camera.street(np.concatenate([left, right[::-1]]))
         # The colour has no haze here, because haze on the ground is added per pixel at the end.
-        self._fill([self.pixels(outline)], tuple(colour), code)
+        self._fill([self.pixels(outline)], tuple(colour), code, GROUND)
 
     def below_horizon(self, colour: Sequence[float], code: int) -> None:
         """Fill everything below the horizon."""
         camera = self.camera
         ends = camera.project(np.array([(-5e3, camera.eye, 2e3), (5e3, camera.eye, 2e3)]))
         low = np.array([0, 3 * camera.height])
-        self.fill_pixels(np.concatenate([ends, ends[::-1] + low]), colour, code)
+        self.fill_pixels(np.concatenate([ends, ends[::-1] + low]), colour, code, GROUND)
 
     def ground(self, points: np.ndarray, colour: Sequence[float], code: int) -> None:
         """Fill ground polygons (K, N, 3) given in street coordinates."""
-        self._fill(list(self.pixels(self.camera.street(points))), tuple(colour), code)
+        self._fill(list(self.pixels(self.camera.street(points))), tuple(colour), code, GROUND)
 
-    def fill_pixels(self, outline: np.ndarray, colour: Sequence[float], code: int) -> None:
-        """Fill a polygon (N, 2) given in pixels, for things that are fixed to the camera."""
-        self._fill([np.rint(outline * (1 << _SHIFT)).astype(np.int32, order="C")], tuple(colour), code)
+    def fill_pixels(
+        self, outline: np.ndarray, colour: Sequence[float], code: int, number: int = OWN_CAR
+    ) -> None:
+        """Fill a polygon (N, 2) given in pixels, for things that are fixed to the camera.
+
+        ``number`` is that of its surface.
+        """
+        pixels = np.rint(outline * (1 << _SHIFT)).astype(np.int32, order="C")
+        self._fill([pixels], tuple(colour), code, number)
+
+    def panes(self, points: np.ndarray) -> None:
+        """Tell which parts (K, N, 3) of what was painted last are windows that may be lit at night."""
+        if self.surfaces:
+            numbers = self.surfaces.add(points, len(points), panes=True)
+            for outline, number in zip(self.pixels(points), numbers, strict=True):
+                self._record([outline], number)
+
+    def slope(self, points: np.ndarray) -> None:
+        """Tell that what was painted last at ``points`` (N, 3) is a slope towards the camera: snow stays."""
+        if self.surfaces:
+            self._record([self.pixels(points)], self.surfaces.add(points[None], slopes=True)[0])
 
     def veil(self, points: np.ndarray, colour: Sequence[float], code: int, opacity: float) -> None:
         """Paint a see-through polygon (N, 3); its whole area is labelled ``code``."""
@@ -105,11 +126,18 @@ class Painter:
         tone = np.array(self.tone(colour, float(points[:, 2].mean())), dtype=np.float32)
         cv2.copyTo((part * (1 - opacity) + tone * opacity).astype(np.uint8), mask, part)
         codes[mask > 0] = self._value(code)
+        if self.surfaces:
+            self._record([pixels], self.surfaces.add(points[None])[0])
 
     def stamp(
-        self, table: np.ndarray, shade: np.ndarray, box: tuple[float, float, float, float], code: int
+        self,
+        table: np.ndarray,
+        shade: np.ndarray,
+        box: tuple[float, float, float, float],
+        z: float,
+        code: int,
     ) -> None:
-        """Paint a sprite into the pixel box (left, top, right, bottom).
+        """Paint a sprite at the depth ``z`` (metres) into the pixel box (left, top, right, bottom).
 
         ``shade`` is uint8 (H, W); 0 is outside the sprite. ``table``, uint8 (256, 3), maps shade to colour.
         """
@@ -124,11 +152,15 @@ class Painter:
         inside = (visible > 0).view(np.uint8)
         cv2.copyTo(table[visible], inside, self.image[y0:y1, x0:x1])
         self.codes[y0:y1, x0:x1][inside > 0] = self._value(code)
+        if self.surfaces:
+            self.surfaces.numbers[y0:y1, x0:x1][inside > 0] = self.surfaces.facing(z)
 
     def glow(self, point: Sequence[float], radius: float, colour: Colour) -> None:
         """Add a lamp at a camera-space point to ``glows``; ``radius`` is in metres."""
         if point[2] < 1.0:
             return
+        if self.surfaces:
+            self.surfaces.lamp(tuple(map(float, point)), radius, colour)
         column, row = self.camera.project(np.asarray(point, dtype=np.float64))
         self.glows.append((float(column), float(row), radius * self.camera.focal / point[2], colour))
 
@@ -149,13 +181,20 @@ class Painter:
         mask &= IS_GROUND[self.codes & (INSTANCE_STEP - 1)]
         gain = cv2.LUT(mask, np.rint(255 - np.arange(256) * strength).astype(np.uint8))
         cv2.multiply(self.image, cv2.merge([gain] * 3), dst=self.image, scale=1 / 255)
+        if self.surfaces:
+            cv2.multiply(self.surfaces.shade, gain, dst=self.surfaces.shade, scale=1 / 255)
 
     def _value(self, code: int) -> int:
         return (self._instance % 1000) * INSTANCE_STEP + int(code)
 
-    def _fill(self, pixels: list[np.ndarray], colour: tuple[float, ...], code: int) -> None:
+    def _fill(self, pixels: list[np.ndarray], colour: tuple[float, ...], code: int, number: int) -> None:
         cv2.fillPoly(self.image, pixels, colour, lineType=cv2.LINE_8, shift=_SHIFT)
         cv2.fillPoly(self.codes, pixels, self._value(code), lineType=cv2.LINE_8, shift=_SHIFT)
+        self._record(pixels, number)
+
+    def _record(self, pixels: list[np.ndarray], number: int) -> None:
+        if self.surfaces:
+            cv2.fillPoly(self.surfaces.numbers, pixels, number, lineType=cv2.LINE_8, shift=_SHIFT)
 
 
 class Figure:

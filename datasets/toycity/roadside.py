@@ -78,7 +78,7 @@ def paint_bush(
     dark, bright = (np.array(painter.tone(c, z, painter.light.upright)) for c in _leaves(painter, kind))
     share = (np.arange(256) / 255)[:, None]
     table = np.clip(dark * (1 - share) + bright * share, 0, 255).astype(np.uint8)
-    painter.stamp(table, shade, (left, upper, right, lower), Code.VEGETATION)
+    painter.stamp(table, shade, (left, upper, right, lower), z, Code.VEGETATION)
 
 
 def paint_tree(painter: Painter, at: tuple[float, float], height: float, kind: int, style: str) -> None:

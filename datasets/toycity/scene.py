@@ -34,23 +34,30 @@ from datasets.toycity.roadside import (
 )
 from datasets.toycity.textures import TILE, noise_tile, sample
 from datasets.toycity.traffic import Traffic, painting_order
+from datasets.toycity.weather.view import Weather
 
 _RARE = ("train", "bus", "truck")
 _OPEN_KINDS = ("wall", "fence", "park")
 
 
-def render(look: Look, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Paint picture ``index`` of a domain.
+def render(
+    look: Look, index: int, rng: np.random.Generator, weather: Weather | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paint picture ``index`` of a domain; a ``weather`` replaces the light of the look, not the scene.
 
     Returns the picture, uint8 (H, W, 3) RGB, and its raster of paint codes, uint16 (H, W): instance *
     ``INSTANCE_STEP`` + ``Code``. Pictures take the rarer things in turn by ``index``, so that every class
     comes into view regularly.
     """
+    if weather:
+        # The side of the sun mirrors trees, so it stays.
+        sun = (float(np.copysign(0.01, look.light.sun[0])), 1.0, 0.0)
+        look = replace(look, light=replace(weather.light, sun=sun))
     first = _RARE[index % 3]
     special = [first] + [kind for kind in _RARE if kind != first and rng.uniform() < 0.25]
     street = _draw_street(look.place, special, rng)
     camera = _draw_camera(look.lens, street, rng)
-    painter = Painter(camera, look)
+    painter = Painter(camera, look, recorded=weather is not None)
     traffic = Traffic(painter, street, rng)
     traffic.fill_lanes(special)
     traffic.people(index)
@@ -72,7 +79,7 @@ def render(look: Look, index: int, rng: np.random.Generator) -> tuple[np.ndarray
     if look.lens.hood:
         painter.next_instance()
         paint_hood(painter, look.lens.hood)
-    return finish(painter, look.lens, rng)
+    return finish(painter, look.lens, rng, weather)
 
 
 def _draw_street(place: Place, special: list[str], rng: np.random.Generator) -> Street:

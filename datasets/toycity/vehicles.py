@@ -82,6 +82,14 @@ class Vehicle:
             a, y = np.array(outline, dtype=float).T
             self.painter.face(self.points(a, b, y), colour, self.code, light)
 
+    def windows(self, outlines: Sequence[Outline]) -> None:
+        """Paint windows [(a, y)] on the visible long side, behind which there is light at night."""
+        self.side(outlines, _GLASS)
+        if self.seen_side:
+            corners = np.array(outlines, dtype=float)
+            b = self.seen_side * self.width / 2
+            self.painter.panes(np.stack([self.points(each[:, 0], b, each[:, 1]) for each in corners]))
+
     def end(
         self, outlines: Sequence[Outline], colour: Sequence[float], front: bool, light: float | None = None
     ) -> None:
@@ -178,7 +186,7 @@ def paint_bus(vehicle: Vehicle, colour: Colour, stripe: Colour) -> None:
     vehicle.prism(box(-half, 0.24, half, 3.05), wide, colour)
     vehicle.side([box(-half, 0.9, half, 1.12)], stripe)
     bays = np.linspace(-half + 0.25, half - 0.25, 8)
-    vehicle.side([box(a + 0.06, 1.35, b - 0.06, 2.5) for a, b in pairwise(bays)], _GLASS)
+    vehicle.windows([box(a + 0.06, 1.35, b - 0.06, 2.5) for a, b in pairwise(bays)])
     vehicle.side([box(half - 1.6, 0.45, half - 0.5, 2.5), box(-0.7, 0.45, 0.6, 2.5)], (64, 78, 92))
     vehicle.wheels(places, 0.48)
     inner = wide / 2 - 0.14
@@ -201,7 +209,7 @@ def paint_train(vehicle: Vehicle, colour: Colour, stripe: Colour) -> None:
     vehicle.prism(shell, wide, colour, glass=(2, 4))
     vehicle.side([box(-half, 0.42, half, 1.15)], stripe)
     bays = np.linspace(-half + 0.9, half - 0.9, 11)
-    vehicle.side([box(a + 0.09, 1.4, b - 0.09, 2.6) for a, b in pairwise(bays)], _GLASS)
+    vehicle.windows([box(a + 0.09, 1.4, b - 0.09, 2.6) for a, b in pairwise(bays)])
     vehicle.side([box(a - 0.03, 0.45, a + 0.03, 3.25) for a in (-half / 3, half / 3)], _DARK)
     for front in (True, False):
         vehicle.end([box(-wide / 2, 0.42, wide / 2, 1.12)], stripe, front)

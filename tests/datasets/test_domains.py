@@ -14,6 +14,10 @@ from programs import train_arguments
 
 import config
 import train
+from datasets import toycity as toy
+from datasets.definitions.catalog import CATALOG
+from datasets.definitions.codings import TRAIN_IDS
+from datasets.definitions.spec import DatasetSpec
 from datasets.domains import Domains, default_workers
 from transforms.pipeline import TrainTransform
 from utils.errors import UserError
@@ -103,6 +107,27 @@ def test_cities_without_training_labels(nthu_toycity: Path, tmp_path: Path) -> N
         with pytest.raises(UserError, match=f"nthu_{city} train: this split has no labels"):
             domains.open(f"nthu_{city}", "train", TrainTransform(32))
         assert len(domains.evaluation_loader(f"nthu_{city}").dataset) == 3
+
+
+def test_toy_data_sets_of_bad_weather_are_made_when_they_are_named(
+    toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "toycity"
+    for name in toy.DOMAINS:
+        (root / name).mkdir(parents=True)
+    for name in ("acdc_fog", "dark_zurich"):
+        declared = DatasetSpec(name, name.removesuffix("_fog"), {}, TRAIN_IDS)
+        monkeypatch.setitem(CATALOG, name, declared)
+    made: list[list[str]] = []
+    monkeypatch.setattr(toy, "generate", lambda root, domains: made.append(domains))
+    args = arguments(toycity, tmp_path)
+    args.data_root = str(root)
+    Domains(args, {}, root)
+    args.val_dataset = ["cityscapes", "acdc_fog"]
+    Domains(args, {}, root)
+    args.target_dataset = ["dark_zurich"]
+    Domains(args, {}, root)
+    assert made == [["acdc"], ["acdc", "dark_zurich"]]
 
 
 def scored(

@@ -46,6 +46,14 @@ DATASET_ROOTS: dict[str, str] = {
     "kitti": "",
     "camvid": "",
     "nthu": "",
+    "acdc": "",
+    "dark_zurich": "",
+    "nighttime_driving": "",
+    "foggy_zurich": "",
+    "foggy_driving": "",
+    "muses": "",
+    "wilddash2": "",
+    "idd": "",
 }
 
 NETWORK_CLASS_COUNTS = [len(each.train_ids) for each in CITYSCAPES_SETS]

@@ -18,7 +18,8 @@ from torch.utils.data import Dataset
 
 from datasets.definitions.codings import LabelCoding
 from datasets.domains import Domains
-from datasets.files.pairing import Pair, check_sizes, files_below
+from datasets.files.folders import files_below
+from datasets.files.pairing import Pair, check_sizes
 from datasets.files.reading import read_label
 from datasets.sampling.loaders import evaluation_loader
 from transforms.pipeline import EvaluationTransform

@@ -12,6 +12,7 @@ from pathlib import Path
 from datasets.definitions.catalog_file import Catalog, read_catalog
 from datasets.definitions.published import PUBLISHED, SPLIT_DATA
 from datasets.definitions.spec import DatasetSpec
+from datasets.definitions.suites import SUITES
 from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
 from utils.scoring.classes import CITYSCAPES, ClassSet, classes_of_number
@@ -34,7 +35,7 @@ started in the project's folder the path is relative, so that messages are short
 """
 
 
-CATALOG: dict[str, DatasetSpec] = {each.name: each for each in PUBLISHED}
+CATALOG: dict[str, DatasetSpec] = {each.name: each for each in (*PUBLISHED, *SUITES)}
 """The data sets that the project knows."""
 
 _declared = Catalog()

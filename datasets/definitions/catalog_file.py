@@ -24,6 +24,8 @@ CODINGS = {
     "bdd100k_ids": codings.BDD100K_IDS,
     "camvid": codings.CAMVID,
     "camvid_32": codings.CAMVID_32,
+    "idd": codings.IDD_IDS,
+    "wilddash2": codings.WILDDASH2,
     "train_ids": codings.TRAIN_IDS,
 }
 """Published codings that ``labels = "NAME"`` may name."""

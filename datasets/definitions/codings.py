@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from datasets.definitions.label_coding import LabelCoding
 from utils.scoring.classes import CITYSCAPES, CITYSCAPES_LABEL_IDS, IGNORE_LABEL, LABEL_COLOURS
 
@@ -109,3 +111,23 @@ CAMVID_32 = LabelCoding(
         *[(0, 0, 0), (64, 192, 0)],
     ),
 )
+_CAR = CITYSCAPES.names.index("car")
+# WildDash 2 has Cityscapes' label ids and 34 pickup, 35 van, 36 billboard, 37 street light, 38 road marking.
+# Published results differ: in most, pickups and vans are cars; in others, all five have no class.
+WILDDASH2 = LabelCoding(
+    "wilddash2", {**_LABEL_IDS, _CAR: (26, 34, 35)}, (*_IGNORED_LABEL_IDS, 36, 37, 38, 255)
+)
+WILDDASH2_STRICT = replace(
+    WILDDASH2, name="wilddash2 strict", classes=_LABEL_IDS, ignored=(*_IGNORED_LABEL_IDS, *range(34, 39), 255)
+)
+# The labels of IDD by their "id", with the train id that the vendor's table has for Cityscapes ("csTrainId").
+_IDD_CLASSES = {
+    **{0: (0,), 1: (3,), 2: (29,), 3: (20,), 4: (21,), 5: (26,), 6: (25,), 7: (24,), 8: (32,)},
+    9: (5,),  # non-drivable fallback, as terrain
+    **{10: (33,), 11: (6,), 12: (8,), 13: (12,), 14: (13,), 15: (14,)},
+    16: (17,),  # which the vendor's table leaves out of its own scores
+    **{17: (9,), 18: (10,)},
+}
+_IDD_SCORED = {value for values in _IDD_CLASSES.values() for value in values}
+# Autorickshaws (11), curbs (19) and billboards (23) are among the ignored.
+IDD_IDS = LabelCoding("idd", _IDD_CLASSES, (255, *(value for value in range(40) if value not in _IDD_SCORED)))

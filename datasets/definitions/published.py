@@ -52,7 +52,8 @@ def _synthia(split: str) -> Split:
     return Split((*divided, *(flat(f"{place}RGB", f"{place}GT/LABELS") for place in places)))
 
 
-def _bdd100k(split: str) -> Split:
+def bdd100k_split(split: str) -> Split:
+    """The pictures of BDD100K's ``split`` with labels, in any of the forms that the vendor has shipped."""
     first = f"segmentation/{split}"  # in the first release
     return Split(
         (
@@ -165,7 +166,7 @@ PUBLISHED: tuple[DatasetSpec, ...] = (
         statistics=ChannelStatistics((0.315, 0.278, 0.248), (0.225, 0.214, 0.210)),
     ),
     DatasetSpec(
-        "bdd100k", "bdd100k", {split: _bdd100k(split) for split in ("train", "val")}, codings.TRAIN_IDS
+        "bdd100k", "bdd100k", {split: bdd100k_split(split) for split in ("train", "val")}, codings.TRAIN_IDS
     ),
     DatasetSpec(
         "mapillary",

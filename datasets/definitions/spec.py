@@ -24,7 +24,8 @@ class Layout:
 
     ``pictures`` may be a pattern such as ``photos/*/left`` for several folders. ``{1}`` in ``labels`` then
     stands for what its first ``*`` means in a folder. ``among`` is a file below the root that lists which
-    pictures count; the names of others in it do no harm.
+    pictures count, by their file names with or without folders and suffix; the names of others in it do no
+    harm.
 
     If the folder holds the pictures of all splits, as in the vendor's archive, the file ``listed`` names
     those of this split (see :mod:`datasets.files.split_lists`). ``digits`` is the number of digits of file
@@ -54,6 +55,8 @@ class Layout:
 @dataclass(frozen=True)
 class Split:
     """The files of one split: the first of ``layouts`` that exists, or those of all ``parts`` together.
+
+    Of layouts that have the same folders, it is the first that has a label.
 
     ``group`` is what the pictures of a part have in common, such as their weather.
 

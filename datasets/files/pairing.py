@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasets.definitions.spec import DatasetSpec, Layout, Split
+from datasets.files.folders import files_below, holds_pictures, pictures_of
 from datasets.files.parallel import threaded_map
-from datasets.files.split_lists import read_ids
 from utils.errors import UserError
 from utils.images import read_size
 
@@ -48,6 +47,9 @@ def list_pairs(spec: DatasetSpec, split: str, root: Path, labelled: bool = True)
             "another split"
         )
     pairs = _pairs_of(spec, split, files, root, labelled)
+    if not pairs:
+        lists = " or ".join(dict.fromkeys(str(root / layout.among) for layout in files.every_layout))
+        raise UserError(f"{lists}: names none of the pictures in {root}; it should list {spec.name} {split}")
     if spec.declared and len(spec.splits) > 1:
         _refuse_overlap(spec, split, root, pairs)
     return pairs
@@ -78,9 +80,11 @@ def _pairs_in(
 ) -> list[Pair]:
     """The pairs in one folder of pictures."""
     folder = root / layout.pictures
-    pictures = _pictures(folder, layout, files, root, split, spec.lists_flag)
+    pictures = pictures_of(folder, layout, files, root, split, spec.lists_flag)
     if files.evenly is not None:
         pictures = evenly_spaced(pictures, files.evenly)
+    if not pictures and layout.among:  # All pictures of the list may be in other parts of the split.
+        return []
     if not pictures:
         raise UserError(f"{folder}: no pictures of {spec.name} {split} (*{layout.picture_suffixes[0]}) here")
     for (name, path), (next_name, next_path) in zip(pictures, pictures[1:], strict=False):
@@ -149,7 +153,8 @@ def _refuse_overlap(spec: DatasetSpec, split: str, root: Path, pairs: Sequence[P
 
 def _beside(label: str, present: set[str]) -> str:
     """A hint for a missing ``label`` that names up to two of the ``present`` files of its picture, or ""."""
-    starts = tuple(Path(label).with_suffix("").as_posix().removesuffix("_labelIds") + end for end in "._-")
+    stem = re.sub(r"_label\w*ids$", "", Path(label).with_suffix("").as_posix(), flags=re.IGNORECASE)
+    starts = tuple(stem + end for end in "._-")
     others = sorted(path for path in present if path.startswith(starts))[:2]
     if not others:
         return ""
@@ -246,7 +251,7 @@ def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) ->
     flat = [layout for layout in files.layouts if layout.listed and not divided]
     folders = [layout for layout in files.layouts if not layout.listed]
     present = [layout for layout in folders if _is_present(layout, root)]
-    present += [layout for layout in flat if _holds_pictures(root / layout.pictures, layout)]
+    present += [layout for layout in flat if holds_pictures(root / layout.pictures, layout)]
     if not present and spec.declared:
         raise UserError(
             f'{spec.declared["file"]}: datasets.{spec.name}: pictures = "{files.layouts[0].pictures}" is no '
@@ -265,76 +270,20 @@ def _find_layout(spec: DatasetSpec, files: Split, root: Path, labelled: bool) ->
         if not labelled or all((root / each.labels).is_dir() for _, each in _folders(layout, root))
     ]
     if not complete:
-        places = " or ".join(str(root / layout.labels) for layout in present)
+        places = " or ".join(dict.fromkeys(str(root / layout.labels) for layout in present))
         raise UserError(
             f"{places}: no such folder; it should hold the labels of {root / present[0].pictures}"
         )
-    return complete[0]
+    if not labelled or len(complete) == 1:
+        return complete[0]
+    # Layouts of the same folders differ in the names of their labels.
+    return next((layout for layout in complete if _has_labels(layout, root)), complete[0])
 
 
-def _holds_pictures(folder: Path, layout: Layout) -> bool:
-    """Whether pictures are directly in ``folder``."""
-    return folder.is_dir() and any(
-        path.name.lower().endswith(layout.picture_suffixes) and not path.name.startswith(".")
-        for path in folder.iterdir()
+def _has_labels(layout: Layout, root: Path) -> bool:
+    """Whether a file in the folders of labels has a name like the labels of ``layout``."""
+    return any(
+        path.endswith(layout.label_suffix)
+        for _, each in _folders(layout, root)
+        for path in files_below(root / each.labels)
     )
-
-
-def _pictures(
-    folder: Path, layout: Layout, files: Split, root: Path, split: str, lists_flag: str | None
-) -> list[tuple[str, str]]:
-    """(name, path below ``folder``) of every picture of the split, sorted.
-
-    Raises :class:`UserError` if pictures in the layout's list are absent.
-    """
-    found = []
-    for path in files_below(folder):
-        suffix = next((end for end in layout.picture_suffixes if path.lower().endswith(end.lower())), None)
-        if suffix and _takes(files, name := path[: -len(suffix)]):
-            found.append((name, path))
-    if layout.among:
-        # The lists of some vendors hold paths, and not always those below this folder.
-        stems = {Path(each).stem for each in read_ids(root / layout.among, split, 0)}
-        found = [(name, path) for name, path in found if Path(path).stem in stems]
-    if not layout.listed:
-        return sorted(found)
-    present = dict(found)
-    listed = [name for name in read_ids(layout.listed, split, layout.digits) if _takes(files, name)]
-    absent = [name for name in listed if name not in present]
-    if absent:
-        raise UserError(
-            f"{folder}: {len(absent)} of the {len(listed)} pictures listed in {layout.listed} are absent, "
-            f"the first is {absent[0]}{layout.picture_suffixes[0]}; "
-            + (f"pass {lists_flag} with lists of what is here" if lists_flag else "add them")
-        )
-    return [(name, present[name]) for name in listed]
-
-
-def _takes(files: Split, name: str) -> bool:
-    stem = name.rpartition("/")[2]
-    return bool(re.match(files.only, stem)) and not (files.without and re.match(files.without, stem))
-
-
-def files_below(folder: Path) -> Iterator[str]:
-    """Paths of all files below ``folder``, relative to it; hidden files (macOS's ``._*`` too) are skipped.
-
-    Links to folders are followed, but each real folder is read only once, so a link to a parent folder does
-    no harm. Raises :class:`UserError` for a folder that cannot be listed.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise UserError(
-            f"{error.filename}: this folder cannot be listed ({error.strerror}); make it readable"
-        )
-
-    seen: set[str] = set()
-    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        below = Path(parent).relative_to(folder).as_posix()
-        prefix = "" if below == "." else f"{below}/"
-        yield from (prefix + name for name in names if not name.startswith("."))

@@ -12,7 +12,8 @@ from PIL import Image
 from datasets.definitions.catalog import CATALOG, evaluation_transform, spec
 from datasets.definitions.codings import CAMVID_32
 from datasets.definitions.published import KITTI_VAL_FRAMES, SPLIT_DATA
-from datasets.files.pairing import Pair, _takes, as_found, list_pairs
+from datasets.files.folders import takes
+from datasets.files.pairing import Pair, as_found, list_pairs
 from datasets.files.prepared import prepared
 from datasets.files.segmentation import SegmentationSet
 from scripts import check, prepare
@@ -32,10 +33,17 @@ def test_names_variables_and_pickling() -> None:
         *("cityscapes", "cityscapes_val2", "gtav", "gtav_10k", "synthia", "bdd100k", "mapillary", "kitti"),
         *("camvid", "camvid_day", "camvid_seq05", "camvid_dusk"),
         *("nthu_rome", "nthu_rio", "nthu_tokyo", "nthu_taipei"),
+        *("acdc", "acdc_fog", "acdc_night", "acdc_rain", "acdc_snow", "acdc_reference"),
+        *("dark_zurich", "dark_zurich_twilight", "dark_zurich_day", "nighttime_driving", "bdd100k_night"),
+        *("foggy_cityscapes", "foggy_cityscapes_0.005", "foggy_cityscapes_0.01", "foggy_cityscapes_0.02"),
+        *("rain_cityscapes", "foggy_zurich", "foggy_driving", "foggy_driving_dense"),
+        *("muses", "wilddash2", "wilddash2_strict", "idd"),
     }
     assert spec("cityscapes").environment_variable == "CITYSCAPES_DIR"
     assert spec("camvid_dusk").environment_variable == "CAMVID_DIR"
     assert spec("nthu_rio").environment_variable == "NTHU_DIR"
+    assert spec("acdc_fog").environment_variable == "ACDC_DIR"
+    assert spec("foggy_cityscapes").environment_variable == "CITYSCAPES_DIR"
     for each in CATALOG.values():
         assert pickle.loads(pickle.dumps(each)).name == each.name
 
@@ -213,7 +221,7 @@ def test_the_first_pictures_of_gtav(tmp_path: Path, sorted_into_folders: bool) -
 def test_the_first_pictures_of_gtav_are_ten_thousand() -> None:
     splits = spec("gtav_10k").splits
     numbers = {
-        name: [number for number in range(1, 24967) if _takes(split, f"{number:05d}")]
+        name: [number for number in range(1, 24967) if takes(split, f"{number:05d}")]
         for name, split in splits.items()
     }
     assert numbers == {"train": [*range(1, 9001)], "val": [*range(9001, 10001)]}

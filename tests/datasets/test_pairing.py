@@ -73,6 +73,28 @@ def test_lists_with_folders_are_matched_by_the_file_name(root: Path, tmp_path: P
     assert [pair.name for pair in list_pairs(flat, "train", root)] == ["00000"]
 
 
+def test_layouts_of_the_same_folders_are_told_apart_by_their_labels(root: Path) -> None:
+    layouts = (Layout("images/train", "labels/train", label_suffix=each) for each in ("_a.png", ".png"))
+    either = replace(GTAV, splits={"train": Split(tuple(layouts))})
+    assert list_pairs(either, "train", root)[0].label.name == "00000.png"
+    for path in sorted((root / "labels/train").iterdir()):
+        shutil.copy(path, path.with_name(f"{path.stem}_a.png"))
+    assert list_pairs(either, "train", root)[0].label.name == "00000_a.png"
+
+
+@pytest.mark.parametrize(
+    "line", ["00001", "00001.png", "some/00001.png", "some/00001.jpeg", "C:\\a\\00001.png"]
+)
+def test_a_list_of_what_counts_has_names_of_any_form(root: Path, line: str) -> None:
+    (root / "list.txt").write_text(f"{line}\nabsent.png\n")
+    layout = Layout("images/train", "labels/train", among="list.txt")
+    listed = replace(GTAV, splits={"train": Split((layout,))})
+    assert [pair.name for pair in list_pairs(listed, "train", root)] == ["00001"]
+    (root / "list.txt").write_text("0000\n")
+    with pytest.raises(UserError, match=r"list\.txt: names none of the pictures in .* list gtav train"):
+        list_pairs(listed, "train", root)
+
+
 def test_unlabelled_pairs_need_no_labels(root: Path) -> None:
     shutil.rmtree(root / "labels")
     with pytest.raises(UserError, match=r"labels/train: no such folder"):

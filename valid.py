@@ -16,6 +16,7 @@ from pathlib import Path
 
 import config
 from datasets.anomaly import add_anomaly_argument, anomaly_words, find_tracks, score_tracks
+from datasets.calibration import calibrate
 from datasets.definitions.catalog import known_datasets
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
@@ -33,6 +34,7 @@ from utils.flags.program import add_averaging_arguments
 from utils.precision import choose_precision
 from utils.scoring.anomaly import anomaly_results, anomaly_table
 from utils.scoring.classes import ClassSet
+from utils.scoring.reliability_report import reliability_table, write_diagrams
 from utils.scoring.scores import class_table, domain_table, git_commit
 from utils.scoring.sliding_window import Inference
 
@@ -55,6 +57,14 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--split", "val", choices=("train", "val", "test"), everyday=True).means("Score on this split.")
     add("--output", str, metavar="FILE", everyday=True).means(
         "Write the scores to this JSON file, for several checkpoints as a list."
+    )
+    add("--reliability", False).means(
+        "Also measure whether the network knows when it is wrong: calibration, errors found by low "
+        "confidence, and boundaries of classes."
+    )
+    add("--calibrate", False).means(
+        "Measure --reliability also after temperature scaling, fitted to the val split of the network's "
+        "source."
     )
     add_averaging_arguments(parser.add_argument_group("averages of probabilities"))
     add_data_arguments(parser)
@@ -99,10 +109,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.compile:
             network.compile_for_any_size()
         # A checkpoint that was trained elsewhere may name data sets that are unknown here.
-        known = known_datasets()
-        sources = [s for s in checkpoint.get("arguments", {}).get("dataset", []) if s in known]
+        known, trained = known_datasets(), checkpoint.get("arguments", {})
+        sources = [s for s in trained.get("dataset", []) if s in known]
+        calibration = args.calibrate and calibrate(
+            domains, trained, snapshot, network.predict, device, args.amp
+        )
+        temperatures = calibration.temperatures if calibration else [1.0] * args.reliability
         scores = {
-            name: domains.score(name, network.predict, loader, device, args.amp, sources)
+            name: domains.score(name, network.predict, loader, device, args.amp, sources, temperatures)
             for name, loader in loaders.items()
         }
         anomalies = score_tracks(tracks, domains, network.predict, device, args.amp)
@@ -118,11 +132,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for how, table in tables:
             print(f"\n{snapshot}{chosen}, {how}, commit {git_commit()}\n{table}", flush=True)
         extra = {"split": args.split, "iteration": checkpoint.get("iteration"), "selection": selection}
-        content = domains.results(scores, snapshot, **extra, **anomaly_results(anomalies))
+        extra |= anomaly_results(anomalies)
+        if calibration:
+            print(f"\n{calibration.words}")
+            extra["calibration"] = calibration.content
+        if temperatures and scores:
+            print(f"\n{reliability_table(scores)}", flush=True)
+        content = domains.results(scores, snapshot, **extra)
         written.append(content)
         if args.output:
             everything = written if len(args.snapshot) > 1 else content
             write_json(Path(args.output), everything, "free space or choose another --output")
+            write_diagrams(Path(args.output), scores, len(written) if len(args.snapshot) > 1 else None)
     distributed.shutdown()
     return 0
 

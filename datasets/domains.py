@@ -32,6 +32,7 @@ from utils.scoring.classes import CITYSCAPES_19, CITYSCAPES_SETS, ClassSet
 from utils.scoring.evaluation import evaluate
 from utils.scoring.metrics import ConfusionMatrix, class_scores
 from utils.scoring.pictures import Source
+from utils.scoring.reliability import Reliability
 from utils.scoring.scores import DomainScore, results, subset_means
 from utils.scoring.sliding_window import Inference, averaged
 
@@ -115,14 +116,18 @@ class Domains:
             self._left_out[name, split] = left_out(dataset, split, root, opened.pairs)
         return opened
 
-    def evaluation_loader(self, name: str, split: str = "val") -> Loader:
-        """A loader of this process's share of a split, at the size that the protocol prescribes."""
+    def evaluation_loader(self, name: str, split: str = "val", most: int | None = None) -> Loader:
+        """A loader of this process's share of a split, at the size that the protocol prescribes.
+
+        It is of at most ``most`` pictures, if given, at equal distances in their order.
+        """
         transform = evaluation_transform(spec(name), self.args.protocol, self.args.evaluation_height)
         opened = self.open(name, split, transform)
         sizes = [()] * len(opened) if transform.crop or transform.size else self._sizes[name, split]
         kinds = [(*size, pair.group) for size, pair in zip(sizes, opened.pairs, strict=True)]
         share = distributed.rank(), distributed.world_size()
-        return evaluation_loader(opened, self.batch_size, self.workers, *share, self.pin, kinds=kinds)
+        draws = [n * len(opened) // most for n in range(most)] if most and most < len(opened) else None
+        return evaluation_loader(opened, self.batch_size, self.workers, *share, self.pin, draws, kinds)
 
     def score(
         self,
@@ -132,15 +137,18 @@ class Domains:
         device: torch.device,
         amp: str = "off",
         sources: Sequence[str] = (),
+        temperatures: Sequence[float] = (),
     ) -> DomainScore:
         """Score ``predict`` (see ``utils.scoring.evaluation``) on the domain ``name``.
 
         The pictures of all processes count, and predictions are averaged as ``inference`` says. ``loader``
         comes from :meth:`evaluation_loader`; ``sources`` are the domains that the network was trained on.
+        With ``temperatures``, reliability is measured as well, with logits divided by each of them.
         """
+        class_sets = self._class_sets(name, sources)
         predict = averaged(predict, self.inference)
         groups = sorted({pair.group for pair in loader.dataset.pairs})
-        matrices = {group: ConfusionMatrix(len(self.classes.train_ids), device) for group in groups}
+        measures = {group: self._measures(class_sets[0], temperatures, device) for group in groups}
         lower = ["--evaluation_height"]
         if max(self.inference.scales) > 1:
             lower.append(f"--scales {' '.join(map(str, self.inference.scales))}")
@@ -148,23 +156,39 @@ class Domains:
             lower.append(f"--bs_mult_val {self.batch_size}")
         remedy = f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
         with enough_memory(name, remedy):
-            measures = {group: [matrix] for group, matrix in matrices.items()}
             evaluate(predict, loader, measures, device, amp, title=name)
-        total = functools.reduce(operator.add, matrices.values())
+        total = [functools.reduce(operator.add, each) for each in zip(*measures.values(), strict=True)]
         pixels = np.zeros(len(self.classes.of), dtype=np.int64)
-        pixels[list(self.classes.train_ids)] = total.numpy().sum(1)
+        pixels[list(self.classes.train_ids)] = total[0].numpy().sum(1)
         self.check_classes(loader.dataset, pixels)
-        class_sets = self._class_sets(name, sources)
-        of_groups = {group: self._scores(each, class_sets) for group, each in matrices.items() if group}
-        return replace(self._scores(total, class_sets), groups=of_groups)
+        of_groups = {group: self._scores(class_sets, *each) for group, each in measures.items() if group}
+        return replace(self._scores(class_sets, *total), groups=of_groups)
 
-    def _scores(self, matrix: ConfusionMatrix, class_sets: Sequence[ClassSet]) -> DomainScore:
-        """The scores of a confusion matrix, averaged over the first of ``class_sets`` and over the others."""
+    def _measures(
+        self, main: ClassSet, temperatures: Sequence[float], device: torch.device
+    ) -> tuple[ConfusionMatrix] | tuple[ConfusionMatrix, Reliability]:
+        """What is measured of a group of pictures that are scored on the classes of ``main``."""
+        number, merged = len(self.classes.train_ids), self.classes.merged_classes(main)
+        matrix = ConfusionMatrix(number, device)
+        if not temperatures:
+            return (matrix,)
+        averages = self.inference.gives_probabilities
+        return matrix, Reliability(number, device, temperatures, averages, merged)
+
+    def _scores(
+        self,
+        class_sets: Sequence[ClassSet],
+        matrix: ConfusionMatrix,
+        reliability: Reliability | None = None,
+    ) -> DomainScore:
+        """The scores of measures, averaged over the first of ``class_sets`` and over the others."""
         classes, (main, *subsets) = self.classes, class_sets
         of_main, merged = classes.classes_of(main), classes.merged_classes(main)
-        scores = class_scores(matrix.numpy(), of_main, merged, self.args.absent_classes == "zero")
+        false_classes = self.args.absent_classes == "zero"
+        scores = class_scores(matrix.numpy(), of_main, merged, false_classes)
         means = subset_means(scores, {len(each.train_ids): classes.classes_of(each) for each in subsets})
-        return DomainScore(scores, int(matrix.pictures), means)
+        confidence = reliability and reliability.scores(of_main, false_classes)
+        return DomainScore(scores, int(matrix.pictures), means, reliability=confidence)
 
     def _class_sets(self, name: str, sources: Sequence[str]) -> list[ClassSet]:
         """The class sets of the scores: first the domain's own, then smaller ones for further means."""

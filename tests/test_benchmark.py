@@ -171,6 +171,15 @@ def test_evaluation_is_measured_against_the_network(
         assert row["ratio"] > 1
 
 
+def test_reliability_is_measured_against_the_network(tmp_path: Path) -> None:
+    flags = "--backbone mobilenet_v2 --evaluation_size 48 96 --repeats 1 --pictures 3".split()
+    figures = figures_of("reliability", tmp_path / "figures.json", *flags)
+    assert list(figures) == [
+        f"validation: {flag}, 3 pictures of 48x96" for flag in ("--reliability", "--calibrate")
+    ]
+    assert all(row["target"] == 0.1 and row["cost"] > 0 for row in figures.values())
+
+
 def figures_of(what: str, output: Path, *flags: str) -> dict[str, dict]:
     assert main([what, *flags, "--json", str(output)]) == 0
     return {row["name"]: row for row in json.loads(output.read_text())["rows"]}

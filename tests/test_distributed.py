@@ -42,7 +42,7 @@ def test_two_processes_score_like_one_to_the_last_digit(
     run_of_two: Path, project: Path, toycity: Path, tmp_path: Path
 ) -> None:
     snapshot = str(run_of_two / "default" / "tiny" / "best.pth")
-    arguments = ["--snapshot", snapshot, "--data_root", str(toycity), *EVALUATE]
+    arguments = ["--snapshot", snapshot, "--data_root", str(toycity), *EVALUATE, "--calibrate"]
     assert valid.main([*arguments, "--output", str(tmp_path / "one.json")]) == 0
     table = two_processes(project, "valid.py", *arguments, "--output", str(tmp_path / "two.json"))
     one, two = (json.loads((tmp_path / name).read_text()) for name in ("one.json", "two.json"))
@@ -51,6 +51,7 @@ def test_two_processes_score_like_one_to_the_last_digit(
     assert table.count("pixel accuracy") == 1
     # What the run said of itself, with two processes, is what its checkpoint scores.
     own = json.loads((run_of_two / "default" / "tiny" / "results.json").read_text())
+    assert one["domains"]["gtav"].pop("reliability")["calibrated"]["temperature"] != 1
     assert one["domains"]["gtav"].items() <= own["domains"]["gtav"].items()
 
 

@@ -119,7 +119,7 @@ def evaluation_loader(
     rank: int = 0,
     world_size: int = 1,
     pin: bool = False,
-    draws: Sequence[Draw] | None = None,
+    draws: Sequence[Draw] | Sequence[int] | None = None,
     kinds: Sequence[Hashable] | None = None,
 ) -> Loader:
     """This rank's share of ``dataset``, or of ``draws``, in order.

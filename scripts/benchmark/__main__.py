@@ -34,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] =
     "isw": losses.isw_rows,
     "inference": evaluation.inference_rows,
     "validation": evaluation.validation_rows,
+    "reliability": evaluation.reliability_rows,
     "bf16": precision.rows,
 }
 
@@ -49,9 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file, too")
     add_flags(parser, *FLAGS)
     Flag(parser, "--evaluation_size", int, nargs=2, default=[1024, 2048], metavar=("HEIGHT", "WIDTH")).means(
-        "size of the pictures of inference and validation (default 1024 2048)"
+        "size of the pictures of inference, validation and reliability (default 1024 2048)"
     )
-    Flag(parser, "--amp", "off", choices=AMP_TYPES).means("precision of inference and validation")
+    Flag(parser, "--amp", "off", choices=AMP_TYPES).means(
+        "precision of inference, validation and reliability"
+    )
     parser.add_argument("--channels_last", action=argparse.BooleanOptionalAction, default=True)
     add_device_choice(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -6,18 +6,22 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from network import create_network
-from scripts.benchmark.timing import Row, synchronise
+from scripts.benchmark.inputs import street
+from scripts.benchmark.timing import Row, medians, one_core, synchronise
 from utils.device import memory_format, pins_memory
 from utils.precision import autocast
 from utils.scoring.classes import CITYSCAPES
 from utils.scoring.evaluation import evaluate
 from utils.scoring.metrics import ConfusionMatrix
+from utils.scoring.reliability import Reliability
 from utils.scoring.sliding_window import Inference, predict_picture
 
 SCALES = (0.5, 1.0, 2.0)
@@ -91,6 +95,33 @@ def validation_rows(args: argparse.Namespace, device: torch.device) -> list[Row]
     name = "validation: everything but the network (metric, transfer; decode excluded)"
     count = len(batches)
     return [Row(name, outside / count, "the network's forward", inside / count, 0.03)]
+
+
+def reliability_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
+    """Measure what ``--reliability`` adds to the scoring of a batch, alone and with ``--calibrate``.
+
+    With the latter, confidences are measured at two temperatures. Fitting the second one is not included. On
+    a CPU it is the processor time of one core, because other programs slow down small steps more than large
+    ones.
+    """
+    network, size = TimedNetwork(args, device), args.evaluation_size
+    streets = [street(tuple(size), number) for number in range(args.pictures)]
+    images, labels = (torch.from_numpy(np.stack(each)).to(device) for each in zip(*streets, strict=True))
+    images, labels = images.permute(0, 3, 1, 2).contiguous(), labels.long()
+    temperatures = {"--reliability": (1.0,), "--calibrate": (1.0, 1.5)}
+    with torch.inference_mode(), one_core() if device.type == "cpu" else nullcontext():
+        logits = network(images)
+        measures = [Reliability(len(CITYSCAPES), device, each) for each in temperatures.values()]
+        updates = [partial(each.update, logits.max(1).indices, labels, logits) for each in measures]
+        clock = time.process_time if device.type == "cpu" else time.perf_counter
+        calls = [partial(network, images), *updates]
+        medians(calls, 1, clock)  # The first call of each does not count.
+        forward, *costs = medians(calls, args.repeats, clock)
+    what = f"{len(images)} pictures of {size[0]}x{size[1]}"
+    return [
+        Row(f"validation: {flag}, {what}", cost, "the network's forward", forward, 0.1)
+        for flag, cost in zip(temperatures, costs, strict=True)
+    ]
 
 
 def validation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,24 @@ from utils.device import to_device
 from utils.precision import autocast
 from utils.progress import progress_bar
 from utils.scoring.metrics import Measure
+
+
+def answers(
+    predict: Callable[[torch.Tensor], torch.Tensor],
+    loader: Iterable[dict[str, Any]],
+    device: torch.device,
+    amp: str = "off",
+    title: str = "",
+) -> Iterator[tuple[dict[str, Any], torch.Tensor]]:
+    """Each batch of ``loader``, moved to the device, and the logits of ``predict`` for it.
+
+    ``predict`` maps uint8 B x 3 x H x W on the device to logits.
+    """
+    for batch in progress_bar(loader, desc=title, unit="batch", leave=False):
+        batch = to_device(batch, device)
+        with autocast(amp, device):
+            logits = predict(batch["image"])
+        yield batch, logits
 
 
 @torch.inference_mode()
@@ -25,15 +43,12 @@ def evaluate(
 ) -> None:
     """Count the answers of ``predict`` over ``loader`` in ``measures``, summed over all processes.
 
-    ``predict`` maps uint8 B x 3 x H x W on the device to logits. ``measures`` holds those of each group of
-    pictures; a batch has the pictures of one ``group`` ("" if it does not say). Each process passes its own
-    share of the pictures, so each picture counts exactly once. Nothing here waits for the device before the
-    end.
+    ``predict`` and the arguments after ``measures`` are those of :func:`answers`. ``measures`` holds those of
+    each group of pictures; a batch has the pictures of one ``group`` ("" if it does not say). Each process
+    passes its own share of the pictures, so each picture counts exactly once. Nothing here waits for the
+    device before the end.
     """
-    for batch in progress_bar(loader, desc=title, unit="batch", leave=False):
-        batch = to_device(batch, device)
-        with autocast(amp, device):
-            logits = predict(batch["image"])
+    for batch, logits in answers(predict, loader, device, amp, title):
         # argmax is five times slower than max along this axis on a CPU.
         prediction = logits.max(1).indices
         for measure in measures[batch.get("group", [""])[0]]:

@@ -99,6 +99,31 @@ def count_by_order(values: torch.Tensor, number: int) -> torch.Tensor:
     return torch.searchsorted(ordered, numbers).diff()
 
 
+SPARE_CELLS = 1024
+
+
+def count_where(
+    cells: torch.Tensor, counted: torch.Tensor, number: int, values: torch.Tensor | None = None
+) -> torch.Tensor:
+    """How often each of 0 .. ``number`` - 1 occurs in ``cells`` where ``counted`` is true; int64 (number,).
+
+    ``cells`` is int32 or int64, ``counted`` bool, both of one shape. With ``values``, whole numbers of any
+    dtype and this shape, it is their sum instead; sums of absolute values must stay below 2**53. Unlike
+    :func:`count_values`, this sorts nothing on a GPU, which pays off where the pixels have many cells.
+    """
+    cells, counted = cells.flatten(), counted.flatten()
+    if cells.is_cpu:  # bincount makes the host wait for a GPU.
+        weights = None if values is None else values.flatten().double()
+        inside = torch.where(counted, cells, number)
+        return torch.bincount(inside, weights, minlength=number + 1)[:number].long()
+    # Additions to one place of a GPU's memory wait for each other, so the pixels left out go to many places.
+    spare = torch.arange(len(cells), device=cells.device) % SPARE_CELLS + number
+    cells = cells.long()
+    added = torch.ones_like(cells) if values is None else values.flatten().long()
+    sums = added.new_zeros(number + SPARE_CELLS)
+    return sums.scatter_add_(0, torch.where(counted, cells, spare), added)[:number]
+
+
 @dataclass(frozen=True)
 class ClassScores:
     """Scores per class, all in [0, 1] and NaN where the class is absent; arrays of length num_classes."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from utils.scoring.metrics import ClassScores, mean_present
+from utils.scoring.reliability import ReliabilityScores
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,15 @@ class DomainScore:
 
     ``subset_miou`` is number of classes -> mean over the smaller class set with this number, as the field
     reports for some domains (SYNTHIA: 16 and 13). ``groups`` are the scores of the groups of its
-    pictures, such as ACDC's weathers. The score itself is that of all pictures together.
+    pictures, such as ACDC's weathers. The score itself is that of all pictures together. ``reliability`` is
+    there if it was measured.
     """
 
     scores: ClassScores
     pictures: int
     subset_miou: Mapping[int, float] = field(default_factory=dict)
     groups: Mapping[str, DomainScore] = field(default_factory=dict)
+    reliability: ReliabilityScores | None = None
 
     @property
     def miou(self) -> float:
@@ -109,6 +112,15 @@ def _json_number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
+def _json_tree(content: Any) -> Any:
+    """``content`` of dicts and lists with its NaNs as None."""
+    if isinstance(content, dict):
+        return {name: _json_tree(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_json_tree(value) for value in content]
+    return _json_number(content) if isinstance(content, float) else content
+
+
 def results(
     domains: Mapping[str, DomainScore], names: Sequence[str], protocol: str, checkpoint: str, **extra: Any
 ) -> dict[str, Any]:
@@ -129,6 +141,7 @@ def results(
             "pixel_accuracy": _json_number(score.scores.pixel_accuracy),
             "images": score.pictures,
             **(further if groups else {}),
+            **({"reliability": _json_tree(score.reliability.content(names))} if score.reliability else {}),
         }
 
     return {

@@ -68,6 +68,16 @@ class Inference:
         scales = f"scales {' '.join(f'{scale:g}' for scale in self.scales)}"
         return ", ".join([scales] * (self.scales != (1.0,)) + ["flip"] * self.flip)
 
+    @property
+    def averages(self) -> bool:
+        """Whether a picture's scores are averages of several answers of the network."""
+        return self.mode == "sliding" or self.scales != (1.0,) or self.flip
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether :func:`averaged` gives probabilities; otherwise it gives logits."""
+        return self.averages and self.mode == "pooling"
+
     def tile_side(self, scale: float) -> int | None:
         """Side of the tiles at ``scale`` in pixels; ``None``: the whole picture is the only tile."""
         return int(self.crop_size * max(scale, 1)) if self.mode == "sliding" else None
@@ -289,7 +299,7 @@ def averaged(predict: Predict, settings: Inference) -> Predict:
 
     At several scales it waits for the device, because Pillow resizes on the host.
     """
-    if settings.mode != "sliding" and settings.scales == (1.0,) and not settings.flip:
+    if not settings.averages:
         return predict
 
     def predict_mean(batch: Tensor) -> Tensor:

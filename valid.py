@@ -20,6 +20,7 @@ from datasets.flags import add_data_arguments
 from datasets.sampling.loaders import Loader
 from network import stated_architecture
 from network.restore import load_network
+from transforms.corruptions import CORRUPTIONS
 from utils import distributed
 from utils.declare import Flag, toy_defaults
 from utils.device import device_name, memory_format
@@ -29,7 +30,7 @@ from utils.flags.family import dataset_name
 from utils.flags.parser import FlagParser
 from utils.flags.program import add_averaging_arguments
 from utils.precision import choose_precision
-from utils.scoring.scores import class_table, domain_table, git_commit
+from utils.scoring.scores import class_table, corruption_table, domain_table, git_commit
 from utils.scoring.sliding_window import Inference
 
 
@@ -48,6 +49,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "Score on these data sets, or on those of the toy city."
     )
     add("--split", "val", choices=("train", "val", "test"), everyday=True).means("Score on this split.")
+    add("--corruptions", str, nargs="*", choices=CORRUPTIONS, metavar="NAME", everyday=True).means(
+        "Score also under these common corruptions at severities 1 to 5; under all 15 if none is named."
+    )
     add("--output", str, metavar="FILE", everyday=True).means(
         "Write the scores to this JSON file, for several checkpoints as a list."
     )
@@ -60,6 +64,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         toy = {name: toy_defaults(parser)[name] for name in ("val_dataset", "evaluation_height", "amp")}
         parser.set_defaults(data_root=str(config.TOYCITY_ROOT), **toy)
         args = config.parse_program(parser, arguments)
+    if args.corruptions is not None:
+        args.corruptions = [name for name in CORRUPTIONS if name in (args.corruptions or CORRUPTIONS)]
     if args.output:
         check_writable(Path(args.output), "--output")
     return args
@@ -78,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Inference("pooling", scales=tuple(args.scales), flip=args.flip)
         roots = config.DATASET_ROOTS, config.TOYCITY_ROOT
         domains = Domains(args, *roots, num_classes, settings, precision)
-        loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset}
+        how = args.split, args.corruptions or ()
+        loaders = {name: domains.evaluation_loader(name, *how) for name in args.val_dataset}
         if distributed.is_main():
             computing = f"computes on {device_name(device)} in {precision}"
             print(*domains.folder_lines, computing, sep="\n", flush=True)
@@ -106,6 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = f" ({selection})" if selection else ""
         print(f"\n{snapshot}{chosen}, {args.split} split, {domains.protocol_words}, commit {git_commit()}")
         print(domain_table(scores), flush=True)
+        for name, score in scores.items():
+            if score.corruptions:
+                print(f"\n{name} under corruptions, mIoU\n{corruption_table(score)}", flush=True)
         content = domains.results(
             scores, snapshot, split=args.split, iteration=checkpoint.get("iteration"), selection=selection
         )

@@ -23,6 +23,7 @@ from datasets.files.roots import resolve_root
 from datasets.files.segmentation import SegmentationSet, Transform
 from datasets.files.split_lists import divided_by
 from datasets.sampling.class_uniform import TileCentroids, scan
+from datasets.sampling.corrupted import corrupted_loader, variants_of
 from datasets.sampling.loaders import Loader, evaluation_loader
 from utils import distributed
 from utils.device import pins_memory
@@ -113,14 +114,20 @@ class Domains:
             self._left_out[name, split] = left_out(dataset, split, root, opened.pairs)
         return opened
 
-    def evaluation_loader(self, name: str, split: str = "val") -> Loader:
-        """A loader of this process's share of a split, at the size that the protocol prescribes."""
+    def evaluation_loader(self, name: str, split: str = "val", corruptions: Sequence[str] = ()) -> Loader:
+        """A loader of this process's share of a split, at the size that the protocol prescribes.
+
+        With ``corruptions``, each picture also comes under each of them, at each severity.
+        """
         transform = evaluation_transform(spec(name), self.args.protocol, self.args.evaluation_height)
         opened = self.open(name, split, transform)
         sizes = [()] * len(opened) if transform.crop or transform.size else self._sizes[name, split]
         kinds = [(*size, pair.group) for size, pair in zip(sizes, opened.pairs, strict=True)]
         share = distributed.rank(), distributed.world_size()
-        return evaluation_loader(opened, self.batch_size, self.workers, *share, self.pin, kinds=kinds)
+        settings = self.batch_size, self.workers, *share, self.pin
+        if corruptions:
+            return corrupted_loader(opened, corruptions, *settings, kinds=kinds)
+        return evaluation_loader(opened, *settings, kinds=kinds)
 
     def score(
         self,
@@ -138,7 +145,9 @@ class Domains:
         """
         predict = averaged(predict, self.inference)
         groups = sorted({pair.group for pair in loader.dataset.pairs})
-        matrices = {group: ConfusionMatrix(len(self.classes.train_ids), device) for group in groups}
+        variants = variants_of(loader.dataset)
+        size = len(self.classes.train_ids)
+        matrices = {group: ConfusionMatrix(size, device) for group in [*groups, *variants]}
         lower = ["--evaluation_height"]
         if max(self.inference.scales) > 1:
             lower.append(f"--scales {' '.join(map(str, self.inference.scales))}")
@@ -148,13 +157,17 @@ class Domains:
         with enough_memory(name, remedy):
             measures = {group: [matrix] for group, matrix in matrices.items()}
             evaluate(predict, loader, measures, device, amp, title=name)
-        total = functools.reduce(operator.add, matrices.values())
+        total = functools.reduce(operator.add, (matrices[group] for group in groups))
         pixels = np.zeros(NUM_CLASSES, dtype=np.int64)
         pixels[list(self.classes.train_ids)] = total.numpy().sum(1)
         self.check_classes(loader.dataset, pixels)
         class_sets = self._class_sets(name, sources)
-        of_groups = {group: self._scores(each, class_sets) for group, each in matrices.items() if group}
-        return replace(self._scores(total, class_sets), groups=of_groups)
+        of_groups = {group: self._scores(matrices[group], class_sets) for group in groups if group}
+        corruptions: dict[str, dict[int, float]] = {}
+        for group, (corruption, severity) in variants.items():
+            miou = self._scores(matrices[group], class_sets).miou
+            corruptions.setdefault(corruption, {})[severity] = miou
+        return replace(self._scores(total, class_sets), groups=of_groups, corruptions=corruptions)
 
     def _scores(self, matrix: ConfusionMatrix, class_sets: Sequence[ClassSet]) -> DomainScore:
         """The scores of a confusion matrix, averaged over the first of ``class_sets`` and over the others."""

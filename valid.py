@@ -10,19 +10,20 @@ A checkpoint tells its network; one of the RobustNet family may also need --wt_l
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 
 import config
 from datasets.anomaly import add_anomaly_argument, anomaly_words, find_tracks, score_tracks
-from datasets.calibration import calibrate
+from datasets.calibration import Calibration, calibrate
 from datasets.definitions.catalog import known_datasets
 from datasets.domains import Domains
 from datasets.flags import add_data_arguments
 from datasets.sampling.loaders import Loader
 from network import stated_architecture
 from network.restore import load_network
+from transforms.corruptions import CORRUPTIONS
 from utils import distributed
 from utils.declare import Flag, toy_defaults
 from utils.device import device_name, memory_format
@@ -32,10 +33,10 @@ from utils.flags.family import dataset_name
 from utils.flags.parser import FlagParser
 from utils.flags.program import add_averaging_arguments
 from utils.precision import choose_precision
-from utils.scoring.anomaly import anomaly_results, anomaly_table
+from utils.scoring.anomaly import AnomalyScore, anomaly_results, anomaly_table
 from utils.scoring.classes import ClassSet
 from utils.scoring.reliability_report import reliability_table, write_diagrams
-from utils.scoring.scores import class_table, domain_table, git_commit
+from utils.scoring.scores import DomainScore, class_table, corruption_table, domain_table, git_commit
 from utils.scoring.sliding_window import Inference
 
 
@@ -55,6 +56,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add_anomaly_argument(parser)
     add("--split", "val", choices=("train", "val", "test"), everyday=True).means("Score on this split.")
+    add("--corruptions", str, nargs="*", choices=CORRUPTIONS, metavar="NAME", everyday=True).means(
+        "Score also under these common corruptions at severities 1 to 5; under all 15 if none is named."
+    )
     add("--output", str, metavar="FILE", everyday=True).means(
         "Write the scores to this JSON file, for several checkpoints as a list."
     )
@@ -76,9 +80,35 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         toy = {name: toy_defaults(parser)[name] for name in ("val_dataset", "evaluation_height", "amp")}
         parser.set_defaults(data_root=str(config.TOYCITY_ROOT), **toy)
         args = config.parse_program(parser, arguments)
+    if args.corruptions is not None:
+        args.corruptions = [name for name in CORRUPTIONS if name in (args.corruptions or CORRUPTIONS)]
     if args.output:
         check_writable(Path(args.output), "--output")
     return args
+
+
+def print_scores(
+    whose: str,
+    split: str,
+    domains: Domains,
+    scores: Mapping[str, DomainScore],
+    anomalies: Mapping[str, AnomalyScore],
+    calibration: Calibration | None,
+) -> None:
+    """Print all tables of the checkpoint ``whose``."""
+    for name, score in scores.items():
+        print(f"\n{name}\n{class_table(score, domains.classes.class_names)}")
+    tables = [(f"{split} split, {domains.protocol_words}", domain_table(scores))] if scores else []
+    tables += [(anomaly_words(domains), anomaly_table(anomalies))] if anomalies else []
+    for how, table in tables:
+        print(f"\n{whose}, {how}, commit {git_commit()}\n{table}", flush=True)
+    for name, score in scores.items():
+        if score.corruptions:
+            print(f"\n{name} under corruptions, mIoU\n{corruption_table(score)}", flush=True)
+    if calibration:
+        print(f"\n{calibration.words}")
+    if any(score.reliability for score in scores.values()):
+        print(f"\n{reliability_table(scores)}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Inference("pooling", scales=tuple(args.scales), flip=args.flip)
         roots = config.DATASET_ROOTS, config.TOYCITY_ROOT
         domains = Domains(args, *roots, classes, settings, precision)
-        loaders = {name: domains.evaluation_loader(name, args.split) for name in args.val_dataset or ()}
+        how = args.split, args.corruptions or ()
+        loaders = {name: domains.evaluation_loader(name, *how) for name in args.val_dataset or ()}
         if distributed.is_main():
             computing = f"computes on {device_name(device)} in {precision}"
             found = [*domains.folder_lines, *(track.line for track in tracks)]
@@ -111,9 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A checkpoint that was trained elsewhere may name data sets that are unknown here.
         known, trained = known_datasets(), checkpoint.get("arguments", {})
         sources = [s for s in trained.get("dataset", []) if s in known]
-        calibration = args.calibrate and calibrate(
-            domains, trained, snapshot, network.predict, device, args.amp
-        )
+        own = domains, trained, snapshot, network.predict, device, args.amp
+        calibration = calibrate(*own) if args.calibrate else None
         temperatures = calibration.temperatures if calibration else [1.0] * args.reliability
         scores = {
             name: domains.score(name, network.predict, loader, device, args.amp, sources, temperatures)
@@ -122,22 +152,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         anomalies = score_tracks(tracks, domains, network.predict, device, args.amp)
         if not distributed.is_main():
             continue
-        for name, score in scores.items():
-            print(f"\n{name}\n{class_table(score, domains.classes.class_names)}")
         rule = checkpoint.get("selection")
         selection = f"{rule or 'unknown'}, teacher" if args.teacher else rule
-        chosen = f" ({selection})" if selection else ""
-        tables = [(f"{args.split} split, {domains.protocol_words}", domain_table(scores))] if scores else []
-        tables += [(anomaly_words(domains), anomaly_table(anomalies))] if anomalies else []
-        for how, table in tables:
-            print(f"\n{snapshot}{chosen}, {how}, commit {git_commit()}\n{table}", flush=True)
         extra = {"split": args.split, "iteration": checkpoint.get("iteration"), "selection": selection}
         extra |= anomaly_results(anomalies)
         if calibration:
-            print(f"\n{calibration.words}")
             extra["calibration"] = calibration.content
-        if temperatures and scores:
-            print(f"\n{reliability_table(scores)}", flush=True)
+        whose = f"{snapshot} ({selection})" if selection else str(snapshot)
+        print_scores(whose, args.split, domains, scores, anomalies, calibration)
         content = domains.results(scores, snapshot, **extra)
         written.append(content)
         if args.output:

@@ -93,5 +93,5 @@ def calibrate(
 def _domains_of_training(domains: Domains, sources: Sequence[str], cv: int) -> Domains:
     """``domains``, but ``sources`` are divided into train and val as in their training."""
     args = argparse.Namespace(**{**vars(domains.args), "dataset": sources, "cv": cv})
-    classes = len(domains.classes.train_ids)
-    return Domains(args, domains.configured, TOYCITY_ROOT, classes, domains.inference, domains.precision)
+    settings = domains.classes, domains.inference, domains.precision
+    return Domains(args, domains.configured, TOYCITY_ROOT, *settings)

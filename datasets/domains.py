@@ -23,6 +23,7 @@ from datasets.files.roots import resolve_root
 from datasets.files.segmentation import SegmentationSet, Transform
 from datasets.files.split_lists import divided_by
 from datasets.sampling.class_uniform import TileCentroids, scan
+from datasets.sampling.corrupted import corrupted_loader, variants_of
 from datasets.sampling.loaders import Loader, evaluation_loader
 from utils import distributed
 from utils.device import pins_memory
@@ -116,18 +117,28 @@ class Domains:
             self._left_out[name, split] = left_out(dataset, split, root, opened.pairs)
         return opened
 
-    def evaluation_loader(self, name: str, split: str = "val", most: int | None = None) -> Loader:
+    def evaluation_loader(
+        self,
+        name: str,
+        split: str = "val",
+        corruptions: Sequence[str] = (),
+        most: int | None = None,
+    ) -> Loader:
         """A loader of this process's share of a split, at the size that the protocol prescribes.
 
-        It is of at most ``most`` pictures, if given, at equal distances in their order.
+        With ``corruptions``, each picture also comes under each of them, at each severity. With ``most``
+        there are at most so many pictures, at equal distances in their order.
         """
         transform = evaluation_transform(spec(name), self.args.protocol, self.args.evaluation_height)
         opened = self.open(name, split, transform)
         sizes = [()] * len(opened) if transform.crop or transform.size else self._sizes[name, split]
         kinds = [(*size, pair.group) for size, pair in zip(sizes, opened.pairs, strict=True)]
         share = distributed.rank(), distributed.world_size()
+        settings = self.batch_size, self.workers, *share, self.pin
+        if corruptions:
+            return corrupted_loader(opened, corruptions, *settings, kinds=kinds)
         draws = [n * len(opened) // most for n in range(most)] if most and most < len(opened) else None
-        return evaluation_loader(opened, self.batch_size, self.workers, *share, self.pin, draws, kinds)
+        return evaluation_loader(opened, *settings, draws, kinds)
 
     def score(
         self,
@@ -148,7 +159,9 @@ class Domains:
         class_sets = self._class_sets(name, sources)
         predict = averaged(predict, self.inference)
         groups = sorted({pair.group for pair in loader.dataset.pairs})
+        variants = variants_of(loader.dataset)
         measures = {group: self._measures(class_sets[0], temperatures, device) for group in groups}
+        measures |= {variant: self._measures(class_sets[0], (), device) for variant in variants}
         lower = ["--evaluation_height"]
         if max(self.inference.scales) > 1:
             lower.append(f"--scales {' '.join(map(str, self.inference.scales))}")
@@ -157,12 +170,17 @@ class Domains:
         remedy = f"to score with less, lower {' or '.join(lower)}, or use --amp bf16"
         with enough_memory(name, remedy):
             evaluate(predict, loader, measures, device, amp, title=name)
-        total = [functools.reduce(operator.add, each) for each in zip(*measures.values(), strict=True)]
+        of_all = (measures[group] for group in groups)
+        total = [functools.reduce(operator.add, each) for each in zip(*of_all, strict=True)]
         pixels = np.zeros(len(self.classes.of), dtype=np.int64)
         pixels[list(self.classes.train_ids)] = total[0].numpy().sum(1)
         self.check_classes(loader.dataset, pixels)
-        of_groups = {group: self._scores(class_sets, *each) for group, each in measures.items() if group}
-        return replace(self._scores(class_sets, *total), groups=of_groups)
+        of_groups = {group: self._scores(class_sets, *measures[group]) for group in groups if group}
+        corruptions: dict[str, dict[int, float]] = {}
+        for group, (corruption, severity) in variants.items():
+            miou = self._scores(class_sets, *measures[group]).miou
+            corruptions.setdefault(corruption, {})[severity] = miou
+        return replace(self._scores(class_sets, *total), groups=of_groups, corruptions=corruptions)
 
     def _measures(
         self, main: ClassSet, temperatures: Sequence[float], device: torch.device

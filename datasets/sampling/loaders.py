@@ -109,7 +109,7 @@ def training_loader(
 
     Here and below, ``pin`` puts batches into pinned memory, and with 0 ``workers`` this process makes them.
     """
-    return Loader(dataset, batch_sampler=sampler, **_worker_settings(workers, pin, persistent=True))
+    return Loader(dataset, batch_sampler=sampler, **worker_settings(workers, pin, persistent=True))
 
 
 def evaluation_loader(
@@ -128,14 +128,23 @@ def evaluation_loader(
     those of the pictures of ``dataset``, such as their sizes. Without ``kinds``, there is only one.
     """
     share = (range(len(dataset)) if draws is None else draws)[rank::world_size]
+    batches = batches_of_one_kind(share, batch_size, kinds)
+    return Loader(dataset, batch_sampler=batches, **worker_settings(workers, pin, persistent=False))
+
+
+def batches_of_one_kind(
+    share: Sequence[Draw] | Sequence[int], batch_size: int, kinds: Sequence[Hashable] | None
+) -> list[list[Draw]] | list[list[int]]:
+    """The batches of :func:`evaluation_loader`."""
     batches = []
     for _, group in itertools.groupby(share, lambda index: kinds and kinds[index]):
         of_kind = list(group)
         batches += [of_kind[first : first + batch_size] for first in range(0, len(of_kind), batch_size)]
-    return Loader(dataset, batch_sampler=batches, **_worker_settings(workers, pin, persistent=False))
+    return batches
 
 
-def _worker_settings(workers: int, pin: bool, persistent: bool) -> dict[str, object]:
+def worker_settings(workers: int, pin: bool, persistent: bool) -> dict[str, object]:
+    """The arguments of a :class:`Loader` that say which processes make its batches."""
     settings: dict[str, object] = {"num_workers": workers, "pin_memory": pin}
     if workers:
         settings.update(persistent_workers=persistent, prefetch_factor=2, worker_init_fn=begin_worker)

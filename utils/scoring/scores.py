@@ -23,7 +23,8 @@ class DomainScore:
     ``subset_miou`` is number of classes -> mean over the smaller class set with this number, as the field
     reports for some domains (SYNTHIA: 16 and 13). ``groups`` are the scores of the groups of its
     pictures, such as ACDC's weathers. The score itself is that of all pictures together. ``reliability`` is
-    there if it was measured.
+    there if it was measured. ``corruptions`` is corruption -> severity -> mIoU of the same pictures
+    corrupted, if they were scored like that, too.
     """
 
     scores: ClassScores
@@ -31,6 +32,7 @@ class DomainScore:
     subset_miou: Mapping[int, float] = field(default_factory=dict)
     groups: Mapping[str, DomainScore] = field(default_factory=dict)
     reliability: ReliabilityScores | None = None
+    corruptions: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     @property
     def miou(self) -> float:
@@ -41,6 +43,17 @@ class DomainScore:
     def mean_of_groups(self) -> float:
         """The mean of the groups' mean IoUs, in [0, 1]; it is not that of all pictures together."""
         return mean_present(np.array([group.miou for group in self.groups.values()]))
+
+    @property
+    def means_of_corruptions(self) -> dict[str, float]:
+        """Corruption -> the mean of the mIoUs at its severities, in [0, 1]."""
+        each = self.corruptions.items()
+        return {name: mean_present(np.array(list(mious.values()))) for name, mious in each}
+
+    @property
+    def mean_of_corruptions(self) -> float:
+        """The mean of :attr:`means_of_corruptions` (Hendrycks and Dietterich, ICLR 2019), in [0, 1]."""
+        return mean_present(np.array(list(self.means_of_corruptions.values())))
 
 
 def subset_means(scores: ClassScores, subsets: Mapping[int, Sequence[int]]) -> dict[int, float]:
@@ -108,6 +121,30 @@ def _cells(score: DomainScore) -> list[str]:
     return [column(score) for column in COLUMNS.values()]
 
 
+def corruption_table(score: DomainScore) -> str:
+    """mIoU in percent: one row per corruption, one column per severity and one for their mean.
+
+    The last rows are the means over the corruptions, and the score of the pictures as they are.
+    """
+    severities = next(iter(score.corruptions.values()))
+    rows = [["corruption", *map(str, severities), "mean"]]
+    for name, mious in score.corruptions.items():
+        rows.append([name, *map(percent, [*mious.values(), score.means_of_corruptions[name]])])
+    columns = np.array([list(mious.values()) for mious in score.corruptions.values()]).T
+    means = [*map(mean_present, columns), score.mean_of_corruptions]
+    rows.append([f"mean of {len(score.corruptions)}", *map(percent, means)])
+    return text_table([*rows, ["clean", *[""] * len(severities), percent(score.miou)]])
+
+
+def _corruption_results(score: DomainScore) -> dict[str, Any]:
+    """Corruption -> severity or "mean" -> mIoU, and "mean" -> the mean over the corruptions."""
+    content: dict[str, Any] = {}
+    for name, mious in score.corruptions.items():
+        content[name] = {str(severity): _json_number(miou) for severity, miou in mious.items()}
+        content[name]["mean"] = _json_number(score.means_of_corruptions[name])
+    return {**content, "mean": _json_number(score.mean_of_corruptions)}
+
+
 def _json_number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
@@ -142,6 +179,7 @@ def results(
             "images": score.pictures,
             **(further if groups else {}),
             **({"reliability": _json_tree(score.reliability.content(names))} if score.reliability else {}),
+            **({"corruptions": _corruption_results(score)} if score.corruptions else {}),
         }
 
     return {

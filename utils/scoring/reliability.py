@@ -31,6 +31,7 @@ FARTHEST = -43.0
 processors are many times slower with such numbers.
 """
 CELLS = (HIGHEST - LOWEST) * CELLS_PER_LOGIT + BINS - 1
+"""Cells of the fine histogram."""
 STRIP_VALUES = {"cpu": 2**20}
 MANY_VALUES = 2**24
 """Probabilities that are computed at a time: they fit a processor's cache, and keep a GPU busy."""
@@ -151,7 +152,7 @@ class Confidences(Measure):
             aupr_success=average_precision(right[::-1], wrong[::-1]),
             aupr_error=average_precision(wrong, right),
             fpr95=false_positive_rate(right[::-1], wrong[::-1]),
-            brier=float(self.totals["squared_error"] * UNIT / count) if count else float("nan"),
+            brier=int(self.totals["squared_error"]) * UNIT / int(count) if count else float("nan"),
             temperature=self.temperature,
         )
 

@@ -127,7 +127,7 @@ def test_every_check_is_one_that_its_process_knows(
 
 def test_a_network_agrees_with_itself_and_not_with_one_that_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     args = argparse.Namespace(family="MobileNetV2", pictures=2, crop_size=32)
-    assert gpu_checks.agreement(args, CPU).startswith("logits differ by ")
+    assert gpu_checks.agreement(args, CPU).startswith("logits differ from float64 by ")
     compute, calls = gpu_checks.logits_and_gradient, []
 
     def scaled(args: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> tuple:

@@ -122,12 +122,11 @@ def logits_and_gradient(
 def judged(found: Sequence[Tensor], own: Sequence[Tensor], exact: Sequence[Tensor]) -> str:
     """Relative differences from ``exact``; raises a UserError if those of ``found`` are too large."""
     words, good = [], True
-    for name, ours, cpu, right, size in zip(
-        ("logits", "gradient"), found, own, exact, (lambda x: x.abs().max(), Tensor.norm), strict=True
-    ):
+    names, sizes = ("logits differ from float64", "the gradient"), (lambda x: x.abs().max(), Tensor.norm)
+    for name, ours, cpu, right, size in zip(names, found, own, exact, sizes, strict=True):
         here, there = (float(size(each - right) / size(right)) for each in (ours, cpu))
         good &= here <= max(BOUND, TIMES * there)
-        words.append(f"{name} differ by {here:.1e} (CPU {there:.1e})")
+        words.append(f"{name} by {here:.1e} (on the CPU {there:.1e})")
     text = ", ".join(words)
     if not good:
         raise UserError(f"{text}: more than {BOUND:g} and {TIMES} times the CPU's difference from float64")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
+import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from methods import METHODS
-from scripts.benchmark import gpu, gpu_checks
+from scripts.benchmark import gpu, gpu_checks, gpu_training, step
 from scripts.benchmark.__main__ import main
 from scripts.benchmark.gpu import Check
 from utils.errors import UserError
@@ -42,6 +44,7 @@ def test_it_runs_to_its_end_whatever_fails(
     assert rows["broken"].startswith("FAILED | ")
     assert rows["broken"].endswith(" | ValueError: a / b |")
     assert rows["hangs"].startswith("TIMED OUT | ")
+    assert rows["hangs"].endswith(" | killed after the 0.5 s, last line: began |")
     assert rows["wordy"].endswith(" | the result |")
     assert rows["step baseline float32"].startswith("ok | ")
     assert " images/s, " in rows["step baseline float32"]
@@ -104,8 +107,9 @@ def test_every_check_is_one_that_its_process_knows(
     for name in gpu_checks.CHECKS:
 
         def tell(args: argparse.Namespace, device: torch.device, *flags: str, name: str = name) -> str:
-            assert not flags or flags == gpu_checks.FAST[: len(flags)]
+            assert not flags or flags == step.FAST[: len(flags)]
             assert name != "agreement" or args.family
+            assert name != "trains" or args.modes
             return "known"
 
         monkeypatch.setitem(gpu_checks.CHECKS, name, tell)
@@ -118,12 +122,12 @@ def test_every_check_is_one_that_its_process_knows(
     assert names[0] == "step baseline float32"
     assert {f"trains {name}" for name in METHODS} <= set(names)
     assert len(set(names)) == len(names)
-    assert gpu_checks.TRAINED.keys() == METHODS.keys()
+    assert gpu_training.TRAINED.keys() == METHODS.keys()
 
 
 def test_a_network_agrees_with_itself_and_not_with_one_that_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     args = argparse.Namespace(family="MobileNetV2", pictures=2, crop_size=32)
-    assert gpu_checks.agreement(args, CPU).startswith("logits differ by ")
+    assert gpu_checks.agreement(args, CPU).startswith("logits differ from float64 by ")
     compute, calls = gpu_checks.logits_and_gradient, []
 
     def scaled(args: argparse.Namespace, device: torch.device, dtype: torch.dtype) -> tuple:
@@ -141,12 +145,12 @@ def test_runs_that_differ_in_a_bit_are_found(
     wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands = []
-    monkeypatch.setattr(gpu_checks, "train", lambda args, name, *flags: commands.append((name, flags)))
+    monkeypatch.setattr(gpu_training, "train", lambda args, name, *flags: commands.append((name, flags)))
     contents = {name: {"model": {"w": torch.ones(2)}, "meter": {}} for name in ("whole", "again", "resumed")}
-    monkeypatch.setattr(gpu_checks, "load_checkpoint", lambda file: contents[file.parent.name])
+    monkeypatch.setattr(gpu_training, "load_checkpoint", lambda file: contents[file.parent.name])
     contents["again"]["meter"] = {"seconds": torch.ones(1)}
     args = argparse.Namespace(folder=tmp_path)
-    assert gpu_checks.deterministic(args, CPU).endswith(
+    assert gpu_training.deterministic(args, CPU).endswith(
         "all 1 tensors of model and optimiser have the same bits"
     )
     assert [(name, flags[-2:]) for name, flags in commands[-2:]] == [
@@ -155,7 +159,7 @@ def test_runs_that_differ_in_a_bit_are_found(
     ]
     contents[wrong] = {"model": {"w": torch.tensor([1.0, 1.0000001])}, "meter": {}}
     with pytest.raises(UserError, match="1 of 1 tensors differ, first /model/w"):
-        gpu_checks.deterministic(args, CPU)
+        gpu_training.deterministic(args, CPU)
 
 
 def test_a_method_is_tried_in_every_mode(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,13 +168,19 @@ def test_a_method_is_tried_in_every_mode(monkeypatch: pytest.MonkeyPatch) -> Non
             raise UserError("it failed")
         return "main 3.0"
 
-    monkeypatch.setattr(gpu_checks, "train", train)
+    monkeypatch.setattr(gpu_training, "train", train)
+    args = argparse.Namespace(method="isw", modes=["bf16", "fp16", "compiled"])
     with pytest.raises(UserError, match="^bf16: main 3.0; fp16: it failed; compiled: main 3.0$"):
-        gpu_checks.trains(argparse.Namespace(method="isw"), CPU)
+        gpu_training.trains(args, CPU)
 
 
 @pytest.mark.parametrize(
-    ("code", "loss", "said"), [(0, "3.1", None), (1, "3.1", "exit code 1"), (0, "nan", "main nan")]
+    ("code", "loss", "said"),
+    [
+        (0, "3.1", None),
+        (1, "3.1", "train.py ended with 1, --amp: wrong"),
+        (0, "nan", "train.py gave main nan"),
+    ],
 )
 def test_a_training_that_fails_or_has_no_loss_is_found(
     code: int, loss: str, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -178,14 +188,34 @@ def test_a_training_that_fails_or_has_no_loss_is_found(
     log = (
         f"[epoch 0] [iter 2 / 3] main 9, images/s 2\n[epoch 1] [iter 3 / 3] main {loss}, images/s 3, data 0\n"
     )
-    done = subprocess.CompletedProcess([], code, log)
-    monkeypatch.setattr(gpu_checks.subprocess, "run", lambda command, **_: done)
+    monkeypatch.setattr(gpu_training, "printed", lambda command: (code, f"{log}error: --amp: wrong\n"))
     args = argparse.Namespace(tiny=True, folder=tmp_path)
     if said is None:
-        assert gpu_checks.train(args, "good") == "main 3.1"
+        assert gpu_training.train(args, "good") == "main 3.1"
     else:
         with pytest.raises(UserError, match=said):
-            gpu_checks.train(args, "bad")
+            gpu_training.train(args, "bad")
+
+
+def test_what_a_program_says_is_shown_and_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    code = "import sys; print('one', flush=True); sys.stderr.write('two\\n'); sys.exit(3)"
+    assert gpu_training.printed([sys.executable, "-c", code]) == (3, "one\ntwo\n")
+    assert capfd.readouterr().out.endswith("\none\ntwo\n")
+
+
+def test_a_time_limit_of_the_system_ends_the_running_check(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is in a group of its own, which no signal to the program reaches."""
+    code = "import os, signal, sys; open(sys.argv[1], 'w').write(str(os.getpid()))\n"
+    code += "os.kill(os.getppid(), signal.SIGTERM); signal.pause()"
+    use_checks(monkeypatch, Check("ends it", ("-c", code, str(tmp_path / "number")), 60))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        main(["gpu", "--tiny"])
+    assert signal.getsignal(signal.SIGTERM) == before
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "number").read_text()), 0)
 
 
 @pytest.mark.slow

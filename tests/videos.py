@@ -9,10 +9,13 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 
+from utils.scoring.video import every_frame
+
 SIZE = (64, 48)
 H264 = ("-c:v", "libx264", "-g", "10", "-pix_fmt", "yuv420p", "-movflags", "+faststart")
 # The times of the frames in milliseconds: each interval is 40 or more, and longer than the one before.
-VARIABLE = ("-vf", "settb=1/1000,setpts=N*(N*9+31)", "-fps_mode", "passthrough", "-enc_time_base", "1/1000")
+UNEVEN = ("-vf", "settb=1/1000,setpts=N*(N*9+31)", "-enc_time_base", "1/1000")
+VARIABLE = (*UNEVEN, *every_frame(imageio_ffmpeg.get_ffmpeg_version()))
 
 
 def ffmpeg(*words: object, given: bytes | None = None) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from network.input_spec import IMAGENET, InputSpec
-from network.norm.snr import StyleRestitution
+from network.norm.snr import Restitution, StyleRestitution
 from network.sites import SITE_LAYERS, SITE_OF_STAGE, STAGES, WHITENED_CODES, active_sites
 from utils.errors import UserError
 
@@ -141,7 +141,9 @@ class Backbone(nn.Module):
             return x
         maps = self.restitutions[number](x)
         if self.training:
-            features.update({f"snr{number}_{name}": map_ for name, map_ in maps._asdict().items()})
+            # PyTorch 2.6 compiles neither ``maps._asdict()`` nor ``maps._fields``.
+            named = zip(Restitution._fields, maps, strict=True)
+            features.update({f"snr{number}_{name}": map_ for name, map_ in named})
         return maps.restituted
 
     def is_site_key(self, key: str) -> bool:

@@ -67,7 +67,8 @@ class AggregationHead(nn.Module):
         edge_code = on_grid(edge_code, grid)
         aggregated = self.attention(content, layout_code, edge_code)
         final_logits, taps = self.final({**features, "layer4": aggregated}, size)
-        taps |= {"coarse_logits": coarse_logits, "final_logits": final_logits, "layout": layout}
+        # PyTorch 2.6 cannot compile ``|=``.
+        taps.update({"coarse_logits": coarse_logits, "final_logits": final_logits, "layout": layout})
         if self.training:
             taps["layout_logits"] = self.layout.segment(layout_code, size)
             taps["edge_logits"] = self.edges.segment(edge_code, size)

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +28,7 @@ import torch
 
 from methods import METHODS
 from scripts.benchmark.gpu_checks import FAMILIES
+from scripts.benchmark.gpu_training import EAGER
 from scripts.benchmark.inputs import PUBLISHED_CROP, check_least
 from scripts.benchmark.processes import reason_of
 from scripts.benchmark.step import FAST
@@ -50,7 +51,8 @@ class Check:
     """A process: ``words`` are Python's arguments.
 
     It has ``limit`` seconds, or what is left if that is less. Others may run beside it unless it is
-    ``alone``. What it prints before its last line is ``shown`` below the table.
+    ``alone``. What it prints before its last line is ``shown`` below the table. ``variables`` are added to
+    its environment.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Check:
     limit: float
     alone: bool = True
     shown: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Running:
             stderr=self.files[1],
             stdin=subprocess.DEVNULL,
             cwd=ROOT,
-            env=self.environment,
+            env={**self.environment, **self.check.variables},
             start_new_session=True,  # Its own processes, as loaders and torchrun have, end with it.
         )
 
@@ -111,8 +114,11 @@ class Running:
             file.close()
         lines = output.strip().splitlines() or ["no output"]
         if code is None:
-            state, said = "TIMED OUT", f"killed after {self.limit:.0f} s"
-            said += ", all that was left" if self.limit < self.check.limit else ""
+            left = " that were left" if self.limit < self.check.limit else ""
+            state, said = (
+                "TIMED OUT",
+                f"killed after the {round(self.limit, 1):g} s{left}, last line: {lines[-1]}",
+            )
         elif code:
             state, said = "FAILED", reason_of(errors, f"exit code {code}: {lines[-1]}")
         else:
@@ -160,7 +166,10 @@ def checks(args: argparse.Namespace, folder: Path) -> list[Check]:
             60,
             alone=False,
         ),
-        *(check(f"trains {name}", 180, "trains", "--method", name, **side_by_side) for name in METHODS),
+        *(
+            check(f"trains {name}", 120, "trains", "--method", name, "--modes", *EAGER, **side_by_side)
+            for name in METHODS
+        ),
         *(
             check(f"step {name} bf16 channels_last", 60, "speed", "--method", name, *half, *FAST[:3])
             for name in ("isw", "blindnet", "diia")
@@ -171,10 +180,19 @@ def checks(args: argparse.Namespace, folder: Path) -> list[Check]:
         ),
         check("validation and inference", 90, "evaluation"),
         check("kernels of the compiled step", 120, "kernels", *sizes, *FAST, shown=True),
+        *(
+            check(
+                *(f"trains {name}, compiled", 180, "trains", "--method", name, "--modes", "compiled"),
+                **side_by_side,
+            )
+            for name in METHODS
+        ),
     ]
     if PARITY.is_dir():
-        pytest = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/parity")
-        found.append(Check("parity tests, on the CPU", pytest, 120))
+        pytest = ("-m", "pytest", "-p", "no:cacheprovider", "tests/parity")
+        # As in continuous integration: kernels for other instructions round differently.
+        avx2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"}
+        found.append(Check("agrees with the published code, on the CPU", pytest, 120, variables=avx2))
     # --tiny may run on a slow and busy CPU.
     return [replace(each, limit=5 * each.limit) for each in found] if args.tiny else found
 
@@ -182,11 +200,14 @@ def checks(args: argparse.Namespace, folder: Path) -> list[Check]:
 def run_all(waiting: deque[Check], ends: float, environment: dict[str, str]) -> Iterator[Result]:
     """Run the checks until ``ends``, a time of ``time.monotonic``.
 
-    What could not be begun stays in ``waiting``.
+    What could not be begun stays in ``waiting``. Checks side by side share the cores, unless ``environment``
+    has numbers of threads.
     """
     cores = len(os.sched_getaffinity(0))
     places = max(1, min(8, cores // 2))
-    threads = {"OMP_NUM_THREADS": str(max(1, cores // places))}
+    threads = dict.fromkeys(
+        ("OMP_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS"), str(max(1, cores // places))
+    )
     running: list[Running] = []
     try:
         while running or (waiting and ends - time.monotonic() >= BEGIN_SECONDS):
@@ -194,8 +215,8 @@ def run_all(waiting: deque[Check], ends: float, environment: dict[str, str]) -> 
                 check = waiting[0]
                 if running and (check.alone or running[0].check.alone or len(running) == places):
                     break
-                more = {} if check.alone else threads
-                running.append(Running(check, min(check.limit, left), {**environment, **more}))
+                shared = {} if check.alone else threads
+                running.append(Running(check, min(check.limit, left), {**shared, **environment}))
                 waiting.popleft()
             for each in list(running):
                 if (result := each.result()) is not None:
@@ -280,6 +301,10 @@ def main(arguments: Sequence[str]) -> int:
             raise UserError(f"--only {' '.join(args.only)}: no check has such a word in its name")
         # Compiled code is shared by the checks, but the first one shall compile, to tell how long that takes.
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(folder / "compiled")}
+        environment["PYTHONUNBUFFERED"] = "1"  # What a killed check printed is shown.
+        if args.tiny:
+            # On a busy CPU two threads mostly wait for each other.
+            environment["OMP_NUM_THREADS"] = "1"
         return report(run_all, deque(chosen), ends, environment, machine(arguments), args.output)
 
 
@@ -302,10 +327,15 @@ def report(
 
     print("\n".join([*head, *TABLE]), flush=True)
     write()
-    for result in run(waiting, ends, environment):
-        results.append(result)
-        print(result.row(), flush=True)
-        write()
+    # The running checks end with this program also where a time limit ends it, as ``timeout`` does.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for result in run(waiting, ends, environment):
+            results.append(result)
+            print(result.row(), flush=True)
+            write()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     print("\n".join(below(results, waiting)), flush=True)
     return int(any(result.state != "ok" for result in results))
 

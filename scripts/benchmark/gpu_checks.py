@@ -8,11 +8,8 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import re
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,33 +23,16 @@ from methods import METHODS
 from network.cost import network_cost
 from network.norm.synchronised import synchronise as synchronise_norms
 from scripts.benchmark.curves import loader_speed
+from scripts.benchmark.gpu_training import MODES, TRAINED, deterministic, trains
 from scripts.benchmark.inputs import random_method, write_gtav
 from scripts.benchmark.losses import CODES, START, random_batch
 from scripts.benchmark.precision import a_score, an_inference
-from scripts.benchmark.step import FAST, PEAK_BF16, batches, exact_float32, iteration, training_step
+from scripts.benchmark.step import PEAK_BF16, batches, exact_float32, iteration, training_step
 from scripts.benchmark.timing import seconds_in_turns, synchronise
 from transforms.device_photometric import changed_views
 from utils import distributed
 from utils.device import device_name, select_device, to_device
 from utils.errors import Parser, UserError, run_program
-from utils.run.checkpoint import load_checkpoint
-
-ISW = "--cov_stat_epoch 0 --trials 2 --covstat_images 3".split()
-WHITENED = ["--wt_layer", *map(str, CODES), "--clusters", "3", *ISW]
-TARGET = ["--target_dataset", "cityscapes"]
-TRAINED: dict[str, list[str]] = {
-    "baseline": [],
-    "isw": WHITENED,
-    "blindnet": "--contrast_max_classes 2 --contrast_max_views 2 --num_patch 1".split(),
-    "diia": ISW,
-    "snr": ["--snr_stages", "1", "2", "3"],
-    "maxsquare": [*TARGET, "--multi", "--threshold", "0.01"],
-    "abn": TARGET,
-    "sac": [*TARGET, "--group_size", "2", "--teacher_every", "2", "--confidence_lower", "0"],
-}
-"""Method -> flags with which three steps on tiny pictures use all of it."""
-
-MODES = {"bf16": FAST[:2], "fp16": ("--amp", "fp16"), "compiled": FAST}
 
 FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ResNet-50": ("baseline", "resnet50", {}),
@@ -142,76 +122,15 @@ def logits_and_gradient(
 def judged(found: Sequence[Tensor], own: Sequence[Tensor], exact: Sequence[Tensor]) -> str:
     """Relative differences from ``exact``; raises a UserError if those of ``found`` are too large."""
     words, good = [], True
-    for name, ours, cpu, right, size in zip(
-        ("logits", "gradient"), found, own, exact, (lambda x: x.abs().max(), Tensor.norm), strict=True
-    ):
+    names, sizes = ("logits differ from float64", "the gradient"), (lambda x: x.abs().max(), Tensor.norm)
+    for name, ours, cpu, right, size in zip(names, found, own, exact, sizes, strict=True):
         here, there = (float(size(each - right) / size(right)) for each in (ours, cpu))
         good &= here <= max(BOUND, TIMES * there)
-        words.append(f"{name} differ by {here:.1e} (CPU {there:.1e})")
+        words.append(f"{name} by {here:.1e} (on the CPU {there:.1e})")
     text = ", ".join(words)
     if not good:
         raise UserError(f"{text}: more than {BOUND:g} and {TIMES} times the CPU's difference from float64")
     return text
-
-
-def train(args: argparse.Namespace, experiment: str, *flags: str) -> str:
-    """Run train.py on the toy city in a new process; returns the end of its last log line."""
-    sizes = ["--crop_size", "64" if args.tiny else "128", "--class_uniform_tile", "32", "--bs_mult", "2"]
-    words = ["--data_root", args.folder / "toycity", "--ckpt", args.folder / "logs", "--exp", experiment]
-    words += ["--dataset", "gtav", "--val_dataset", "cityscapes", "--no_pretrained", "--num_workers", "2"]
-    words += [*sizes, "--arch", f"network.deepv3.Deep{'MobileNet' if args.tiny else 'R18'}V3PlusD"]
-    words += ["--max_iter", "3", "--eval_every", "0", "--log_every", "1", *flags]
-    done = subprocess.run([sys.executable, "train.py", *map(str, words)], stdout=subprocess.PIPE, text=True)
-    print(done.stdout)
-    lines = re.findall(r"^\[epoch .*?\] \[iter .*?\] (.*?), images/s.*$", done.stdout, re.MULTILINE)
-    if done.returncode or not lines or "nan" in lines[-1]:
-        raise UserError(f"train.py {' '.join(flags)}: exit code {done.returncode}, {lines[-1:] or 'no step'}")
-    return lines[-1]
-
-
-def trains(args: argparse.Namespace, device: torch.device) -> str:
-    """Train a method for three steps in each of the modes; all are tried before an error is raised."""
-    results, failed = [], False
-    for mode, flags in MODES.items():
-        try:
-            words = train(
-                args, f"{args.method}-{mode}", "--method", args.method, *TRAINED[args.method], *flags
-            )
-        except UserError as error:
-            failed, words = True, str(error)
-        results.append(f"{mode}: {words}")
-    if failed:
-        raise UserError("; ".join(results))
-    return "; ".join(results)
-
-
-def deterministic(args: argparse.Namespace, device: torch.device) -> str:
-    """Train ISW with --deterministic twice, and once with a stop and a resume; compare the bits."""
-    flags = ["--method", "isw", *WHITENED, "--deterministic", "--max_iter", "6"]
-    for name in ("whole", "again"):
-        train(args, name, *flags)
-    train(args, "resumed", *flags, "--iter_stop", "3")
-    train(args, "resumed", *flags, "--resume", "auto")
-    files = [args.folder / "logs/default" / name / "last.pth" for name in ("whole", "again", "resumed")]
-    whole, *others = (dict(tensors(load_checkpoint(file))) for file in files)
-    for name, other in zip(("second", "resumed"), others, strict=True):
-        wrong = [key for key in whole if key not in other or not torch.equal(whole[key], other[key])]
-        if wrong:
-            raise UserError(f"the {name} run: {len(wrong)} of {len(whole)} tensors differ, first {wrong[0]}")
-    return f"two runs and a resumed one: all {len(whole)} tensors of model and optimiser have the same bits"
-
-
-def tensors(content: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a checkpoint's weights and optimiser, with their paths."""
-    if isinstance(content, Tensor):
-        yield path, content
-    elif isinstance(content, dict):
-        # How long the steps took is no result of the run.
-        for key in content.keys() - ({"meter"} if not path else set()):
-            yield from tensors(content[key], f"{path}/{key}")
-    elif isinstance(content, (list, tuple)):
-        for number, value in enumerate(content):
-            yield from tensors(value, f"{path}/{number}")
 
 
 def group(args: argparse.Namespace, device: torch.device) -> str:
@@ -301,6 +220,8 @@ def kernels(args: argparse.Namespace, device: torch.device, *flags: str) -> str:
         if event.device_type == kind and not getattr(event, "is_user_annotation", False)
     ]
     busy = sum(seconds for seconds, _, _ in times)
+    if not busy:
+        raise UserError("the profiler saw no kernels; it may need rights that a container lacks")
     print("| ms a step | share | calls a step | kernel |\n|---|---|---|---|")
     for seconds, count, name in sorted(times, reverse=True)[:10]:
         cell = name.replace("|", "/")[:90]
@@ -322,11 +243,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--method", choices=METHODS, default="baseline")
     parser.add_argument("--family", choices=FAMILIES)
     parser.add_argument("--photometric", default="cpu")
+    parser.add_argument("--modes", nargs="+", choices=MODES)
     parser.add_argument("--pictures", type=int, default=2)
     parser.add_argument("--crop_size", type=int, default=64)
     parser.add_argument("--tiny", action="store_true")
     args, flags = parser.parse_known_args(arguments)
-    args.backbone = "mobilenet_v2" if args.tiny else "resnet50"
+    # Of the backbones, ResNet-18 compiles fastest.
+    args.backbone = "resnet18" if args.tiny else "resnet50"
     args.evaluation_size = (64, 128) if args.tiny else (1024, 2048)
     args.channels_last = True
     print(CHECKS[args.what](args, select_device("auto"), *flags))

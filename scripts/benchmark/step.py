@@ -130,15 +130,15 @@ def held_for_backward(call: Callable[[], None]) -> int:
 @contextmanager
 def exact_float32() -> Iterator[None]:
     """Compute without TF32 in the block, as the public code did."""
-    settings = (torch.backends.cuda.matmul, torch.backends.cudnn)
-    before = [setting.allow_tf32 for setting in settings]
+    matmul, convolution = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     try:
-        for setting in settings:
-            setting.allow_tf32 = False
+        # The other spelling, for products on CUDA alone, leaves a state that PyTorch refuses to read.
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
         yield
     finally:
-        for setting, allowed in zip(settings, before, strict=True):
-            setting.allow_tf32 = allowed
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = convolution
 
 
 def fast_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:

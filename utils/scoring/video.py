@@ -59,14 +59,18 @@ def _command(video: Path) -> list[str]:
             f"{video}: ffmpeg, which reads videos, cannot be started ({error}); "
             "pip install imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE"
         ) from error
-    # ffmpeg 5.1 introduced the newer option, and ffmpeg 8 removed the older one.
-    every_frame = "-vsync" if re.match(r"n?([0-4]\.|5\.0)", version) else "-fps_mode"
     return [
         *(exe, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "error", "-xerror"),
         # An absolute path cannot be taken for an option or an address. A video may not open other addresses.
         *("-protocol_whitelist", "file", "-i", str(video.absolute())),
-        *(every_frame, "passthrough", "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"),
+        *(*every_frame(version), "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"),
     ]
+
+
+def every_frame(version: str) -> tuple[str, str]:
+    """The option of ffmpeg ``version`` that neither drops nor repeats frames."""
+    # ffmpeg 5.1 introduced the newer name, and ffmpeg 8 removed the older one.
+    return ("-vsync" if re.match(r"n?([0-4]\.|5\.0)", version) else "-fps_mode", "passthrough")
 
 
 @lru_cache

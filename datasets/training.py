@@ -66,6 +66,10 @@ def training_transform(
     )
 
 
+MOST_CLASSES_WITH_PADDING = 254
+"""A label has to hold the classes, the ignore label and a mark for the padding in 8 bits."""
+
+
 class TrainingLoaders:
     """The training data of one run, in epochs of the source domains.
 
@@ -87,6 +91,10 @@ class TrainingLoaders:
         self.data, self.args = data, args
         self.bad_samples = BadSamples(args.max_bad_samples)
         transform = training_transform(args, views, color_jitter)
+        if args.crop_padding == "mean" and len(data.classes.of) > MOST_CLASSES_WITH_PADDING:
+            raise UserError(
+                f"--crop_padding mean: works with at most {MOST_CLASSES_WITH_PADDING} classes; use black"
+            )
         sources = [data.open(name, args.city_mode, transform, args.seed) for name in args.dataset]
         if args.prepared:
             sources = [prepared(each, Path(args.prepared), division_flags(args)) for each in sources]

@@ -114,6 +114,39 @@ def test_a_perfect_network_scores_one(toycity: Path) -> None:
     assert score.scores.pixel_accuracy == 1
 
 
+def test_scores_under_corruptions(
+    toycity: Path, snapshot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def scored(name: str, *flags: str) -> dict:
+        output = tmp_path / name
+        data = ["--val_dataset", "gtav", "--output", str(output)]
+        assert run(toycity, snapshot, *data, *flags) == 0
+        return json.loads(output.read_text())["domains"]["gtav"]
+
+    clean = scored("clean.json")
+    capsys.readouterr()
+    under = scored("under.json", "--corruptions", "contrast", "fog", "fog")
+    table = capsys.readouterr().out.partition("gtav under corruptions, mIoU\n")[2].splitlines()
+    corruptions = under.pop("corruptions")
+    assert under == clean
+    assert list(corruptions) == ["fog", "contrast", "mean"]
+    means = [corruptions[name]["mean"] for name in ("fog", "contrast")]
+    assert means[0] == pytest.approx(sum(corruptions["fog"][str(severity)] for severity in range(1, 6)) / 5)
+    assert corruptions["mean"] == pytest.approx(sum(means) / 2)
+    assert table[0].split() == ["corruption", "1", "2", "3", "4", "5", "mean"]
+    assert [line.split()[0] for line in table[2:]] == ["fog", "contrast", "mean", "clean"]
+    assert table[2].split()[-1] == f"{100 * means[0]:.2f}"
+    assert table[-1].split()[-1] == f"{100 * clean['miou']:.2f}"
+
+
+def test_corruptions_without_a_name_are_all_and_unknown_ones_are_refused() -> None:
+    words = ["--snapshot", "x", "--val_dataset", "gtav", "--corruptions"]
+    assert len(valid.parse_arguments(words).corruptions) == 15
+    assert valid.parse_arguments(words[:-1]).corruptions is None
+    with pytest.raises(UserError, match=r"--corruptions: invalid choice: 'rain' \(choose from .*glass_blur"):
+        valid.parse_arguments([*words, "fog", "rain"])
+
+
 def test_flags_that_contradict_the_checkpoint_are_refused(toycity: Path, snapshot: Path) -> None:
     with pytest.raises(UserError, match="was trained with --wt_layer"):
         run(toycity, snapshot, "--val_dataset", "gtav", "--wt_layer", *"0 0 2 2 2 0 0".split())

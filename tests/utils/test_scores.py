@@ -1,11 +1,21 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from utils.files import write_json
 from utils.scoring.metrics import class_scores
-from utils.scoring.scores import DomainScore, class_table, domain_table, percent, results, subset_means
+from utils.scoring.scores import (
+    DomainScore,
+    class_table,
+    corruption_table,
+    domain_table,
+    percent,
+    results,
+    subset_means,
+)
 
 NAMES = ("road", "sky", "train")
 
@@ -55,3 +65,27 @@ def test_groups_have_rows_of_their_own_beside_all_together_and_their_mean() -> N
     assert content["mean_of_conditions"] == 0.5
     assert content["conditions"]["fog"]["miou"] == 1
     assert content["conditions"]["night"]["images"] == 3
+
+
+def under_corruptions() -> DomainScore:
+    """Two corruptions at two severities; at one of them no class is present."""
+    return replace(score(), corruptions={"fog": {1: 0.5, 2: 0.25}, "snow": {1: 0.3, 2: float("nan")}})
+
+
+def test_means_of_corruptions_are_over_severities_and_then_over_corruptions() -> None:
+    assert under_corruptions().means_of_corruptions == {"fog": 0.375, "snow": 0.3}
+    assert under_corruptions().mean_of_corruptions == pytest.approx(0.3375)
+    rows = [line.split() for line in corruption_table(under_corruptions()).splitlines()]
+    assert rows[0] == ["corruption", "1", "2", "mean"]
+    assert rows[2:4] == [["fog", "50.00", "25.00", "37.50"], ["snow", "30.00", "-", "30.00"]]
+    assert rows[4] == ["mean", "of", "2", "40.00", "25.00", "33.75"]
+    assert rows[5] == ["clean", percent(score().miou)]
+
+
+def test_results_hold_corruptions_only_if_there_are_some() -> None:
+    domains = {"a": score(), "b": under_corruptions()}
+    content = results(domains, NAMES, "full", "best.pth")["domains"]
+    assert "corruptions" not in content["a"]
+    of_fog = {"1": 0.5, "2": 0.25, "mean": 0.375}
+    of_snow = {"1": 0.3, "2": None, "mean": 0.3}
+    assert content["b"]["corruptions"] == {"fog": of_fog, "snow": of_snow, "mean": pytest.approx(0.3375)}

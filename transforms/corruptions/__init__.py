@@ -2,8 +2,8 @@
 
 This is our own implementation, with the constants of the benchmark for large pictures (ImageNet-C). It takes
 pictures of any size. Where their size matters, it follows Michaelis et al. (Benchmarking Robustness in Object
-Detection, 2019): fog and elastic deformation scale with the picture, blurs and flakes have fixed sizes in
-pixels. Frost is drawn, not photographed.
+Detection, 2019): the waves of fog and elastic deformation scale with the picture, blurs and flakes have fixed
+sizes in pixels. Frost is drawn, not photographed.
 """
 
 from __future__ import annotations

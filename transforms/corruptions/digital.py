@@ -38,10 +38,10 @@ def contrast(picture: np.ndarray, severity: int, rng: Generator) -> np.ndarray:
 
 
 def elastic_transform(picture: np.ndarray, severity: int, rng: Generator) -> np.ndarray:
-    """Every pixel moves by a smooth random field, on average by 0.1 to 0.3 % of the height or so.
+    """Every pixel moves by a smooth random field, on average by about one pixel to two or three.
 
-    This is the form for pictures of any size by Michaelis et al. (2019): sides of a picture take the place of
-    ImageNet's 244 pixels, and the random affine map is left out, because labels do not move with the picture.
+    This is the form of Michaelis et al. (2019) for pictures of any size: the waves are as long as a share of
+    the sides, and the random affine map is left out. Labels do not move with the picture.
     """
     height, width = picture.shape[:2]
     amount = np.float32(ELASTIC_AMOUNT[severity - 1] * 0.005 * height)

@@ -198,3 +198,31 @@ def test_protocol_words_say_how_many_classes(toycity: Path, tmp_path: Path) -> N
         for classes in map(classes_of_number, (19, 16))
     ]
     assert words[1] == f"{words[0]}, networks of 16 classes"
+
+
+def test_reliability_is_measured_of_every_group_and_of_all(toycity: Path, tmp_path: Path) -> None:
+    domains = domains_of(arguments(toycity, tmp_path))
+    loader = domains.evaluation_loader("gtav")
+    groups = ("fog", "night", "night")
+    loader.dataset.pairs = [
+        pair._replace(group=group) for pair, group in zip(loader.dataset.pairs, groups, strict=True)
+    ]
+
+    def predict(pictures: torch.Tensor) -> torch.Tensor:
+        return torch.arange(19.0).view(1, 19, 1, 1) + pictures[:, :1] / 100
+
+    score = domains.score("gtav", predict, loader, torch.device("cpu"), temperatures=(1.0, 2.0))
+    pixels = {name: each.reliability.confidences[1].pixels for name, each in score.groups.items()}
+    assert list(pixels) == ["fog", "night"]
+    assert (pixels["fog"] + pixels["night"]).tolist() == score.reliability.confidences[1].pixels.tolist()
+    assert pixels["fog"].sum() > 0
+    assert domains.score("gtav", predict, loader, torch.device("cpu")).reliability is None
+
+
+def test_a_loader_of_few_pictures_takes_them_evenly(toycity: Path, tmp_path: Path) -> None:
+    domains = domains_of(arguments(toycity, tmp_path))
+    names = [name for batch in domains.evaluation_loader("gtav") for name in batch["name"]]
+    fewer = [name for batch in domains.evaluation_loader("gtav", most=2) for name in batch["name"]]
+    assert fewer == [names[0], names[1]]
+    assert len(domains.evaluation_loader("gtav", "train", most=3)) == 3
+    assert len(domains.evaluation_loader("gtav", most=500)) == len(names) == 3

@@ -75,7 +75,7 @@ def _of_size(width: int, height: int) -> tuple[Callable[[Place], None], Callable
 def _resized_pair(width: int, height: int) -> Callable[[Place], None]:
     def make(place: Place) -> None:
         for split in ("train", "val"):
-            image, label = place.pair(split)[1:]
+            image, label = place.pair(split)[1:3]
             for path in (image, label):
                 with Image.open(path) as picture:
                     small = picture.resize((width, height), Image.Resampling.NEAREST)

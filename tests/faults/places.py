@@ -37,7 +37,7 @@ def _in_dataset(stem: str, spoil: bool) -> Callable[[Place], None]:
     """Data whose first validation pair is called ``stem``."""
 
     def make(place: Place) -> None:
-        for path in place.pair()[1:]:
+        for path in place.pair()[1:3]:
             named = path.rename(path.with_stem(stem))
             if spoil and named.is_relative_to(place.dataset() / "images"):
                 SPOILT["cut in half"](named)

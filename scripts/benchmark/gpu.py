@@ -159,10 +159,7 @@ def checks(args: argparse.Namespace, folder: Path) -> list[Check]:
         ),
         Check(
             "torchrun with one process",
-            (
-                *("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1"),
-                *(*MODULE, "group", *shared),
-            ),
+            ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", *MODULE, "group", *shared),
             60,
             alone=False,
         ),

@@ -95,7 +95,7 @@ def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[
 
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """Measure the baseline's step, ISW's step, and on a GPU the baseline's step with all fast flags."""
-    layout = ("--channels_last",) if args.channels_last else ()
+    layout = ("--channels_last" if args.channels_last else "--no-channels_last",)
     source = batches(args, device)
     ours = iteration(training_step("baseline", args, device, *layout), source)
     whitening = iteration(training_step("isw", args, device, *layout, wt_layer=CODES), source)

@@ -189,7 +189,11 @@ def test_groups_of_crops(toycity: Path, tmp_path: Path, workers: str) -> None:
     args = arguments(toycity, tmp_path, *flags, "--num_workers", workers)
     batches = list(loaders_of(args, "multi_crop").batches(0))
     for batch in batches:
-        assert {name: tuple(value.shape) for name, value in batch["target"].items() if name not in ("name", "group")} == {
+        assert {
+            name: tuple(value.shape)
+            for name, value in batch["target"].items()
+            if name not in ("name", "group")
+        } == {
             "image": (1, 3, 3, 32, 64),
             "image_clean": (1, 3, 3, 32, 64),
             "padding": (1, 3, 32, 64),

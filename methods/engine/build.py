@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from methods import METHODS, Method
 from network import SegmentationNet, load_imagenet_weights
+from network.depthwise import keep_depthwise_in_float32
 from network.norm.synchronised import synchronise
 from network.restore import load_start, parts_of
 from utils import distributed
@@ -171,6 +172,8 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
         synchronise(method)
     else:
         check_batch_size(method, args)
+    if device.type == "cpu" and args.amp == "bf16":
+        keep_depthwise_in_float32(method)
     method.to(device, memory_format=memory_format(args.channels_last, device))
     if args.compile:
         # A method may have a second network, its teacher. A run's batches have few sizes, so each has its own

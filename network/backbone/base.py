@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from network.backbone.recomputation import recomputed
 from network.input_spec import IMAGENET, InputSpec
 from network.norm.snr import Restitution, StyleRestitution
 from network.sites import SITE_LAYERS, SITE_OF_STAGE, STAGES, WHITENED_CODES, active_sites
@@ -40,7 +42,8 @@ class Backbone(nn.Module):
         stages: the stages that it has, in order: all five, or all but the stem.
         multiple: height and width of its input must be multiples of this.
         fixed_size: (height, width) of its input, if it takes no other.
-        checkpoints_activations: whether it computes activations again in the backward pass, to save memory.
+        is_plain_transformer: whether its four maps have one stride, that of a patch.
+        checkpoints_activations: whether it computes activations again in the backward pass.
         activation: the activation function after a site, where one follows.
     """
 
@@ -50,6 +53,7 @@ class Backbone(nn.Module):
     stages: Sequence[str] = STAGES
     multiple: int = 1
     fixed_size: tuple[int, int] | None = None
+    is_plain_transformer: bool = False
     checkpoints_activations: bool = False
     activation: Callable[..., Tensor] = staticmethod(F.relu)
 
@@ -173,11 +177,7 @@ class Backbone(nn.Module):
         return weights
 
     def checkpoint_activations(self) -> None:
-        """Compute activations again in the backward pass; a UserError where this would not be the same."""
-        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.modules()):
-            raise UserError(
-                f"--checkpoint_activations: BatchNorm of {self.name} would count pictures twice; drop it"
-            )
+        """From now on compute a stage's activations again in the backward pass, which saves memory."""
         self.checkpoints_activations = True
 
     def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
@@ -191,8 +191,19 @@ class Backbone(nn.Module):
         """
         features: dict[str, Tensor] = {}
         for stage in self.stages:
-            x = self.restitute(stage, self.run_stage(stage, x, features), features)
-            features[stage] = x
+            if self.checkpoints_activations and torch.is_grad_enabled():
+                more = recomputed(self, self.whole_stage, stage, x)
+            else:
+                more = self.whole_stage(stage, x)
+            # PyTorch 2.6 cannot compile ``|=``.
+            features.update(more)
+            x = features[stage]
             if stage == until:
                 break
+        return features
+
+    def whole_stage(self, stage: str, x: Tensor) -> dict[str, Tensor]:
+        """The features of ``stage``, with those of its sites and its SNR module, for its input ``x``."""
+        features: dict[str, Tensor] = {}
+        features[stage] = self.restitute(stage, self.run_stage(stage, x, features), features)
         return features

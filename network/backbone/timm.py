@@ -11,7 +11,6 @@ import timm
 import torch
 from timm.models import load_state_dict
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from network.backbone.base import Backbone
 from network.input_spec import InputSpec
@@ -106,6 +105,8 @@ class TimmBackbone(TimmModel):
         self.strides = dict(zip(reversed(STAGES), reversed(information.reduction()), strict=False))
         self.channels_last = str(getattr(self.model, "output_fmt", "")).endswith("NHWC")
         self.steps = _steps(self.model, self.stages)
+        if self.channels_last and hasattr(self.model, "patch_embed"):
+            self.multiple = self.model.patch_embed.patch_size[0]  # Swin refuses a part of a patch.
         self.check_features()
 
     def create(self, **more: Any) -> nn.Module:
@@ -162,6 +163,13 @@ class TimmBackbone(TimmModel):
             )
         super().add_restitution(stages)
 
+    def checkpoint_activations(self) -> None:
+        if not self.steps:
+            raise UserError(
+                f"--checkpoint_activations: {self.name} runs as a whole, without stages of its own; drop it"
+            )
+        super().checkpoint_activations()
+
     def turned(self, x: Tensor) -> Tensor:
         """``x`` as the model has it between stages -> B x channels x height x width."""
         return x.permute(0, 3, 1, 2) if self.channels_last else x
@@ -170,8 +178,7 @@ class TimmBackbone(TimmModel):
         if self.channels_last and stage != self.stages[0]:
             x = x.permute(0, 2, 3, 1)
         for step in self.steps[stage]:
-            kept = not (self.checkpoints_activations and self.training)
-            x = step(x) if kept else checkpoint(step, x, use_reentrant=False)
+            x = step(x)
         return self.apply_site(SITE_OF_STAGE[stage], self.turned(x), features)
 
     def forward(self, x: Tensor, until: str = "layer4") -> dict[str, Tensor]:

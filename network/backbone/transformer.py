@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class TransformerSettings:
         taps: the blocks, from 0 on, whose outputs are layer1..layer4. ``None``: :func:`default_taps`.
         positions: ``dynamic``: the stored positions are resampled for every other size of pictures; ``crop``:
             pictures have ``image_size`` and no other. Both are resampled once when weights are loaded.
+            ``None``: dynamic, or crop for the few models of timm that cannot resample.
         patch_size: side of a patch in pixels; ``None``: the model's own.
         patch_resample: how the embedding of patches is resampled to another ``patch_size`` when weights are
             loaded: ``pinv`` (FlexiViT, Beyer et al., CVPR 2023, section 3.4) or ``bicubic`` (the kernels as
@@ -40,7 +42,7 @@ class TransformerSettings:
 
     image_size: Sequence[int] | None = None
     taps: Sequence[int] | None = None
-    positions: str = "dynamic"
+    positions: str | None = None
     patch_size: int | None = None
     patch_resample: str = "pinv"
 
@@ -50,6 +52,7 @@ def default_taps(depth: int) -> list[int]:
     return [7, 11, 15, 23] if depth == 24 else [(quarter + 1) * depth // TAPS - 1 for quarter in range(TAPS)]
 
 
+@lru_cache
 def is_transformer(name: str) -> bool:
     """Whether the timm model of the backbone ``name`` is a plain transformer, whose maps have one stride."""
     try:
@@ -68,6 +71,7 @@ class TransformerBackbone(TimmModel):
     """
 
     stages = STAGES[1:]
+    is_plain_transformer = True
 
     def __init__(self, name: str, settings: Mapping[str, Any], drop_path: float = 0.0) -> None:
         """``settings``: those of :class:`TransformerSettings`; ``drop_path``: the stochastic depth.
@@ -76,6 +80,7 @@ class TransformerBackbone(TimmModel):
         """
         super().__init__(name)
         self.settings, self.drop_path = TransformerSettings(**settings), drop_path
+        self.positions = self.settings.positions
         self.model = self.create()
         self.set_input()
         depth = len(self.model.blocks)
@@ -84,27 +89,38 @@ class TransformerBackbone(TimmModel):
             words = " ".join(map(str, self.taps))
             raise UserError(f"--taps {words}: give {TAPS} rising numbers of the blocks 0 to {depth - 1}")
         self.model.prune_intermediate_layers(self.taps, prune_norm=True, prune_head=True)
-        self.multiple = self.model.patch_embed.patch_size[0]
-        if self.settings.positions == "crop":
-            self.fixed_size = tuple(self.model.patch_embed.img_size)
-        self.channels = dict.fromkeys(self.stages, self.model.embed_dim)
+        information = self.model.feature_info[0]
+        self.multiple = information["reduction"]
+        if self.positions == "crop":
+            size = self.settings.image_size or self.model.pretrained_cfg["input_size"][1:]
+            self.fixed_size = in_whole_patches(size, self.multiple)
+        self.channels = dict.fromkeys(self.stages, information["num_chs"])
         self.strides = dict.fromkeys(self.stages, self.multiple)
 
     @property
     def settings_of_timm(self) -> dict[str, Any]:
-        return {**asdict(self.settings), "taps": self.taps, **(super().settings_of_timm or {})}
+        own = {"taps": self.taps, "positions": self.positions}
+        return {**asdict(self.settings), **own, **(super().settings_of_timm or {})}
 
     def create(self, **more: Any) -> nn.Module:
         more |= {"drop_path_rate": self.drop_path} if self.drop_path else {}
-        settings, patch = self.settings, self.settings.patch_size
+        size, patch = self.settings.image_size, self.settings.patch_size
         if patch:
             more["patch_size"] = patch
-        if settings.image_size:
-            patch = patch or native_patch(self.name)
-            more["img_size"] = tuple(patch * math.ceil(side / patch) for side in settings.image_size)
-        dynamic = settings.positions == "dynamic"
+        if size:
+            more["img_size"] = in_whole_patches(size, patch or native_patch(self.name))
+        if self.positions != "crop":
+            try:
+                model = create_model(self.name, num_classes=0, dynamic_img_size=True, **more)
+                self.positions = "dynamic"
+                return model
+            except TypeError:
+                if self.positions == "dynamic":
+                    message = f"--positions dynamic: timm cannot resample those of {self.name}; use crop"
+                    raise UserError(message) from None
+                self.positions = "crop"
         try:
-            return create_model(self.name, num_classes=0, dynamic_img_size=dynamic, **more)
+            return create_model(self.name, num_classes=0, **more)
         except TypeError as error:
             raise UserError(f"--backbone {self.name}: does not fit ({error}); use another model") from None
 
@@ -132,15 +148,22 @@ class TransformerBackbone(TimmModel):
             raise UserError(f"--snr_stages {words}: {self.name} is a plain transformer, without SNR; drop it")
 
     def checkpoint_activations(self) -> None:
-        super().checkpoint_activations()
         self.model.set_grad_checkpointing()
 
     def forward(self, x: Tensor, until: str = "layer4") -> dict[str, Tensor]:
-        maps = self.model.forward_intermediates(x, self.taps, intermediates_only=True)
-        return dict(zip(self.stages, maps, strict=True))
+        stages = self.stages[: self.stages.index(until) + 1]
+        indices = self.taps[: len(stages)]
+        maps = self.model.forward_intermediates(x, indices, stop_early=True, intermediates_only=True)
+        return dict(zip(stages, maps, strict=True))
 
 
+def in_whole_patches(size: Sequence[int], patch: int) -> tuple[int, ...]:
+    """``size`` with sides rounded up to multiples of ``patch``."""
+    return tuple(patch * math.ceil(side / patch) for side in size)
+
+
+@lru_cache
 def native_patch(name: str) -> int:
     """The side of a patch of the timm model as it is."""
     with torch.device("meta"):
-        return create_model(name, num_classes=0).patch_embed.patch_size[0]
+        return create_model(name, num_classes=0).feature_info[0]["reduction"]

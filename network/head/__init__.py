@@ -18,15 +18,19 @@ The ``forward(layer3, size)`` of an auxiliary head returns logits at the size of
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from torch import nn
 
 from network.backbone.base import Backbone
 from network.head.aggregation import AggregationHead
+from network.head.deconv import DeconvolutionHead
 from network.head.deeplabv2 import AtrousAuxiliary, DeepLabV2, DeepLabV2FullyConnected
 from network.head.deeplabv3plus import DeepLabV3Plus
-from network.head.dense import DeconvolutionHead, LinearHead
 from network.head.fcn8s import FCN8s
 from network.head.layers import AuxiliaryHead
+from network.head.linear import LinearHead
 from network.head.pyramid import OnPyramid
 from network.head.upernet import UPerNet
 from utils.errors import UserError
@@ -55,25 +59,25 @@ def build_heads(
     if name not in HEADS:
         raise UserError(f"--head {name}: unknown; the heads are {', '.join(sorted(HEADS))}")
     arguments, build_auxiliary = (backbone, num_classes), AuxiliaryHead
-    if len(set(backbone.strides.values())) == 1:
-        return _on_transformer(name, *arguments), None
     if auxiliary is None:
-        auxiliary = getattr(HEADS[name], "has_auxiliary", True)
+        published = getattr(HEADS[name], "has_auxiliary", True)
+        auxiliary = published and not backbone.is_plain_transformer
     if issubclass(HEADS[name], DeepLabV2):
         arguments, build_auxiliary = (*arguments, atrous_branches), AtrousAuxiliary
     elif atrous_branches != 4:
         raise UserError(
             f"--deeplabv2_head: chooses atrous branches, but the head {name} has none; use --head deeplabv2"
         )
-    return HEADS[name](*arguments), build_auxiliary(*arguments) if auxiliary else None
+    build = _on_transformer(name, backbone) if backbone.is_plain_transformer else HEADS[name]
+    return build(*arguments), build_auxiliary(*arguments) if auxiliary else None
 
 
-def _on_transformer(name: str, backbone: Backbone, num_classes: int) -> nn.Module:
-    """The head on a plain transformer, for which no auxiliary head was published."""
+def _on_transformer(name: str, backbone: Backbone) -> Callable[[Backbone, int], nn.Module]:
+    """What builds the head on a plain transformer, from (backbone, num_classes)."""
     head = HEADS[name]
-    if issubclass(head, ON_ONE_STRIDE):
-        return head(backbone, num_classes)
+    if head in ON_ONE_STRIDE:
+        return head
     if head in ON_PYRAMID:
-        return OnPyramid(head, backbone, num_classes)
+        return partial(OnPyramid, head)
     fitting = ", ".join(each for each, head in HEADS.items() if head in (*ON_PYRAMID, *ON_ONE_STRIDE))
     raise UserError(f"--head {name}: does not fit {backbone.name}, whose maps have one stride; use {fitting}")

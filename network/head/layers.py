@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from loss.precision import at_least_float32
 from network.backbone.base import Backbone
 from network.head.atrous import AtrousConvolution
+from network.sites import STAGES
 from utils.errors import UserError
 
 
@@ -65,6 +67,14 @@ def resize_between_centres(x: Tensor, size: tuple[int, int]) -> Tensor:
 def scores_between_centres(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Logits resized like this in float32 at least, for the reason of :func:`resize_scores`."""
     return resize_between_centres(at_least_float32(logits), size)
+
+
+def concatenated_taps(features: dict[str, Tensor]) -> Tensor:
+    """layer1..layer4 along the channels, resized to layer1: of a transformer they have one size anyway."""
+    first, *others = (features[stage] for stage in STAGES[1:])
+    size = (first.shape[-2], first.shape[-1])
+    same = (x if x.shape[-2:] == first.shape[-2:] else resize_between_centres(x, size) for x in others)
+    return torch.cat([first, *same], dim=1)
 
 
 def check_image_pooling(norm: nn.Module, x: Tensor) -> None:

@@ -161,20 +161,3 @@ def test_sites_and_snr_are_between_the_stages(name: str, codes: list[int]) -> No
     assert "snr2_restituted" in output.features
     (output.logits.sum() + output.aux_logits.sum()).backward()
     assert not [key for key, parameter in network.named_parameters() if parameter.grad is None]
-
-
-def test_activations_may_be_computed_again() -> None:
-    torch.manual_seed(0)
-    picture, gradients = picture_batch(1), []
-    backbone = create_backbone("timm:convnext_atto", timm={"drop_path": 0.2}).train()
-    for again in (False, True):
-        if again:
-            backbone.checkpoint_activations()
-        backbone.zero_grad()
-        torch.manual_seed(1)
-        backbone(picture)["layer4"].sum().backward()
-        gradients.append([parameter.grad for parameter in backbone.parameters()])
-    for one, other in zip(*gradients, strict=True):
-        torch.testing.assert_close(one, other)
-    with pytest.raises(UserError, match="--checkpoint_activations: BatchNorm of resnet18"):
-        create_backbone("resnet18").checkpoint_activations()

@@ -117,7 +117,8 @@ def test_positions_of_the_crop_see_windows_of_its_size() -> None:
 def test_every_head_trains_on_every_kind_of_backbone(head: str, backbone: str) -> None:
     torch.manual_seed(0)
     timm_settings = {"image_size": [64, 64]}
-    network = create_network(backbone, head, output_stride=32, timm=timm_settings).train()
+    stride = None if backbone == TINY else 32
+    network = create_network(backbone, head, output_stride=stride, timm=timm_settings).train()
     output = network(picture_batch())
     assert output.logits.shape == (2, 19, 64, 64)
     has_auxiliary = backbone != TINY and head in ("upernet", "deeplabv3plus")

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from network.backbone import BACKBONES, create_backbone
+from network.backbone.base import Backbone
 from network.head import build_heads
 from network.head.deeplabv2 import BRANCHES, DILATIONS
 from network.segmentor import SegmentationNet
 from network.sites import NO_SITES
 from utils.errors import UserError
-from utils.scoring.classes import CITYSCAPES, classes_of_number, described_classes
+from utils.scoring.classes import CITYSCAPES, ClassSet, classes_of_number, described_classes
 
 FAMILY_PREFIX = "network.deepv3."
 
@@ -65,7 +66,11 @@ PLAIN: dict[str, Any] = {
     "snr_stages": [],
     "atrous_branches": len(DILATIONS),
     "auxiliary": True,
+    "timm": None,
 }
+
+# The flags that are settings of a backbone of timm.
+TIMM_FLAGS = ("taps", "positions", "patch_size", "patch_resample", "drop_path")
 
 
 def published_name(config: Mapping[str, Any], architectures: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -97,12 +102,16 @@ def architecture_from_arch(arch: str) -> dict[str, Any]:
     return dict(known[name])
 
 
-def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
+def stated_architecture(
+    flags: Mapping[str, Any], image_size: tuple[int, int] | None = None
+) -> dict[str, Any]:
     """The arguments of :func:`create_network` that a command line gives, and only those.
+
+    ``image_size`` is the (height, width) of the pictures that a new network is built for.
 
     ``flags`` is flag -> value, ``None`` or absent if not given. Read are ``arch``, ``backbone`` (also a name
     of ``DEEPLABV2_ARCHITECTURES``), ``output_stride``, ``wt_layer``, ``snr_stages``, ``head``, ``auxiliary``,
-    ``deeplabv2_head``, ``image_in`` and ``num_classes``. Flags beside ``arch`` win over it.
+    ``deeplabv2_head``, ``image_in``, ``num_classes`` and ``TIMM_FLAGS``. Flags beside ``arch`` win over it.
     """
     arch, backbone = flags.get("arch"), flags.get("backbone")
     if backbone in DEEPLABV2_ARCHITECTURES:
@@ -114,6 +123,8 @@ def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
         "per_image_input": flags.get("image_in") or None,
         **{name: flags.get(name) for name in same_name},
     }
+    timm = {name: flags.get(name) for name in TIMM_FLAGS} | {"image_size": image_size and [*image_size]}
+    stated["timm"] = {name: value for name, value in timm.items() if value is not None} or None
     given = {name: value for name, value in stated.items() if value is not None}
     if "snr_stages" in given:
         given["snr_stages"] = sorted(given["snr_stages"])
@@ -131,6 +142,11 @@ def flag_of(name: str, value: Any) -> str:
     if name == "atrous_branches":
         names = {number: name for name, number in BRANCHES.items()}
         return f"--deeplabv2_head {names.get(value, value)}"
+    if name == "timm":
+        flags = {each: setting for each, setting in (value or {}).items() if setting is not None}
+        return " ".join(flag_of(each, setting) for each, setting in flags.items()) or "no settings of timm"
+    if name == "image_size":
+        return f"--crop_size {value[0]},{value[1]}"
     if name == "classes":
         return f"the classes of {described_classes(value).of.in_words}"
     words = " ".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else value
@@ -141,14 +157,15 @@ def create_network(
     backbone: str = "resnet50",
     head: str = "deeplabv3plus",
     num_classes: int | None = None,
-    output_stride: int = 16,
+    output_stride: int | None = None,
     wt_layer: Sequence[int] = NO_SITES,
     partial_dilation: bool = False,
     per_image_input: bool = False,
     snr_stages: Sequence[int] = (),
     atrous_branches: int = 4,
-    auxiliary: bool = True,
+    auxiliary: bool | None = None,
     classes: Mapping[str, Any] | None = None,
+    timm: Mapping[str, Any] | None = None,
 ) -> SegmentationNet:
     """A segmentation network with random weights.
 
@@ -156,43 +173,65 @@ def create_network(
         backbone: one of :func:`list_backbones`, or ``timm:NAME`` (``network.backbone.timm``).
         head: one of ``network.head.HEADS``.
         num_classes: channels of the logits, by default those of ``classes``, or 19.
-        output_stride: input pixels per pixel of layer4: 8, 16 or 32; residual networks also have 4.
+        output_stride: input pixels per pixel of layer4: 8, 16 (the default) or 32; residual networks also
+            have 4. A plain transformer has the side of its patch, and no other.
         wt_layer: the seven codes of ``network.sites``.
         partial_dilation: see :meth:`Backbone.dilate`; the family dilates its mobile backbones so.
         per_image_input: normalise each picture by its own mean and deviation (``network.input_spec``).
         snr_stages: stages with an SNR module behind them (``network.norm.snr``), 1 to 4 for layer1 to layer4.
-        atrous_branches: how many of the four branches of the heads deeplabv2 and deeplabv2_fc are summed, 4
-            or 2.
-        auxiliary: whether there is an auxiliary head.
+        atrous_branches: how many of the branches of the heads deeplabv2 and deeplabv2_fc are summed, 4 or 2.
+        auxiliary: whether there is an auxiliary head; by default where one was published with the head.
         classes: the classes that the network tells apart, as ``utils.scoring.classes`` describes them; by
             default they follow from their number.
+        timm: ``drop_path`` and the ``TransformerSettings`` of a backbone of timm.
 
     Raises:
-        UserError: a name is unknown, or the network does not have the output stride, site, stage or branches.
+        UserError: a name is unknown, or the network does not have what is asked for.
     """
-    known = described_classes(classes) if classes else classes_of_number(num_classes or len(CITYSCAPES))
-    if num_classes not in (None, len(known.train_ids)):
-        count = len(known.train_ids)
-        raise UserError(f"--num_classes {num_classes}: {known.name} are {count}; drop the flag")
+    known = _class_set(classes, num_classes)
     num_classes = len(known.train_ids)
     codes, stages = list(map(int, wt_layer)), sorted(map(int, snr_stages))
-    trunk = create_backbone(backbone, output_stride, codes, partial_dilation)
+    trunk = _trunk(backbone, output_stride, codes, partial_dilation, timm)
     trunk.add_restitution(stages)
+    heads = build_heads(head, trunk, num_classes, atrous_branches, auxiliary)
     return SegmentationNet(
         trunk,
-        *build_heads(head, trunk, num_classes, atrous_branches, auxiliary),
+        *heads,
         config={
             "backbone": backbone,
             "head": head,
             "num_classes": num_classes,
-            "output_stride": output_stride,
+            "output_stride": trunk.strides["layer4"],
             "wt_layer": codes,
             "partial_dilation": partial_dilation,
             "per_image_input": per_image_input,
             "snr_stages": stages,
             "atrous_branches": atrous_branches,
-            "auxiliary": auxiliary,
+            "auxiliary": heads[1] is not None,
             "classes": known.description,
+            "timm": trunk.settings_of_timm,
         },
         input_spec=dataclasses.replace(trunk.input_spec, per_image=per_image_input),
     )
+
+
+def _trunk(
+    name: str,
+    output_stride: int | None,
+    codes: Sequence[int],
+    partial_dilation: bool,
+    timm: Mapping[str, Any] | None,
+) -> Backbone:
+    """The backbone; a UserError if an output stride is given that it does not have."""
+    backbone = create_backbone(name, output_stride or 16, codes, partial_dilation, timm)
+    if output_stride not in (None, stride := backbone.strides["layer4"]):
+        raise UserError(f"--output_stride {output_stride}: {name} has its patch's, {stride}; drop the flag")
+    return backbone
+
+
+def _class_set(classes: Mapping[str, Any] | None, number: int | None) -> ClassSet:
+    """The classes of a network; a UserError if their ``number`` is given, too, and differs."""
+    known = described_classes(classes) if classes else classes_of_number(number or len(CITYSCAPES))
+    if number not in (None, count := len(known.train_ids)):
+        raise UserError(f"--num_classes {number}: {known.name} are {count}; drop the flag")
+    return known

@@ -15,6 +15,9 @@ from utils import distributed
 from utils.errors import MissingLibrary, UserError
 from utils.run.checkpoint import NETWORK_PREFIX, TEACHER_PREFIX, is_own, load_state, network_state, read_file
 
+# The settings of a backbone of timm that make it another network.
+SAME_NETWORK = ("taps", "positions", "patch_size", "image_size")
+
 
 def load_network(
     path: Path | str,
@@ -83,9 +86,20 @@ def _refuse_difference(
 ) -> None:
     """Raise a UserError if two networks (arguments of ``create_network``) differ in one of ``names``."""
     for name in names:
-        if _comparable(name, trained[name]) != _comparable(name, other[name]):
-            was, differs = flag_of(name, trained[name]), flag_of(name, other[name])
+        was, differs = trained[name], other[name]
+        if name == "timm":
+            was, differs = _differing_settings(was or {}, differs or {})
+        if _comparable(name, was) != _comparable(name, differs):
+            was, differs = flag_of(name, was), flag_of(name, differs)
             raise UserError(f"{path}: was trained with {was}, {other_has} {differs}; {remedy}")
+
+
+def _differing_settings(
+    trained: Mapping[str, Any], other: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a backbone of timm in which two networks differ; a command line may state only some."""
+    names = [name for name in SAME_NETWORK if name in other and trained.get(name) != other[name]]
+    return {name: trained.get(name) for name in names}, {name: other[name] for name in names}
 
 
 def _comparable(name: str, value: Any) -> Any:

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = re.compile(r"^`([\w/]+\.py)`:\n\n```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_COPIED = (".*", "__pycache__", "data", "logs", "tests", "docs", "demo_output")
-NEW = "--method confidence_penalty --backbone efficientnet_b0 --head linear --dataset mytown".split()
+NEW = "--method confidence_penalty --backbone efficientnet_b0 --head plain --dataset mytown".split()
 TINY = """
     --wt_layer 0 0 0 4 4 0 0 --no_pretrained --num_workers 0 --crop_size 32 --class_uniform_tile 32
     --bs_mult 2 --max_iter 2 --eval_every 0 --log_every 1 --exp example

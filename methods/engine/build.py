@@ -31,6 +31,8 @@ def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool
     """
     if fresh and args.pretrained and not (args.snapshot or args.resume_from):
         load_imagenet_weights(network, args.backbone_weights)
+    if args.checkpoint_activations:
+        network.backbone.checkpoint_activations()
     # Parameters are only frozen here, never unfrozen: some networks have frozen ones of their own.
     if args.freeze_trunk:
         network.backbone.requires_grad_(False)

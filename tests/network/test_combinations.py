@@ -31,7 +31,9 @@ def test_trains_and_evaluates(backbone: str, head: str, code: int, stages: tuple
     with torch.device("meta"):
         sites = create_backbone(backbone).all_site_channels
         codes = [code if site in sites else 0 for site in range(NUM_SITES)]
-        network = create_network(backbone, head, output_stride=32, wt_layer=codes, snr_stages=stages).train()
+        # The auxiliary head is there also where none was published.
+        built = {"output_stride": 32, "wt_layer": codes, "snr_stages": stages, "auxiliary": True}
+        network = create_network(backbone, head, **built).train()
         pictures = torch.empty(2, 3, 96, 160)
     output = network(pictures)
     assert output.logits.shape == (2, 19, 96, 160)

@@ -11,7 +11,7 @@ from backbones import picture_batch, strides_of_all
 from loss.segmentation import cross_entropy
 from network import SegmentationNet, create_network
 from network.head import HEADS
-from network.head.layers import resize
+from network.head.layers import resize, resize_between_centres
 from network.restore import load_network
 from utils.run.checkpoint import save_checkpoint
 
@@ -35,12 +35,14 @@ def test_taps_are_what_the_head_says(head: str) -> None:
         output = network(picture_batch())
     taps = output.features
     embedded = {"deeplabv2": {}, "fcn8s": {}, "deeplabv2_fc": {"decoder": 1024}}
+    embedded |= {"linear": {"decoder": 960}, "deconv": {"decoder": 256}, "upernet": {"decoder": 512}}
     assert network.head.embedding_channels == embedded.get(head, {"decoder_input": 304, "decoder": 256})
-    side = 2 if head == "deeplabv2_fc" else 16
+    side = {"deeplabv2_fc": 2, "deconv": 64}.get(head, 16)
     for name, channels in network.head.embedding_channels.items():
         assert taps[name].shape == (2, channels, side, side)
     final = taps["final_logits"] if head == "aggregation" else output.logits
-    assert torch.equal(resize(taps["decoder_logits"], (64, 64)), final)
+    resized = resize_between_centres if head in ("linear", "deconv", "upernet") else resize
+    assert torch.equal(resized(taps["decoder_logits"], (64, 64)), final)
 
 
 @pytest.mark.parametrize(("backbone", "stride"), strides_of_all())

@@ -18,9 +18,8 @@ from utils.errors import UserError
 
 pytestmark = pytest.mark.reliability
 
-# Asked for where they are used: ``--backbone timm:NAME``, ``--output`` and HEIC pictures say what is missing.
+# Asked for where they are used: ``--output`` and HEIC pictures say what is missing.
 OPTIONAL = {
-    "network/backbone/timm.py": {"timm"},
     # Of these two the one that Python's version asks for.
     "utils/files.py": {"tomli", "tomllib"},
     "scripts/benchmark/curves.py": {"matplotlib"},

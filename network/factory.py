@@ -11,8 +11,9 @@ from network.head import build_heads
 from network.head.deeplabv2 import BRANCHES, DILATIONS
 from network.segmentor import SegmentationNet
 from network.sites import NO_SITES
+from network.tuning import FULL, tune
 from utils.errors import UserError
-from utils.scoring.classes import CITYSCAPES, classes_of_number, described_classes
+from utils.scoring.classes import CITYSCAPES, ClassSet, classes_of_number, described_classes
 
 FAMILY_PREFIX = "network.deepv3."
 
@@ -65,6 +66,7 @@ PLAIN: dict[str, Any] = {
     "snr_stages": [],
     "atrous_branches": len(DILATIONS),
     "auxiliary": True,
+    "tuning": None,
 }
 
 
@@ -131,6 +133,8 @@ def flag_of(name: str, value: Any) -> str:
     if name == "atrous_branches":
         names = {number: name for name, number in BRANCHES.items()}
         return f"--deeplabv2_head {names.get(value, value)}"
+    if name == "tuning":
+        return f"--tune {value['name'] if value else FULL}"
     if name == "classes":
         return f"the classes of {described_classes(value).of.in_words}"
     words = " ".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else value
@@ -149,6 +153,7 @@ def create_network(
     atrous_branches: int = 4,
     auxiliary: bool = True,
     classes: Mapping[str, Any] | None = None,
+    tuning: Mapping[str, Any] | None = None,
 ) -> SegmentationNet:
     """A segmentation network with random weights.
 
@@ -166,19 +171,18 @@ def create_network(
         auxiliary: whether there is an auxiliary head.
         classes: the classes that the network tells apart, as ``utils.scoring.classes`` describes them; by
             default they follow from their number.
+        tuning: settings of ``network.tuning``, for a network whose state dict is loaded afterwards.
 
     Raises:
-        UserError: a name is unknown, or the network does not have the output stride, site, stage or branches.
+        UserError: a name is unknown, or the network does not have the output stride, site, stage or branches,
+            or what is to be tuned.
     """
-    known = described_classes(classes) if classes else classes_of_number(num_classes or len(CITYSCAPES))
-    if num_classes not in (None, len(known.train_ids)):
-        count = len(known.train_ids)
-        raise UserError(f"--num_classes {num_classes}: {known.name} are {count}; drop the flag")
+    known = _class_set(classes, num_classes)
     num_classes = len(known.train_ids)
     codes, stages = list(map(int, wt_layer)), sorted(map(int, snr_stages))
     trunk = create_backbone(backbone, output_stride, codes, partial_dilation)
     trunk.add_restitution(stages)
-    return SegmentationNet(
+    network = SegmentationNet(
         trunk,
         *build_heads(head, trunk, num_classes, atrous_branches, auxiliary),
         config={
@@ -193,6 +197,17 @@ def create_network(
             "atrous_branches": atrous_branches,
             "auxiliary": auxiliary,
             "classes": known.description,
+            "tuning": None,
         },
         input_spec=dataclasses.replace(trunk.input_spec, per_image=per_image_input),
     )
+    tune(network, tuning, initialise=False)
+    return network
+
+
+def _class_set(classes: Mapping[str, Any] | None, number: int | None) -> ClassSet:
+    """The classes of a network; a UserError if their ``number`` is given, too, and differs."""
+    known = described_classes(classes) if classes else classes_of_number(number or len(CITYSCAPES))
+    if number not in (None, count := len(known.train_ids)):
+        raise UserError(f"--num_classes {number}: {known.name} are {count}; drop the flag")
+    return known

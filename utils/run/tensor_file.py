@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 DISTRIBUTED_PREFIX = "module."
@@ -79,3 +81,13 @@ def bare_key(key: str) -> str:
     while key.startswith(DISTRIBUTED_PREFIX):
         key = key.removeprefix(DISTRIBUTED_PREFIX)
     return key
+
+
+def digest_of(state: Mapping[str, Tensor]) -> str:
+    """SHA-256, hexadecimal, of names, types, shapes and bytes of a state dict, whatever its order."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -166,16 +166,14 @@ def create_network(
         partial_dilation: see :meth:`Backbone.dilate`; the family dilates its mobile backbones so.
         per_image_input: normalise each picture by its own mean and deviation (``network.input_spec``).
         snr_stages: stages with an SNR module behind them (``network.norm.snr``), 1 to 4 for layer1 to layer4.
-        atrous_branches: how many of the four branches of the heads deeplabv2 and deeplabv2_fc are summed, 4
-            or 2.
+        atrous_branches: how many of the branches of the heads deeplabv2 and deeplabv2_fc are summed, 4 or 2.
         auxiliary: whether there is an auxiliary head.
         classes: the classes that the network tells apart, as ``utils.scoring.classes`` describes them; by
             default they follow from their number.
         tuning: settings of ``network.tuning``, for a network whose state dict is loaded afterwards.
 
     Raises:
-        UserError: a name is unknown, or the network does not have the output stride, site, stage or branches,
-            or what is to be tuned.
+        UserError: a name is unknown, or the network does not have what is asked for.
     """
     known = _class_set(classes, num_classes)
     num_classes = len(known.train_ids)

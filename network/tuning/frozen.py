@@ -9,8 +9,9 @@ from network.backbone.base import Backbone
 
 
 def tune_frozen(backbone: Backbone, settings: Mapping[str, Any], initialise: bool) -> dict[str, Any]:
-    """No layer that was loaded is trained, and all of them stay in evaluation mode: see :func:`fix`."""
-    fix(backbone)
+    """No layer that was loaded is trained, and all of them stay in evaluation mode."""
+    freeze(backbone)
+    keep_in_evaluation(backbone)
     return {}
 
 
@@ -23,20 +24,22 @@ def tune_head(backbone: Backbone, settings: Mapping[str, Any], initialise: bool)
     return {}
 
 
-def fix(backbone: Backbone) -> None:
-    """Freeze all layers that weights are loaded for, and keep them in evaluation mode from now on.
+def freeze(backbone: Backbone) -> None:
+    """Freeze all parameters that weights are loaded for.
 
-    So they have no dropout and no stochastic depth, and the statistics of BatchNorm stay as they are. SNR
-    modules and the layers of sites, which are added to a loaded backbone, are trained; a site in the place of
-    a loaded layer is not.
+    SNR modules and the layers of sites, which are added to a loaded backbone, stay as they are; a site in the
+    place of a loaded layer does not.
     """
     for name, parameter in backbone.named_parameters():
         if not backbone.is_site_key(name):
             parameter.requires_grad_(False)
-    follow_training(backbone, "site_norms", "restitutions")
 
 
-def follow_training(backbone: Backbone, *names: str) -> None:
-    """Let the modules called ``names`` follow training mode, although ``backbone`` as a whole does not."""
-    backbone.following = (*(backbone.following or ()), *names)
+def keep_in_evaluation(backbone: Backbone, *adapters: str) -> None:
+    """Keep all layers in evaluation mode from now on, but for what was added to the loaded backbone.
+
+    So they have no dropout and no stochastic depth, and the statistics of BatchNorm stay as they are. Added
+    are SNR modules, the layers of sites, and the modules called ``adapters``.
+    """
+    backbone.following = ("site_norms", "restitutions", *adapters)
     backbone.train(backbone.training)

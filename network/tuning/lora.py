@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from network.backbone.base import Backbone
-from network.tuning.frozen import fix, follow_training
+from network.tuning.frozen import freeze, keep_in_evaluation
 from network.tuning.low_rank import LowRankLinear
 from network.tuning.places import QUERY_KEY_VALUE, chosen_blocks, chosen_targets, replace, target_layers
 
@@ -26,11 +26,11 @@ def tune_lora(backbone: Backbone, settings: Mapping[str, Any], initialise: bool)
     blocks = chosen_blocks(backbone, "lora", settings["blocks"])
     targets = chosen_targets(backbone, "lora", blocks, settings["targets"], [QUERY_KEY_VALUE])
     layers = target_layers(backbone, blocks, targets)
-    fix(backbone)
+    freeze(backbone)
     for name, layer in layers:
         adapted = LowRankLinear(layer, rank, alpha / rank, dropout)
         if initialise:
             nn.init.kaiming_uniform_(adapted.lora_a, a=math.sqrt(5))
         replace(backbone, name, adapted)
-    follow_training(backbone, *(name for name, _ in layers))
+    keep_in_evaluation(backbone, *(name for name, _ in layers))
     return {"rank": rank, "alpha": alpha, "dropout": dropout, "targets": targets, "blocks": blocks}

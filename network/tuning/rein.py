@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from network.backbone.base import Backbone
-from network.tuning.frozen import fix, follow_training
+from network.tuning.frozen import freeze, keep_in_evaluation
 from network.tuning.places import blocks_of, chosen_blocks
 from utils.errors import UserError
 
@@ -80,7 +80,7 @@ def tune_rein(backbone: Backbone, settings: Mapping[str, Any], initialise: bool)
     modules = list(every.values())
     for place, number in enumerate(blocks):
         modules[number].register_forward_hook(partial(rein.refine, place))
-    fix(backbone)
+    freeze(backbone)
     backbone.rein = rein
-    follow_training(backbone, "rein")
+    keep_in_evaluation(backbone, "rein")
     return {"tokens": settings["tokens"], "rank": settings["rank"], "blocks": blocks}

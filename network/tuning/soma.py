@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from network.backbone.base import Backbone
-from network.tuning.frozen import fix, follow_training
+from network.tuning.frozen import freeze, keep_in_evaluation
 from network.tuning.low_rank import INITIAL_A, INITIAL_B, LowRankLinear, remainder
 from network.tuning.places import (
     FIRST_OF_MLP,
@@ -45,7 +45,7 @@ def tune_soma(backbone: Backbone, settings: Mapping[str, Any], initialise: bool)
     blocks = chosen_blocks(backbone, "soma", settings["blocks"], lambda depth: depth // 3)
     targets = chosen_targets(backbone, "soma", blocks, settings["targets"], TARGETS)
     layers = target_layers(backbone, blocks, targets)
-    fix(backbone)
+    freeze(backbone)
     for name, layer in layers:
         parts = PARTS.get(last_name(name), 1)
         smallest = min(layer.in_features, layer.out_features // parts)
@@ -56,7 +56,7 @@ def tune_soma(backbone: Backbone, settings: Mapping[str, Any], initialise: bool)
         for bias in biases:
             if isinstance(bias, nn.Parameter):
                 bias.requires_grad_(True)
-    follow_training(backbone, *(name for name, _ in layers))
+    keep_in_evaluation(backbone, *(name for name, _ in layers))
     return {"rank": rank, "targets": targets, "blocks": blocks}
 
 

@@ -27,8 +27,6 @@ def what_else(path: Path) -> str | None:
         return "a pointer of Git LFS in place of the file; fetch the file with git lfs pull"
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
         return "a web page in place of the file; download it again"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
-        return "a safetensors file; load it with safetensors.torch.load_file and write it with torch.save"
     if head.startswith(b"\x1f\x8b") or tarfile.is_tarfile(path):
         return "a compressed file or tar archive; unpack it and name the file in it"
     if head.startswith(b"PK") and zipfile.is_zipfile(path) and not _is_torch_archive(path):

@@ -1,4 +1,4 @@
-"""Transformers so small that tests train them in a second: timm's blocks, in the three ways they are built."""
+"""Transformers so small that tests train them in a second: timm's blocks, in three ways they are built."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class TinyTransformer(Backbone):
         return []
 
     def forward(self, x: Tensor, until: str = "layer4") -> dict[str, Tensor]:
+        x = nn.functional.pad(x, (0, -x.shape[-1] % PATCH, 0, -x.shape[-2] % PATCH))
         taps = {"indices": [0, 1, 2], "norm": False, "intermediates_only": True}
         first, second, last = self.model.forward_intermediates(x, **taps)
         return {"stem": first, "layer1": first, "layer2": first, "layer3": second, "layer4": last}

@@ -30,6 +30,7 @@ import config
 from datasets.domains import split_pictures
 from datasets.flags import add_division_arguments, add_root_argument
 from network import stated_architecture
+from network.folding import fold_batch_norms
 from network.restore import load_network
 from network.segmentor import SegmentationNet
 from utils.declare import Flag
@@ -174,6 +175,7 @@ def prediction_function(network: SegmentationNet, args: argparse.Namespace, devi
     """The network on its device as a function of 8-bit pictures."""
     layout = memory_format(args.channels_last, device)
     network.to(device, memory_format=layout)
+    fold_batch_norms(network)
     if args.compile:
         network.compile_for_any_size()
 

@@ -37,7 +37,7 @@ from utils.device import device_name
 from utils.errors import UserError, run_program
 from utils.flags.family import family_notices
 from utils.memory import enough_memory
-from utils.precision import choose_precision
+from utils.precision import choose_precision, faster_flags
 from utils.progress import print_notices, progress_bar
 from utils.run.checkpoint import DamagedCheckpoint, load_checkpoint, load_state, save_checkpoint
 from utils.run.meter import Meter
@@ -285,6 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_arguments(arguments)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # --deterministic needs it on GPUs.
     device = distributed.setup(args.device, args.local_rank)
+    print_notices(*faster_flags(args, device))
     precision = choose_precision(args, device)
     torch.use_deterministic_algorithms(args.deterministic)
     torch.backends.cudnn.benchmark = not args.deterministic

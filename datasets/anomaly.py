@@ -177,10 +177,11 @@ class MaskedPictures(Dataset):
 
 def anomaly_words(domains: Domains) -> str:
     """A sentence for the reader of anomaly scores: how they were made."""
-    averages = domains.inference.description
-    means = f", {averages} (of probabilities, so without max logit)" if averages else ""
+    inference = domains.inference
+    means = f", {inference.description}" if inference.description else ""
+    without = " (of probabilities, so without max logit)" if inference.gives_probabilities else ""
     precision = "" if domains.precision == "float32" else f", in {domains.precision}"
-    return f"anomalies in whole pictures{means}{precision}"
+    return f"anomalies in whole pictures{means}{without}{precision}"
 
 
 def score_tracks(
@@ -198,7 +199,7 @@ def score_tracks(
     averages = averaged(predict, domains.inference)
     scores = {}
     for track in tracks:
-        counts = AnomalyCounts(device, probabilities=averages is not predict)
+        counts = AnomalyCounts(device, probabilities=domains.inference.gives_probabilities)
         share = distributed.rank(), distributed.world_size()
         how = domains.batch_size, domains.workers, *share, domains.pin
         loader = evaluation_loader(MaskedPictures(track.pairs), *how, kinds=track.sizes)

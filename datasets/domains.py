@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from datasets import toycity
-from datasets.definitions.catalog import evaluation_transform, spec
+from datasets.definitions.catalog import evaluation_transform, spec, windows
 from datasets.definitions.plausibility import unlikely_classes
 from datasets.definitions.spec import DatasetSpec
 from datasets.files.pairing import check_sizes, left_out, list_pairs
@@ -55,11 +55,14 @@ class Domains:
     ) -> None:
         """``args`` has the flags of ``datasets.flags.add_data_arguments``, and ``configured`` the roots in
         config.py. Labels hold the numbers of ``classes``, those of a network. Predictions are averaged
-        as ``inference`` says before they are scored; by default the network sees the whole picture once.
+        as ``inference`` says before they are scored; by default the network sees the whole picture once,
+        or the windows of the protocol.
         ``precision`` says in words how the network computes.
         """
         self.args, self.configured = args, configured
-        self.inference, self.precision = inference or Inference("pooling"), precision
+        settings = inference or Inference("pooling")
+        self.inference = windows(settings, args.protocol, args.evaluation_height)
+        self.precision = precision
         self.classes = classes
         self.workers: int = default_workers() if args.num_workers is None else args.num_workers
         self.pin: bool = pins_memory(args.device)
@@ -131,7 +134,8 @@ class Domains:
         """
         transform = evaluation_transform(spec(name), self.args.protocol, self.args.evaluation_height)
         opened = self.open(name, split, transform)
-        sizes = [()] * len(opened) if transform.crop or transform.size else self._sizes[name, split]
+        alike = (transform.crop or transform.size) and not transform.whole_label
+        sizes = [()] * len(opened) if alike else self._sizes[name, split]
         kinds = [(*size, pair.group) for size, pair in zip(sizes, opened.pairs, strict=True)]
         share = distributed.rank(), distributed.world_size()
         settings = self.batch_size, self.workers, *share, self.pin

@@ -27,7 +27,8 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--protocol", "robustnet", choices=PROTOCOLS, free=True).means(
         "Score pictures at this size. robustnet is that of published tables (Mapillary: a 1536 centre crop), "
-        "full is the whole picture, maxsquare is 1024 x 512 (width x height) for all data sets."
+        "full is the whole picture, maxsquare is 1024 x 512 (width x height) for all data sets, vfm is that "
+        "of tuned vision transformers: windows of 512 at every 320, on smaller pictures than their labels."
     )
     add("--absent_classes", "skip", choices=("skip", "zero"), free=True).means(
         "skip leaves a class without labelled pixels out of the mean. zero counts it as IoU 0 if any pixel "

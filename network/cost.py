@@ -7,8 +7,10 @@ from typing import Any
 
 import thop
 import torch
+from thop.vision.basic_hooks import count_convNd
 
 from network.factory import create_network
+from network.head.atrous import AtrousConvolution
 
 
 def describe(config: Mapping[str, Any], height: int, width: int) -> str:
@@ -28,5 +30,6 @@ def network_cost(config: Mapping[str, Any], height: int, width: int) -> tuple[in
         network = create_network(**{**config, "tuning": None}).eval()
     parameters = sum(parameter.numel() for parameter in network.parameters())
     picture = torch.zeros(1, 3, height, width, device="meta")
-    operations, _ = thop.profile(network, inputs=(picture,), verbose=False)
+    counted = {AtrousConvolution: count_convNd}
+    operations, _ = thop.profile(network, inputs=(picture,), custom_ops=counted, verbose=False)
     return parameters, float(operations)

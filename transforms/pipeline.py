@@ -136,13 +136,16 @@ class EvaluationTransform:
 
     ``size`` resizes to exactly this (height, width). ``height`` resizes to this height and keeps the aspect
     ratio: the width is int(w / h * height). ``crop`` then cuts out the central square of this side; a smaller
-    picture is padded with black, its label with ``IGNORE_LABEL``. Pictures are resized bicubically, labels to
-    nearest pixels.
+    picture is padded with black, its label with ``IGNORE_LABEL``. ``factor`` resizes both sides by this.
+    Pictures are resized bicubically, labels to nearest pixels. With ``whole_label`` the label keeps its own
+    size, and scores have to be resized to it.
     """
 
     size: Size | None = None
     height: int | None = None
     crop: int | None = None
+    factor: float | None = None
+    whole_label: bool = False
 
     def __call__(
         self, image: Image.Image, label: Label, centroid: Centroid = None, rng: Generator | None = None
@@ -150,9 +153,12 @@ class EvaluationTransform:
         size = self.size
         if self.height is not None:
             size = (self.height, max(1, int(image.width / image.height * self.height)))
+        if self.factor is not None:
+            size = tuple(max(1, round(side * self.factor)) for side in (image.height, image.width))
         if size is not None:
             image = image.resize(size[::-1], Image.Resampling.BICUBIC)
-            label = None if label is None else resize_label(label, size)
+            if label is not None and not self.whole_label:
+                label = resize_label(label, size)
         pixels = np.asarray(image)
         if self.crop is not None:
             pixels = centre_crop(pixels, self.crop, 0)

@@ -114,11 +114,13 @@ def to_device(
     return on_device
 
 
-def memory_format(channels_last: bool, device: torch.device) -> torch.memory_format:
-    """The layout that ``--channels_last`` asks for.
+def memory_format(channels_last: bool | None, device: torch.device) -> torch.memory_format:
+    """The layout that ``--channels_last`` asks for; without the flag, NHWC on CPUs alone.
 
     On mps it is always the usual one: in most versions of PyTorch the backward pass of BatchNorm fails there.
     """
+    if channels_last is None:
+        channels_last = device.type == "cpu"
     return torch.channels_last if channels_last and device.type != "mps" else torch.contiguous_format
 
 

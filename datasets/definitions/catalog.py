@@ -16,11 +16,17 @@ from datasets.definitions.suites import SUITES
 from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
 from utils.scoring.classes import CITYSCAPES, ClassSet, classes_of_number
+from utils.scoring.sliding_window import Inference
 
-PROTOCOLS = ("robustnet", "full", "maxsquare")
+PROTOCOLS = ("robustnet", "full", "maxsquare", "vfm")
 """``robustnet``: pictures have the sizes at which RobustNet was scored; ``full``: whole pictures;
-``maxsquare``: all pictures are 1024 x 512 (width x height), as for maximum squares and SNR.
+``maxsquare``: all pictures are 1024 x 512 (width x height), as for maximum squares and SNR; ``vfm``: as for
+tuned vision transformers (Rein, SoMA, VFMNet), pictures are smaller than their labels, the network sees them
+in windows (:func:`windows`), and its scores are resized to the label.
 """
+
+VFM_SIDE = 512
+"""The side of the windows under the protocol ``vfm``; sizes of pictures are given for this side."""
 
 CATALOG_VARIABLE = "URBANDG_CATALOG"
 """The environment variable that names catalog files."""
@@ -109,7 +115,8 @@ def evaluation_transform(
     """How pictures of ``dataset`` are resized and cropped before they are scored under ``protocol``.
 
     ``height`` is for miniature data. It replaces the height and the crop that the protocol has for the data
-    set (1536 for Mapillary); with ``maxsquare``, pictures become ``height`` high and twice as wide.
+    set (1536 for Mapillary); with ``maxsquare``, pictures become ``height`` high and twice as wide; with
+    ``vfm`` they change like the windows, whose side it replaces.
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"--protocol {protocol}: known are {', '.join(PROTOCOLS)}")
@@ -117,4 +124,17 @@ def evaluation_transform(
         rows = height or 512
         return EvaluationTransform(size=(rows, 2 * rows))
     transform = dataset.evaluation.get(protocol, EvaluationTransform())
+    if height and protocol == "vfm" and transform.size:
+        rows, columns = (round(side * height / VFM_SIDE) for side in transform.size)
+        return replace(transform, size=(rows, columns))
     return replace(transform, height=height, crop=height) if height and transform.height else transform
+
+
+def windows(settings: Inference, protocol: str, height: int | None = None) -> Inference:
+    """``settings`` with the windows that ``protocol`` prescribes: with ``vfm`` 512 pixels, at every 320.
+
+    ``height`` replaces the side of 512, for miniature data. Logits of overlapping windows are averaged.
+    """
+    if protocol != "vfm":
+        return settings
+    return replace(settings, mode="sliding", crop_size=height or VFM_SIDE, overlap=1 - 320 / VFM_SIDE)

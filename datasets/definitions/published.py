@@ -128,6 +128,12 @@ _GTAV_STATISTICS = ChannelStatistics((0.481, 0.479, 0.465), (0.243, 0.239, 0.237
 # How the file names of CamVid's sequences by day and at dusk begin.
 _DAY, _DUSK = "(0006R0|0016E5)_", "0001TP_"
 
+
+def vfm_size(height: int, width: int) -> dict[str, EvaluationTransform]:
+    """The size of pictures under the protocol ``vfm``."""
+    return {"vfm": EvaluationTransform(size=(height, width), whole_label=True)}
+
+
 PUBLISHED: tuple[DatasetSpec, ...] = (
     DatasetSpec(
         "cityscapes",
@@ -142,6 +148,7 @@ PUBLISHED: tuple[DatasetSpec, ...] = (
         city_folds=2,
         nearby_frames=_CITYSCAPES_FRAMES,
         statistics=ChannelStatistics((0.300, 0.344, 0.297), (0.175, 0.180, 0.177)),
+        evaluation=vfm_size(512, 1024),
     ),
     DatasetSpec(
         "gtav",
@@ -156,6 +163,7 @@ PUBLISHED: tuple[DatasetSpec, ...] = (
         lists_flag="--gtav_split",
         further_root_names=("gta", "gta5"),
         statistics=_GTAV_STATISTICS,
+        evaluation=vfm_size(720, 1280),
     ),
     DatasetSpec(
         "synthia",
@@ -166,14 +174,21 @@ PUBLISHED: tuple[DatasetSpec, ...] = (
         statistics=ChannelStatistics((0.315, 0.278, 0.248), (0.225, 0.214, 0.210)),
     ),
     DatasetSpec(
-        "bdd100k", "bdd100k", {split: bdd100k_split(split) for split in ("train", "val")}, codings.TRAIN_IDS
+        "bdd100k",
+        "bdd100k",
+        {split: bdd100k_split(split) for split in ("train", "val")},
+        codings.TRAIN_IDS,
+        evaluation=vfm_size(720, 1280),
     ),
     DatasetSpec(
         "mapillary",
         "mapillary",
         {"train": _mapillary("training"), "val": _mapillary("validation")},
         codings.MAPILLARY,
-        evaluation={"robustnet": EvaluationTransform(height=1536, crop=1536)},
+        evaluation={
+            "robustnet": EvaluationTransform(height=1536, crop=1536),
+            "vfm": EvaluationTransform(factor=0.5, whole_label=True),
+        },
     ),
     DatasetSpec(
         "kitti",
@@ -190,6 +205,7 @@ PUBLISHED: tuple[DatasetSpec, ...] = (
         "cityscapes",
         {"val": Split(_cityscapes(*_FINE, "train"), evenly=500)},
         codings.CITYSCAPES_IDS,
+        evaluation=vfm_size(512, 1024),
     ),
     # DA-SAC trains on the first 10,000 pictures of GTAV, whichever official split they are in. Only the
     # sizes of its train and val parts are published: 9,000 and 1,000. Neighbouring pictures are frames of
@@ -203,6 +219,7 @@ PUBLISHED: tuple[DatasetSpec, ...] = (
         },
         codings.GTAV,
         statistics=_GTAV_STATISTICS,
+        evaluation=vfm_size(720, 1280),
     ),
     _camvid("camvid", train=("train", ""), val=("val", ""), test=("test", "")),
     _camvid("camvid_day", train=("train", _DAY), val=("val", _DAY)),

@@ -12,7 +12,7 @@ from itertools import product
 
 from datasets.definitions import codings
 from datasets.definitions.label_coding import LabelCoding
-from datasets.definitions.published import bdd100k_split
+from datasets.definitions.published import bdd100k_split, vfm_size
 from datasets.definitions.spec import DatasetSpec, Layout, Split
 
 CONDITIONS = ("fog", "night", "rain", "snow")
@@ -228,7 +228,13 @@ SUITES: tuple[DatasetSpec, ...] = (
         codings.TRAIN_IDS,
         ("NighttimeDrivingTest",),
     ),
-    DatasetSpec("bdd100k_night", "bdd100k", {"val": _bdd100k_night()}, codings.TRAIN_IDS),
+    DatasetSpec(
+        "bdd100k_night",
+        "bdd100k",
+        {"val": _bdd100k_night()},
+        codings.TRAIN_IDS,
+        evaluation=vfm_size(720, 1280),
+    ),
     DatasetSpec(
         "foggy_cityscapes",
         "cityscapes",
@@ -237,6 +243,7 @@ SUITES: tuple[DatasetSpec, ...] = (
             for split in ("train", "val")
         },
         codings.CITYSCAPES_IDS,
+        evaluation=vfm_size(512, 1024),
     ),
     *(
         DatasetSpec(
@@ -244,6 +251,7 @@ SUITES: tuple[DatasetSpec, ...] = (
             "cityscapes",
             {split: Split(_foggy(beta, split)) for split in ("train", "val")},
             codings.CITYSCAPES_IDS,
+            evaluation=vfm_size(512, 1024),
         )
         for beta in BETAS
     ),
@@ -256,6 +264,7 @@ SUITES: tuple[DatasetSpec, ...] = (
             for split in ("train", "val")
         },
         codings.CITYSCAPES_IDS,
+        evaluation=vfm_size(512, 1024),
     ),
     DatasetSpec(
         "foggy_zurich",

@@ -63,7 +63,8 @@ def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool
 def build_optimizer(method: Method, args: argparse.Namespace, device: torch.device) -> torch.optim.Optimizer:
     """SGD, or Adam with ``--adam``. Each group keeps its initial learning rate for the schedule."""
     groups = method.parameter_groups(args.lr)
-    shared = {"lr": args.lr, "weight_decay": args.weight_decay, "fused": device.type == "cuda"}
+    fused = device.type in ("cpu", "cuda")
+    shared = {"lr": args.lr, "weight_decay": args.weight_decay, "fused": fused}
     if args.adam:
         optimizer = torch.optim.Adam(groups, amsgrad=args.amsgrad, **shared)
     else:

@@ -65,9 +65,7 @@ class FiniteSteps:
     def step(self) -> None:
         """Let the optimiser take its step, unless a loss or gradient was not finite."""
         self.scaler.unscale_(self.optimizer)
-        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None], norm_type=torch.inf)
-        bad = ~norm.isfinite()
+        bad = self._not_finite()
         if self.scaler.is_enabled() or not bad:
             self.scaler.step(self.optimizer)
         self.scaler.update(None if self.fp16 else 1.0)
@@ -78,6 +76,16 @@ class FiniteSteps:
         self._reached = torch.where(first, self._steps, self._reached)
         for buffers, before in zip(self._buffers, self._before, strict=True):
             put_back(torch.where(bad, before, joined(buffers)), buffers)
+
+    def _not_finite(self) -> Tensor:
+        """Whether a gradient is not finite, bool () on the device."""
+        if self.scaler.is_enabled():
+            # The scaler looked at all gradients already, and has no public way to ask what it found.
+            found = self.scaler._found_inf_per_device(self.optimizer).values()
+            return sum(found, torch.zeros((), device=self.skipped.device)) > 0
+        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.get_total_norm([g for g in gradients if g is not None], norm_type=torch.inf)
+        return ~norm.isfinite()
 
     def check(self) -> int:
         """The number of steps left out so far.

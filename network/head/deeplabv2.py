@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from network.backbone.base import Backbone
+from network.head.atrous import AtrousConvolution
 from network.head.layers import resize_scores
 from utils.errors import UserError
 
@@ -28,9 +29,7 @@ class AtrousClassifier(nn.Module):
 
     def __init__(self, channels: int, num_classes: int, summed: int = len(DILATIONS)) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(
-            nn.Conv2d(channels, num_classes, 3, padding=rate, dilation=rate) for rate in DILATIONS
-        )
+        self.branches = nn.ModuleList(AtrousConvolution(channels, num_classes, rate) for rate in DILATIONS)
         self.summed = summed
         for number, branch in enumerate(self.branches):
             nn.init.normal_(branch.weight, std=WEIGHT_DEVIATION)

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from loss.precision import at_least_float32
 from network.backbone.base import Backbone
+from network.head.atrous import AtrousConvolution
 
 
 def initialise_head(module: nn.Module) -> None:
@@ -42,13 +43,12 @@ class AuxiliaryHead(nn.Sequential):
 
 
 def conv_norm_relu(before: int, after: int, size: int = 1, dilation: int = 1) -> nn.Sequential:
-    """A convolution without bias that keeps the resolution, BatchNorm, ReLU."""
-    padding = dilation * (size // 2)
-    return nn.Sequential(
-        nn.Conv2d(before, after, size, padding=padding, dilation=dilation, bias=False),
-        nn.BatchNorm2d(after),
-        nn.ReLU(inplace=True),
-    )
+    """A convolution without bias that keeps the resolution, BatchNorm, ReLU; dilated if it is 3x3."""
+    if dilation > 1:
+        convolution = AtrousConvolution(before, after, dilation, bias=False)
+    else:
+        convolution = nn.Conv2d(before, after, size, padding=size // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True))
 
 
 def double_convolution(before: int) -> nn.Sequential:

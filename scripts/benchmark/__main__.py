@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace, torch.device], list[Row]]] =
     "data": data.sample_rows,
     "centroids": data.centroid_rows,
     "step": step.rows,
+    "public": step.public_rows,
     "processes": processes.rows,
     "losses": losses.loss_rows,
     "isw": losses.isw_rows,

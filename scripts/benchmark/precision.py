@@ -24,7 +24,7 @@ def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
 
 def a_step(args: argparse.Namespace, device: torch.device) -> Callable[[], object]:
     """A step of the baseline in the precision ``args.amp``."""
-    layout = ("--channels_last",) if args.channels_last else ()
+    layout = ("--channels_last" if args.channels_last else "--no-channels_last",)
     step = training_step("baseline", args, device, *layout, "--amp", args.amp)
     return iteration(step, batches(args, device))
 

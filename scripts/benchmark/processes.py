@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     check_least(args)
     device = distributed.setup(args.device)
-    layout = ("--channels_last",) if args.channels_last else ()
+    layout = ("--channels_last" if args.channels_last else "--no-channels_last",)
     step = training_step("baseline", args, device, *layout)
     (seconds,) = seconds_in_turns([iteration(step, batches(args, device))], args.repeats)
     if distributed.is_main():

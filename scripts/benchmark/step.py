@@ -17,11 +17,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from methods import Progress
 from methods.engine.step import TrainingStep
 from network import create_network
+from network.head.atrous import AtrousConvolution
 from scripts.benchmark.inputs import random_method
 from scripts.benchmark.losses import CODES, random_batch
 from scripts.benchmark.timing import Row, seconds_in_turns
 from utils.device import device_name, memory_format, moved, pins_memory
-from utils.precision import choose_precision
+from utils.precision import choose_precision, gains_from_bf16
 from utils.run.meter import Meter
 
 # This is after the epoch that builds ISW's masks, so that the masks are used.
@@ -74,9 +75,8 @@ def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[
     torch.manual_seed(0)
     network = create_network(args.backbone).train()
     network.to(device, memory_format=memory_format(args.channels_last, device))
-    optimizer = torch.optim.SGD(
-        network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=device.type == "cuda"
-    )
+    fused = device.type in ("cpu", "cuda")
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=fused)
     batch = next(batches(args, device))["source"]
 
     def call() -> None:
@@ -93,9 +93,44 @@ def bare_iteration(args: argparse.Namespace, device: torch.device) -> Callable[[
     return call
 
 
+def public_step(
+    name: str, args: argparse.Namespace, device: torch.device, **architecture: Any
+) -> TrainingStep:
+    """train.py's float32 step of a method with the habits of the public code.
+
+    These are the layout that PyTorch has by default, SGD parameter by parameter, and PyTorch's own dilated
+    convolutions.
+    """
+    step = training_step(name, args, device, "--no-channels_last", **architecture)
+    for module in step.method.modules():
+        if isinstance(module, AtrousConvolution):
+            module.is_faster_as_products = lambda x: False
+    step.optimizer.defaults |= {"fused": False, "foreach": False}
+    for group in step.optimizer.param_groups:
+        group |= {"fused": False, "foreach": False}
+    step.optimizer._step_supports_amp_scaling = False
+    return step
+
+
+def public_rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
+    """Measure steps of the baseline and of ISW, also in bf16 where it gains, beside :func:`public_step`."""
+    source, layout = batches(args, device), "--channels_last"
+    targets = {"off": 1 / 1.15, "bf16": 1 / 2.6} if gains_from_bf16(device) else {"off": 1 / 1.15}
+    measured = []
+    for name, architecture in {"baseline": {}, "isw": {"wt_layer": CODES}}.items():
+        steps = [public_step(name, args, device, **architecture)]
+        steps += [training_step(name, args, device, layout, "--amp", amp, **architecture) for amp in targets]
+        reference, *costs = seconds_in_turns([iteration(step, source) for step in steps], args.repeats)
+        for (amp, target), cost in zip(targets.items(), costs, strict=True):
+            precision = "float32" if amp == "off" else amp
+            words = "with the public code's habits, float32"
+            measured.append(Row(f"step, {name}, {precision}", cost, words, reference, target))
+    return measured
+
+
 def rows(args: argparse.Namespace, device: torch.device) -> list[Row]:
     """Measure the baseline's step, ISW's step, and on a GPU the baseline's step with all fast flags."""
-    layout = ("--channels_last",) if args.channels_last else ()
+    layout = ("--channels_last" if args.channels_last else "--no-channels_last",)
     source = batches(args, device)
     ours = iteration(training_step("baseline", args, device, *layout), source)
     whitening = iteration(training_step("isw", args, device, *layout, wt_layer=CODES), source)

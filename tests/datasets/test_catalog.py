@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets.definitions.catalog import CATALOG, evaluation_transform, spec
+from datasets.definitions.catalog import CATALOG, evaluation_transform, spec, windows
 from datasets.definitions.codings import CAMVID_32
 from datasets.definitions.published import KITTI_VAL_FRAMES, SPLIT_DATA
 from datasets.files.folders import takes
@@ -19,6 +19,7 @@ from datasets.files.segmentation import SegmentationSet
 from scripts import check, prepare
 from transforms.pipeline import EvaluationTransform
 from utils.errors import UserError
+from utils.scoring.sliding_window import Inference, tile_starts
 
 
 def test_unknown_name_and_split_list_the_known() -> None:
@@ -280,6 +281,33 @@ def test_evaluation_sizes() -> None:
     )
     with pytest.raises(UserError, match="--protocol robust: known are robustnet, full"):
         evaluation_transform(mapillary, "robust")
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "miniature"),
+    [
+        ("cityscapes", (512, 1024), (64, 128)),
+        ("bdd100k", (720, 1280), (90, 160)),
+        ("gtav", (720, 1280), (90, 160)),
+        ("mapillary", (30, 46), (30, 46)),
+        ("acdc", (60, 91), (60, 91)),
+    ],
+)
+def test_vfm_scores_smaller_pictures_on_whole_labels(
+    name: str, size: tuple[int, int], miniature: tuple[int, int]
+) -> None:
+    picture, label = Image.new("RGB", (91, 60)), np.zeros((60, 91), dtype=np.uint8)
+    for height, expected in ((None, size), (64, miniature)):
+        sample = evaluation_transform(spec(name), "vfm", height)(picture, label)
+        assert (sample["image"].shape, sample["label"].shape) == ((3, *expected), (60, 91))
+
+
+def test_vfm_sees_windows_that_start_every_320_pixels() -> None:
+    seen = windows(Inference("pooling", flip=True), "vfm")
+    assert tile_starts(1024, seen.crop_size, seen.overlap) == [0, 320, 512]
+    assert (seen.crop_size, seen.flip, seen.gives_probabilities) == (512, True, False)
+    assert windows(Inference(), "vfm", height=64).crop_size == 64
+    assert windows(Inference("pooling"), "full") == Inference("pooling")
 
 
 @pytest.mark.parametrize("name", ["cityscapes", "kitti", "mapillary", "nthu_rome"])

@@ -170,6 +170,9 @@ def test_layout_and_pinned_memory(machine: Machine, monkeypatch: pytest.MonkeyPa
     assert memory_format(True, torch.device("cuda")) == torch.channels_last
     assert memory_format(True, torch.device("mps")) == torch.contiguous_format
     assert memory_format(False, torch.device("cuda")) == torch.contiguous_format
+    assert memory_format(None, torch.device("cuda")) == torch.contiguous_format
+    assert memory_format(None, torch.device("cpu")) == torch.channels_last
+    assert memory_format(False, torch.device("cpu")) == torch.contiguous_format
     monkeypatch.setattr(torch.cuda, "get_device_name", str)
     assert device_name(torch.device("cuda", 1)) == "cuda:1"
     assert device_name(torch.device("mps")) == "Apple GPU"

@@ -327,3 +327,4 @@ def test_a_picture_alone_needs_no_average() -> None:
     assert Inference("pooling").description == ""
     assert Inference("pooling", scales=(0.5, 1.0), flip=True).description == "scales 0.5 1, flip"
     assert Inference("pooling", flip=True).description == "flip"
+    assert Inference("sliding", 512, 0.375).description == "windows of 512 at every 320"

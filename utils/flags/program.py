@@ -54,8 +54,9 @@ def add_device_arguments(parser: ArgumentParser) -> None:
     add("--float32", "high", choices=FLOAT32_WORDS, free=True).means(
         "On NVIDIA's GPUs compute what is in float32 by TF32 (high), or in full precision (highest)."
     )
-    add("--channels_last", False, action=BooleanOptionalAction, free=True, toy=True).means(
-        "Keep tensors in NHWC layout, which is faster on CPUs, and on GPUs with --amp; mps never does."
+    add("--channels_last", None, action=BooleanOptionalAction, free=True).means(
+        "Keep tensors in NHWC layout, which is faster on CPUs, where it is the default, and on GPUs with "
+        "--amp; mps never does."
     )
     add("--compile", False, free=True).means("Compile the network with torch.compile.")
     add("--debug", False, once=True).means("Show the traceback of an error.")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 from utils.device import to_device
 from utils.precision import autocast
@@ -23,12 +24,16 @@ def answers(
 ) -> Iterator[tuple[dict[str, Any], torch.Tensor]]:
     """Each batch of ``loader``, moved to the device, and the logits of ``predict`` for it.
 
-    ``predict`` maps uint8 B x 3 x H x W on the device to logits.
+    ``predict`` maps uint8 B x 3 x H x W on the device to logits. They are resized bilinearly, between pixel
+    centres, to the labels of a protocol that leaves these larger than the pictures.
     """
     for batch in progress_bar(loader, desc=title, unit="batch", leave=False):
         batch = to_device(batch, device)
         with autocast(amp, device):
             logits = predict(batch["image"])
+        if (label := batch.get("label")) is not None and label.shape[-2:] != logits.shape[-2:]:
+            size = (label.shape[-2], label.shape[-1])
+            logits = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
         yield batch, logits
 
 

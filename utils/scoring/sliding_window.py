@@ -66,7 +66,9 @@ class Inference:
     def description(self) -> str:
         """What is averaged over, in words; empty if nothing is."""
         scales = f"scales {' '.join(f'{scale:g}' for scale in self.scales)}"
-        return ", ".join([scales] * (self.scales != (1.0,)) + ["flip"] * self.flip)
+        windows = f"windows of {self.crop_size} at every {math.ceil(self.crop_size * (1 - self.overlap))}"
+        parts = {windows: self.mode == "sliding", scales: self.scales != (1.0,), "flip": self.flip}
+        return ", ".join(words for words, applies in parts.items() if applies)
 
     @property
     def averages(self) -> bool:

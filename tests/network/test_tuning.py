@@ -322,6 +322,22 @@ def test_training_allocates_less_than_training_everything(tuning: str) -> None:
     assert most({"name": tuning}) < most({"name": "full"}) - 2 * backbone
 
 
+@pytest.mark.parametrize("tuning", ["lora", "rein"])
+def test_activations_can_be_computed_again_in_the_backward_pass(tuning: str) -> None:
+    """The first block gets nothing that needs a gradient, which the older kind of checkpoints cannot do."""
+    network = tiny_network()
+    tune(network, {"name": tuning})
+    changed(network)
+    gradients = []
+    for again in (False, True):
+        network.zero_grad()
+        network.backbone.model.set_grad_checkpointing(again)
+        network.eval()(PICTURES).logits.square().mean().backward()
+        gradients.append({n: p.grad for n, p in network.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    assert all(torch.equal(gradient, gradients[1][name]) for name, gradient in gradients[0].items())
+
+
 def refused(network: str, **settings: Any) -> Callable[[], None]:
     return lambda: tune(tiny_network(network), settings)
 

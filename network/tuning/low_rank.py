@@ -66,7 +66,7 @@ def plus_product(weight: Tensor, b: Tensor, a: Tensor) -> Tensor:
     columns, rows = b.double().unflatten(0, (parts, -1)), a.double().unflatten(0, (parts, rank))
     total = weight.double().unflatten(0, (parts, -1)).clone()
     for place in range(rank):
-        total += columns[:, :, place, None] * rows[:, place, None, :]
+        total.addcmul_(columns[:, :, place, None], rows[:, place, None, :])
     return total.flatten(0, 1).to(weight.dtype)
 
 

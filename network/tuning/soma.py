@@ -69,7 +69,7 @@ def split_layer(layer: nn.Linear, rank: int, parts: int, initialise: bool) -> Lo
     if initialise:
         matrices = layer.weight.detach().unflatten(0, (parts, -1))
         pairs = [smallest_components(matrix, rank) for matrix in matrices]
-        b, a = (torch.cat(each) for each in zip(*pairs, strict=True))
+        b, a = (torch.cat(each).contiguous() for each in zip(*pairs, strict=True))
         split.lora_a, split.lora_b = nn.Parameter(a), nn.Parameter(b)
         split.weight = nn.Parameter(remainder(layer.weight, b, a), requires_grad=False)
     split.register_buffer(INITIAL_A, split.lora_a.detach().clone())
@@ -82,6 +82,9 @@ def smallest_components(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
     The decomposition is exact and in float32; B and A have the type of ``matrix``.
     """
+    if matrix.shape[0] < matrix.shape[1]:  # A tall matrix is decomposed in less than half of the time.
+        a, b = smallest_components(matrix.T, rank)
+        return b.T, a.T
     left, values, right = torch.linalg.svd(matrix.float(), full_matrices=False)
     root = values[-rank:].sqrt()
     return (left[:, -rank:] * root).to(matrix), (root[:, None] * right[-rank:]).to(matrix)

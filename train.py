@@ -296,7 +296,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     config.apply_method_defaults(args, method)
     config.apply_target_arguments(args, method.domains)
     classes = network_classes(args.dataset, args.num_classes).description
-    network = create_network(**{**method.architecture, **stated_architecture(vars(args)), "classes": classes})
+    stated = stated_architecture(vars(args), as_size(args.crop_size))
+    network = create_network(**{**method.architecture, **stated, "classes": classes})
     args.wt_layer = network.config["wt_layer"]
     # timm:NAME has a colon, which Windows does not allow in the name of a folder.
     exp = args.exp or f"{args.method}-{network.config['backbone']}".replace(":", "-")

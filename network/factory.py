@@ -66,8 +66,12 @@ PLAIN: dict[str, Any] = {
     "snr_stages": [],
     "atrous_branches": len(DILATIONS),
     "auxiliary": True,
+    "timm": None,
     "tuning": None,
 }
+
+# The flags that are settings of a backbone of timm.
+TIMM_FLAGS = ("taps", "positions", "patch_size", "patch_resample", "drop_path")
 
 
 def published_name(config: Mapping[str, Any], architectures: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -99,12 +103,16 @@ def architecture_from_arch(arch: str) -> dict[str, Any]:
     return dict(known[name])
 
 
-def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
+def stated_architecture(
+    flags: Mapping[str, Any], image_size: tuple[int, int] | None = None
+) -> dict[str, Any]:
     """The arguments of :func:`create_network` that a command line gives, and only those.
+
+    ``image_size`` is the (height, width) of the pictures that a new network is built for.
 
     ``flags`` is flag -> value, ``None`` or absent if not given. Read are ``arch``, ``backbone`` (also a name
     of ``DEEPLABV2_ARCHITECTURES``), ``output_stride``, ``wt_layer``, ``snr_stages``, ``head``, ``auxiliary``,
-    ``deeplabv2_head``, ``image_in`` and ``num_classes``. Flags beside ``arch`` win over it.
+    ``deeplabv2_head``, ``image_in``, ``num_classes`` and ``TIMM_FLAGS``. Flags beside ``arch`` win over it.
     """
     arch, backbone = flags.get("arch"), flags.get("backbone")
     if backbone in DEEPLABV2_ARCHITECTURES:
@@ -116,6 +124,8 @@ def stated_architecture(flags: Mapping[str, Any]) -> dict[str, Any]:
         "per_image_input": flags.get("image_in") or None,
         **{name: flags.get(name) for name in same_name},
     }
+    timm = {name: flags.get(name) for name in TIMM_FLAGS} | {"image_size": image_size and [*image_size]}
+    stated["timm"] = {name: value for name, value in timm.items() if value is not None} or None
     given = {name: value for name, value in stated.items() if value is not None}
     if "snr_stages" in given:
         given["snr_stages"] = sorted(given["snr_stages"])
@@ -135,6 +145,9 @@ def flag_of(name: str, value: Any) -> str:
         return f"--deeplabv2_head {names.get(value, value)}"
     if name == "tuning":
         return f"--tune {value['name'] if value else FULL}"
+    if name == "timm":
+        flags = {each: setting for each, setting in (value or {}).items() if setting is not None}
+        return " ".join(flag_of(each, setting) for each, setting in flags.items()) or "no flags of timm"
     if name == "classes":
         return f"the classes of {described_classes(value).of.in_words}"
     words = " ".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else value
@@ -151,50 +164,50 @@ def create_network(
     per_image_input: bool = False,
     snr_stages: Sequence[int] = (),
     atrous_branches: int = 4,
-    auxiliary: bool = True,
+    auxiliary: bool | None = None,
     classes: Mapping[str, Any] | None = None,
+    timm: Mapping[str, Any] | None = None,
     tuning: Mapping[str, Any] | None = None,
 ) -> SegmentationNet:
-    """A segmentation network with random weights.
+    """A segmentation network with random weights; a UserError if it cannot be as the arguments say.
 
     Args:
         backbone: one of :func:`list_backbones`, or ``timm:NAME`` (``network.backbone.timm``).
         head: one of ``network.head.HEADS``.
         num_classes: channels of the logits, by default those of ``classes``, or 19.
-        output_stride: input pixels per pixel of layer4: 8, 16 or 32; residual networks also have 4.
+        output_stride: input pixels per pixel of layer4: 8, 16, 32, or 4. Plain transformers have their patch.
         wt_layer: the seven codes of ``network.sites``.
         partial_dilation: see :meth:`Backbone.dilate`; the family dilates its mobile backbones so.
         per_image_input: normalise each picture by its own mean and deviation (``network.input_spec``).
         snr_stages: stages with an SNR module behind them (``network.norm.snr``), 1 to 4 for layer1 to layer4.
         atrous_branches: how many of the branches of the heads deeplabv2 and deeplabv2_fc are summed, 4 or 2.
-        auxiliary: whether there is an auxiliary head.
-        classes: the classes that the network tells apart, as ``utils.scoring.classes`` describes them; by
-            default they follow from their number.
+        auxiliary: whether there is an auxiliary head; by default where one was published with the head.
+        classes: those that it tells apart (``utils.scoring.classes``); by default by their number.
+        timm: ``drop_path`` and the settings of ``network.backbone.transformer`` of a backbone of timm.
         tuning: settings of ``network.tuning``, for a network whose state dict is loaded afterwards.
-
-    Raises:
-        UserError: a name is unknown, or the network does not have what is asked for.
     """
     known = _class_set(classes, num_classes)
     num_classes = len(known.train_ids)
     codes, stages = list(map(int, wt_layer)), sorted(map(int, snr_stages))
-    trunk = create_backbone(backbone, output_stride, codes, partial_dilation)
+    trunk = create_backbone(backbone, output_stride, codes, partial_dilation, timm)
     trunk.add_restitution(stages)
+    heads = build_heads(head, trunk, num_classes, atrous_branches, auxiliary)
     network = SegmentationNet(
         trunk,
-        *build_heads(head, trunk, num_classes, atrous_branches, auxiliary),
+        *heads,
         config={
             "backbone": backbone,
             "head": head,
             "num_classes": num_classes,
-            "output_stride": output_stride,
+            "output_stride": trunk.strides["layer4"],
             "wt_layer": codes,
             "partial_dilation": partial_dilation,
             "per_image_input": per_image_input,
             "snr_stages": stages,
             "atrous_branches": atrous_branches,
-            "auxiliary": auxiliary,
+            "auxiliary": heads[1] is not None,
             "classes": known.description,
+            "timm": trunk.settings_of_timm,
             "tuning": None,
         },
         input_spec=dataclasses.replace(trunk.input_spec, per_image=per_image_input),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from network.backbone.transformer import POSITIONS, RESAMPLINGS
 from network.head import HEADS
 from network.head.deeplabv2 import BRANCHES
 from network.tuning import FULL, TUNINGS
@@ -47,6 +48,20 @@ def add_network_arguments(parser: argparse.ArgumentParser, class_counts: Iterabl
         "Build no auxiliary head. The default is as --arch has it."
     )
     add("--output_stride", int, choices=(4, 8, 16, 32)).means("Use this stride with --backbone, not 16.")
+    add("--taps", int, nargs=4, metavar="BLOCK").means(
+        "Take these blocks' outputs from a plain transformer (timm:vit_...), counted from 0. The default is "
+        "the last of each quarter, or 7 11 15 23 of 24, as published."
+    )
+    add("--positions", str, choices=POSITIONS).means(
+        "Resample a transformer's positions for every size of pictures (dynamic, the default), or let it see "
+        "only windows of the crop's size."
+    )
+    add("--patch_size", int, above=0).means("Use this patch in a transformer, not the model's own.")
+    add("--patch_resample", str, choices=RESAMPLINGS).means(
+        "Resample weights to another --patch_size by pseudo-inverse (pinv, the default) or as pictures, as "
+        "the code of Rein and SoMA does."
+    )
+    add("--drop_path", float, at_least=0, below=1).means("timm: leave out blocks with up to this chance.")
     add("--wt_layer", int, nargs=7, metavar="CODE", everyday=True).means(
         "Normalise at the seven sites (three in the stem, then layer1 to 4) with 0 BN only, 1 IW or IRW, 2 "
         "ISW, 3 instance norm, 4 instance norm with affine (IBN), 5 switchable whitening."
@@ -67,6 +82,9 @@ def add_network_training_arguments(group: argparse._ActionsContainer) -> None:
     Flag(group, "--backbone_lr_mult", float, above=0).means(
         "Multiply the learning rate of the backbone by this. 3.0 is close to the released code of MaxSquare "
         "and SNR. The default is 1, or 0.5 with --tune soma."
+    )
+    Flag(group, "--checkpoint_activations", False, free=True).means(
+        "Compute activations again in the backward pass: less memory, more time. Not with BatchNorm."
     )
     Flag(group, "--no_train_snr", True, action="store_false", dest="train_snr").means(
         "Leave the SNR modules as they start, as the released code did."

@@ -14,7 +14,7 @@ from torch import Tensor
 from network.backbone import create_backbone
 from network.backbone.base import Backbone
 from network.backbone.resnet import CAFFE_ENTRY_PREFIX
-from network.backbone.timm import TimmBackbone
+from network.backbone.timm import TimmModel
 from network.input_spec import CAFFE, IMAGENET
 from network.segmentor import SegmentationNet
 from utils.distributed import main_process_first
@@ -61,7 +61,7 @@ def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) ->
             f"absent or of another shape (first: {missing[0]}); pass --backbone_weights with a file of "
             f"{backbone.name}"
         )
-    if not isinstance(backbone, TimmBackbone) and (further := _further_entries(backbone, source)):
+    if not isinstance(backbone, TimmModel) and (further := _further_entries(backbone, source)):
         raise UserError(
             f"{origin}: {len(further)} of its entries are not of {backbone.name} (first: {further[0]}), so "
             f"it is of another network; pass --backbone_weights with a file of {backbone.name}"
@@ -72,7 +72,7 @@ def load_imagenet_weights(network: SegmentationNet, file: Path | None = None) ->
 def _weights(backbone: Backbone, file: Path | None) -> dict[str, Tensor]:
     if file is not None and not file.is_file():
         raise UserError(f"--backbone_weights {file}: no such file")
-    if isinstance(backbone, TimmBackbone):
+    if isinstance(backbone, TimmModel):
         with main_process_first():
             return backbone.pretrained_weights(file)
     if file is None:

@@ -137,8 +137,11 @@ def _refuse_difference(
 ) -> None:
     """Raise a UserError if two networks (arguments of ``create_network``) differ in one of ``names``."""
     for name in names:
-        if _comparable(name, trained[name]) != _comparable(name, other[name]):
-            was, differs = flag_of(name, trained[name]), flag_of(name, other[name])
+        was, differs = trained[name], other[name]
+        if name == "timm" and was and differs:  # A command line may state some of the settings.
+            was = {setting: was.get(setting) for setting in differs}
+        if _comparable(name, was) != _comparable(name, differs):
+            was, differs = flag_of(name, was), flag_of(name, differs)
             raise UserError(f"{path}: was trained with {was}, {other_has} {differs}; {remedy}")
 
 

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
+from torch.nn import functional as F
 
 from network.backbone.base import Backbone
 from network.input_spec import InputSpec
 from network.sites import STAGE_OF_SITE, WHITENED_CODES
 from utils.errors import UserError
 from utils.scoring.classes import ClassSet, described_classes
+from utils.scoring.sliding_window import Inference, averaged
 
 
 class SegmentationOutput(NamedTuple):
@@ -83,12 +85,33 @@ class SegmentationNet(nn.Module):
         A UserError is raised if ``x`` has another shape or type, or too few pictures for BatchNorm.
         """
         check_pictures(x)
+        height, width = x.shape[-2], x.shape[-1]
+        x = self.padded(x)
         features, size = self.backbone(x), (x.shape[-2], x.shape[-1])
         logits, head_features = self.head(features, size)
         aux_logits = None
         if self.auxiliary is not None and self.training and auxiliary:
             aux_logits = self.auxiliary(features["layer3"], size)
+        if size != (height, width):
+            logits = logits[..., :height, :width]
         return SegmentationOutput(logits, aux_logits, {**features, **head_features})
+
+    def padded(self, x: Tensor) -> Tensor:
+        """``x`` with zeros, the mean colour, on the right and below, in a size that the backbone takes.
+
+        A UserError is raised if ``x`` is larger than the only size that it takes.
+        """
+        height, width = x.shape[-2], x.shape[-1]
+        multiple, fixed = self.backbone.multiple, self.backbone.fixed_size
+        below, right = (
+            (fixed[0] - height, fixed[1] - width) if fixed else (-height % multiple, -width % multiple)
+        )
+        if below < 0 or right < 0:
+            raise UserError(
+                f"a picture of {height} x {width}: with --positions crop the network takes {fixed[0]} x "
+                f"{fixed[1]}; use --crop_size {min(fixed)}, or --positions dynamic in training"
+            )
+        return F.pad(x, (0, right, 0, below)) if below or right else x
 
     def parameter_groups(self, backbone_factor: float = 1.0) -> list[tuple[list[Parameter], float]]:
         """All parameters that are trained, each once, with their factor of the base learning rate.
@@ -113,8 +136,16 @@ class SegmentationNet(nn.Module):
         self.compile(dynamic=True)
 
     def predict(self, images: Tensor) -> Tensor:
-        """Logits B x classes x H x W of RGB pictures, uint8 B x 3 x H x W."""
-        return self(self.input_spec.prepare(images)).logits
+        """Logits B x classes x H x W of RGB pictures, uint8 B x 3 x H x W.
+
+        If the backbone takes only small pictures, larger ones are cut into square windows of its size, which
+        overlap by 3/8 of a side (512 pixels at every 320, as published for Rein). Their logits are averaged.
+        """
+        fixed = self.backbone.fixed_size
+        if fixed is None or (images.shape[-2] <= fixed[0] and images.shape[-1] <= fixed[1]):
+            return self(self.input_spec.prepare(images)).logits
+        windows = Inference("sliding", crop_size=min(fixed), overlap=3 / 8)
+        return averaged(self.predict, windows)(images)
 
     def whitening_features(self, x: Tensor, codes: Sequence[int] = WHITENED_CODES) -> dict[int, Tensor]:
         """Site -> normalised map of the whitened sites with one of ``codes``; later stages are not run."""

@@ -32,7 +32,7 @@ WITHOUT_SITES = "--wt_layer 0 0 0 0 0 0 0".split()
 TUNABLE_METHODS: dict[str, list[str]] = {
     "baseline": [],
     "blindnet": [*WITHOUT_SITES, "--use_cwcl", "--use_sdcl", *TINY_METHODS["blindnet"]],
-    "maxsquare": "--target_dataset cityscapes --multi --threshold 0.01".split(),
+    "maxsquare": "--target_dataset cityscapes --threshold 0.01".split(),
     "abn": TINY_METHODS["abn"],
     "sac": TINY_METHODS["sac"],
 }

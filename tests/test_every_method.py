@@ -53,7 +53,7 @@ def run_arguments(name: str, base: list[str], toycity: Path, ckpt: Path) -> list
     arguments = train_arguments(toycity, ckpt, *own, "--val_dataset", "mapillary")
     if name in TUNED:
         place = arguments.index("--arch")
-        arguments[place : place + 2] = "--backbone", "tiny_vit"
+        arguments[place : place + 2] = "--backbone tiny_vit --head linear".split()
         arguments += ["--pretrained", *base]
     return arguments
 

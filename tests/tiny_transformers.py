@@ -58,7 +58,7 @@ BACKBONES |= dict.fromkeys(MODELS, TinyTransformer)
 
 def tiny_network(name: str = "tiny_vit", **arguments: Any) -> SegmentationNet:
     """A network on one of ``MODELS`` with random weights; also biases and tokens are random, and not 0."""
-    network = create_network(name, **{"auxiliary": False, **arguments})
+    network = create_network(name, **{"head": "linear", **arguments})
     for parameter in network.backbone.parameters():
         if parameter.dim() == 1 or not parameter.any():
             nn.init.normal_(parameter, std=0.1)
@@ -71,3 +71,10 @@ def changed(network: nn.Module) -> None:
         for parameter in network.parameters():
             if parameter.requires_grad:
                 parameter += 0.05 * torch.randn_like(parameter)
+
+
+def large_network(tuning: str) -> SegmentationNet:
+    """DINOv2-L as published for crops of 512, with patches of 16 and the linear head, for the meta device."""
+    size = {"image_size": (512, 512), "patch_size": 16}
+    name = "timm:vit_large_patch14_dinov2"
+    return create_network(name, head="linear", timm=size, tuning={"name": tuning})

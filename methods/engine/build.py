@@ -50,6 +50,8 @@ def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool
     tune(network, tuning, initialise=fresh)
     if tuning and by_name:
         network.base = base_record(network, loaded, args.backbone_weights)
+    if args.checkpoint_activations:
+        network.backbone.checkpoint_activations()
     # Parameters are only frozen here, never unfrozen: some networks have frozen ones of their own.
     if not args.train_snr:
         network.backbone.restitutions.requires_grad_(False)

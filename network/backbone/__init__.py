@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from network.backbone.base import Backbone
 from network.backbone.resnet import CaffeResNetBackbone, ResNetBackbone, build_resnet101_3x3stem
 from network.backbone.sequential import MNASNetBackbone, MobileNetV2Backbone, VGG16Backbone
 from network.backbone.shufflenet import ShuffleNetV2Backbone
 from network.backbone.timm import PREFIX, TimmBackbone
+from network.backbone.transformer import TransformerBackbone, is_transformer
 from network.input_spec import IMAGENET
 from network.sites import NO_SITES
 from utils.errors import UserError
@@ -42,15 +44,37 @@ BACKBONES: dict[str, Callable[[str], Backbone]] = {
 
 
 def create_backbone(
-    name: str, output_stride: int = 32, wt_layer: Sequence[int] = NO_SITES, partial_dilation: bool = False
+    name: str,
+    output_stride: int = 32,
+    wt_layer: Sequence[int] = NO_SITES,
+    partial_dilation: bool = False,
+    timm: Mapping[str, Any] | None = None,
 ) -> Backbone:
     """The backbone ``name`` with random weights; arguments and errors are those of ``create_network``."""
     if name.startswith(PREFIX):
-        return TimmBackbone(name, output_stride, wt_layer)
-    if name not in BACKBONES:
+        backbone = _of_timm(name, output_stride, dict(timm or {}))
+    elif name in BACKBONES:
+        _refuse_settings(name, timm or {})
+        backbone = BACKBONES[name](name)
+        backbone.limit_stride(output_stride, partial_dilation)
+    else:
         known = ", ".join([*sorted(BACKBONES), f"{PREFIX}NAME"])
         raise UserError(f"--backbone {name}: unknown; the backbones are {known}")
-    backbone = BACKBONES[name](name)
-    backbone.limit_stride(output_stride, partial_dilation)
     backbone.add_sites(wt_layer)
     return backbone
+
+
+def _of_timm(name: str, output_stride: int, settings: dict[str, Any]) -> Backbone:
+    """A plain transformer, which takes all ``settings``, or a model that takes ``drop_path`` alone."""
+    drop_path = settings.pop("drop_path", 0.0)
+    if is_transformer(name):
+        return TransformerBackbone(name, settings, drop_path)
+    _refuse_settings(name, settings)
+    return TimmBackbone(name, output_stride, drop_path)
+
+
+def _refuse_settings(name: str, settings: Mapping[str, Any]) -> None:
+    """Raise a UserError for settings that ``name`` does not take; the size of pictures may be given."""
+    if given := [flag for flag in settings if flag != "image_size"]:
+        words = "no plain transformer" if given[0] != "drop_path" else "not of timm"
+        raise UserError(f"--{given[0]}: the backbone {name} is {words}; drop the flag")

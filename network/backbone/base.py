@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,12 +39,20 @@ class Backbone(nn.Module):
         input_spec: the pictures that its pretrained weights expect.
         native_strides: stage -> stride of the network without dilation.
         output_strides: the output strides that it can have.
+        stages: the stages that it has, in order: all five, or all but the stem.
+        multiple: height and width of its input must be multiples of this.
+        fixed_size: (height, width) of its input, if it takes no other.
+        checkpoints_activations: whether it computes activations again in the backward pass, to save memory.
         activation: the activation function after a site, where one follows.
     """
 
     input_spec: InputSpec = IMAGENET
     native_strides: Mapping[str, int]
     output_strides: tuple[int, ...] = (8, 16, 32)
+    stages: Sequence[str] = STAGES
+    multiple: int = 1
+    fixed_size: tuple[int, int] | None = None
+    checkpoints_activations: bool = False
     activation: Callable[..., Tensor] = staticmethod(F.relu)
 
     def __init__(self, name: str) -> None:
@@ -63,6 +72,11 @@ class Backbone(nn.Module):
         for name in self.following or ():
             self.get_submodule(name).train(mode)
         return self
+
+    @property
+    def settings_of_timm(self) -> dict[str, Any] | None:
+        """The argument ``timm`` of ``network.create_network`` that builds this backbone again."""
+        return None
 
     def blocks(self, stage: str) -> Sequence[nn.Module]:
         """The blocks of one of layer1..layer4, in order of execution."""
@@ -105,7 +119,7 @@ class Backbone(nn.Module):
 
     def add_sites(self, wt_layer: Sequence[int]) -> None:
         """Build the layers of the active sites; :meth:`place_site` puts each where the backbone uses it."""
-        self.all_site_channels |= {site: self.channels[stage] for stage, site in SITE_OF_STAGE.items()}
+        self.all_site_channels |= {SITE_OF_STAGE[stage]: self.channels[stage] for stage in self.stages}
         self.sites = active_sites(wt_layer, self.all_site_channels, self.name)
         for site, code in self.sites.items():
             self.place_site(site, SITE_LAYERS[code](self.all_site_channels[site]))
@@ -168,6 +182,14 @@ class Backbone(nn.Module):
         """``weights`` (the library's names), converted from inputs ``made_for`` to this backbone's inputs."""
         return weights
 
+    def checkpoint_activations(self) -> None:
+        """Compute activations again in the backward pass; a UserError where this would not be the same."""
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.modules()):
+            raise UserError(
+                f"--checkpoint_activations: BatchNorm of {self.name} would count pictures twice; drop it"
+            )
+        self.checkpoints_activations = True
+
     def run_stage(self, stage: str, x: Tensor, features: dict[str, Tensor]) -> Tensor:
         """The output of ``stage`` for its input ``x``; whitened maps are added to ``features``."""
         return self.apply_site(SITE_OF_STAGE[stage], getattr(self, stage)(x), features)
@@ -178,7 +200,7 @@ class Backbone(nn.Module):
         The names are those of ``network.segmentor.SegmentationOutput``. With SNR a stage's map is restituted.
         """
         features: dict[str, Tensor] = {}
-        for stage in STAGES:
+        for stage in self.stages:
             x = self.restitute(stage, self.run_stage(stage, x, features), features)
             features[stage] = x
             if stage == until:

@@ -7,8 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from network.backbone.base import Backbone
-from network.head.layers import conv_norm_relu, double_convolution, initialise_head, resize, resize_scores
-from utils.errors import UserError
+from network.head.layers import (
+    check_image_pooling,
+    conv_norm_relu,
+    double_convolution,
+    initialise_head,
+    resize,
+    resize_scores,
+)
 
 
 class AtrousPyramid(nn.Module):
@@ -29,12 +35,7 @@ class AtrousPyramid(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        norm = self.image_pooling[1]
-        if norm.training and x.shape[0] == 1 and not isinstance(norm, nn.SyncBatchNorm):
-            raise UserError(
-                "a training batch of one picture per process: BatchNorm of the image pooling branch has one "
-                "value per picture and needs two; raise --bs_mult"
-            )
+        check_image_pooling(self.image_pooling[1], x)
         pooled = self.image_pooling(F.adaptive_avg_pool2d(x, 1))
         size = (x.shape[-2], x.shape[-1])
         return torch.cat([resize(pooled, size), *(branch(x) for branch in self.branches)], dim=1)

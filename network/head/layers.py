@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from loss.precision import at_least_float32
 from network.backbone.base import Backbone
 from network.head.atrous import AtrousConvolution
+from utils.errors import UserError
 
 
 def initialise_head(module: nn.Module) -> None:
@@ -56,8 +57,27 @@ def double_convolution(before: int) -> nn.Sequential:
     return nn.Sequential(*conv_norm_relu(before, 256, 3), *conv_norm_relu(256, 256, 3))
 
 
+def resize_between_centres(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """``x`` resized bilinearly between pixel centres, as published transformers do it."""
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+def scores_between_centres(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Logits resized like this in float32 at least, for the reason of :func:`resize_scores`."""
+    return resize_between_centres(at_least_float32(logits), size)
+
+
+def check_image_pooling(norm: nn.Module, x: Tensor) -> None:
+    """Raise a UserError if ``norm`` trains on ``x`` pooled to one value, and ``x`` is one picture."""
+    if norm.training and x.shape[0] == 1 and not isinstance(norm, nn.SyncBatchNorm):
+        raise UserError(
+            "a training batch of one picture per process: BatchNorm of the image pooling branch has one "
+            "value per picture and needs two; raise --bs_mult"
+        )
+
+
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """``x`` resized bilinearly with aligned corners, the only interpolation of maps in the family."""
+    """``x`` resized bilinearly with aligned corners, the only interpolation of maps in RobustNet's family."""
     return F.interpolate(x, size, mode="bilinear", align_corners=True)
 
 

@@ -64,7 +64,7 @@ def test_every_method_without_whitening_trains_on_a_frozen_backbone(name: str) -
 @pytest.mark.parametrize("tuning", ["frozen", "lora"])
 @pytest.mark.parametrize("name", list(TUNABLE_METHODS))
 def test_every_method_without_sites_trains_on_a_tuned_transformer(name: str, tuning: str) -> None:
-    network = tiny_network(**{**METHODS[name].architecture, "wt_layer": NO_SITES, "auxiliary": True})
+    network = tiny_network(**{**METHODS[name].architecture, "wt_layer": NO_SITES})
     tune(network, {"name": tuning})
     check(network, "--method", name, *TUNABLE_METHODS[name])
 

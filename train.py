@@ -26,7 +26,9 @@ from methods.engine.build import build_method, take_over
 from methods.engine.evaluations import Evaluation
 from methods.engine.step import TrainingStep
 from network import SegmentationNet, create_network, stated_architecture
+from network.base_weights import ENTRY, as_saved, saves_all, whole_model
 from network.cost import describe
+from network.tuning import trained_words
 from transforms.device_photometric import changed_views
 from transforms.geometric import as_size
 from utils import distributed
@@ -96,12 +98,14 @@ class Run:
         self.iteration, self.between_steps_due, self.meter = 0, False, Meter()
         if checkpoint is not None:
             notices += self.restore(checkpoint, resume_file)
+        self.saves_all = saves_all(network, args.save)
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
         folder.open(vars(args), resume_file, checkpoint)
         if checkpoint is None:
             notices += [*self.domains.folder_lines, *family_notices(args)]
             notices += config.method_notices(args, self.architecture["snr_stages"])
-            notices.append(f"{args.method}, {describe(self.architecture, *as_size(args.crop_size))}")
+            cost = describe(self.architecture, *as_size(args.crop_size))
+            notices.append(f"{args.method}, {cost}; {trained_words(method)}")
             notices.append(f"computes on {device_name(device)} in {precision}")
         for line in notices:
             folder.log(line)
@@ -128,7 +132,8 @@ class Run:
             raise UserError(
                 f"{path}: of a run with other training pictures; bring back those it had, or use --snapshot"
             )
-        load_state(self.method, checkpoint["model"], path)
+        load_state(self.method, whole_model(checkpoint, path, self.args.backbone_weights), path)
+        self.method.network.base = checkpoint.get(ENTRY)
         self.step.load_state_dict(checkpoint, path)
         self.meter.load_state_dict(checkpoint["meter"], self.device)
         self.loaders.bad_samples.load_state_dict(checkpoint["bad_samples"])
@@ -172,6 +177,7 @@ class Run:
                 "commit": self.commit,
                 "selection": self.evaluation.selection.rule_of(weights),
             }
+            content = as_saved(content, self.method.network, self.saves_all, resumable=weights == LAST)
             previous = self.folder.previous if weights == LAST else None
             save_checkpoint(self.folder.weights(weights), content, previous)
         distributed.barrier()

@@ -161,7 +161,6 @@ _WORDS = {
     "empty": ("is empty",),
     "a web page": ("a web page", "download it again"),
     "a text": ("git lfs pull",),
-    "a safetensors file": ("safetensors.torch.load_file",),
     "a compressed file": ("unpack it",),
     "another archive": ("unpack it",),
     "a folder": ("is a folder",),

@@ -199,6 +199,10 @@ def _add_run_arguments(parser: ArgumentParser) -> None:
     every = {"free": True, "metavar": "STEPS"}
     add("--eval_every", 5000, at_least=0, toy=250, **every).means("Evaluate this often; 0: at the end.")
     add("--save_every", 1000, above=0, **every).means("Write last.pth this often.")
+    add("--save", str, choices=("trained", "full"), free=True).means(
+        "Write all weights to checkpoints (full), or with --tune only what is trained (trained): small files "
+        "that need the weights that the run started from. The default is trained where it can be."
+    )
     add("--log_every", 10, above=0, **every).means("Write a line to the log this often.")
     add("--selection", "source", choices=RULES, free=True).means(
         "Score the best weights on the source's val split, the last ones, or (oracle) for each --val_dataset "

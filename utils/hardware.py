@@ -27,7 +27,11 @@ def hardware(device: torch.device) -> dict[str, Any]:
 def processor(information: Path = Path("/proc/cpuinfo")) -> str:
     """The name of the processor, as Linux tells it, or else what Python knows."""
     try:
-        found = re.search(r"^model name\s*:\s*(.+)$", information.read_text(), re.MULTILINE)
+        found = re.search(
+            r"^model name\s*:\s*(.+)$",
+            information.read_text(encoding="utf-8", errors="replace"),
+            re.MULTILINE,
+        )
     except OSError:
         found = None
     return found[1].strip() if found else platform.processor() or platform.machine()

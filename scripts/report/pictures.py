@@ -19,6 +19,7 @@ from torch.nn import functional as F
 import config
 from datasets.definitions.catalog import spec
 from datasets.domains import Domains
+from datasets.files.roots import resolve_root
 from network import SegmentationNet
 from network.restore import load_network
 from scripts.report.runs import Group, Run
@@ -172,13 +173,15 @@ def make_albums(
     domains = Domains(args, roots_of(args, first.results), config.TOYCITY_ROOT, networks.classes.whole)
     albums = []
     for domain in first.domains:
+        of = domains.spec(domain)
         try:
-            loader = domains.evaluation_loader(domain)
-        except UserError as error:
             # The runs may have been copied from a machine that has the data.
+            resolve_root(of, args.data_root, domains.configured)
+        except UserError as error:
             notices.append(f"{domain}: no pictures ({error})")
             continue
-        albums.append(make_album(domain, loader.dataset, domains, networks, args))
+        dataset = domains.evaluation_loader(domain).dataset
+        albums.append(make_album(domain, dataset, domains, networks, args))
     return albums, notices
 
 

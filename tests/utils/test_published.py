@@ -58,3 +58,13 @@ def test_lines_have_both_numbers_and_the_source() -> None:
 
 def test_without_the_file_there_are_no_rows(tmp_path: Path) -> None:
     assert read_published(tmp_path / "none.json") == []
+
+
+def test_the_page_of_expectations_has_every_row(project: Path) -> None:
+    lines = (project / "docs" / "expected.md").read_text().splitlines()
+    for row in ROWS:
+        script = f"`{row.script}`" if row.script else "none"
+        words = [f"{miou:.2f}" for miou in row.miou.values()]
+        words += [row.source, row.selection, row.confidence, row.note, f" {row.title}, "]
+        found = [line for line in lines if line.startswith(f"| {script} |") and all(w in line for w in words)]
+        assert found, row

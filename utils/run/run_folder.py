@@ -18,13 +18,14 @@ from utils.errors import UserError
 from utils.files import HALF_WRITTEN, check_inside, check_writable, write_json, writing
 from utils.lock import lock_folder
 from utils.progress import progress_bar
-from utils.run.board import EVENTS, Board
+from utils.run.board import EVENTS
 from utils.run.checkpoint import FREE_SPACE, keep
+from utils.run.loggers import DEFAULT, METRICS, Loggers, Origin
 from utils.run.sealed import is_whole
 
 
 class RunFolder(ExitStack):
-    """Paths, log and TensorBoard file of a run; as a context, it unlocks the folder at its end.
+    """Paths, log and loggers of a run; as a context, it unlocks the folder at its end.
 
     Only the main process writes. In the other processes every write does nothing.
     """
@@ -40,7 +41,7 @@ class RunFolder(ExitStack):
         self.results_file = self.path / "results.json"
         self.sessions_file = self.path / "sessions.json"
         self._board_path = Path(tb_path or ckpt) / date / exp
-        self._board: Board | None = None
+        self._loggers: Loggers | None = None
         self._found: list[tuple[str, int]] = []
         self._sessions: list[dict[str, Any]] = []
 
@@ -105,7 +106,7 @@ class RunFolder(ExitStack):
             for half in self.path.glob(f"{HALF_WRITTEN}.pth"):
                 half.unlink()
             if resume is None or file is None or not self.holds(file):
-                texts = (self.log_file, self.results_file, self.sessions_file)
+                texts = (self.log_file, self.results_file, self.sessions_file, self.path / METRICS)
                 files = (self.last, self.previous, self.damaged, *texts)
                 for old in (*files, *self.path.glob("best*.pth"), *self._board_path.glob(EVENTS)):
                     old.unlink(missing_ok=True)
@@ -118,8 +119,10 @@ class RunFolder(ExitStack):
                         self.last.replace(self.damaged)
                     keep(self.previous, self.last)
             write_json(self.path / "args.json", self.plain(arguments), FREE_SPACE)
-            self._board = Board(self._board_path, None if resume is None else resume["iteration"] + 1)
-            self.callback(self._board.close)
+            first = None if resume is None else resume["iteration"] + 1
+            origin = Origin(self.path, self._board_path, self.plain(arguments), first)
+            self._loggers = Loggers(arguments.get("logger", DEFAULT), origin)
+            self.callback(self._loggers.close)
         except OSError as error:
             remedy = "choose another --ckpt"
             raise UserError(f"{self.path}: cannot write the run folder ({error}); {remedy}") from None
@@ -188,14 +191,14 @@ class RunFolder(ExitStack):
                 image.save(path)
 
     def board_pictures(self, pictures: Mapping[str, Image.Image], iteration: int) -> None:
-        """Add one RGB picture per name to TensorBoard."""
-        if self._board is not None:
-            self._board.pictures(pictures, iteration)
+        """Add one RGB picture per name to the loggers."""
+        if self._loggers is not None:
+            self._loggers.pictures(pictures, iteration)
 
     def scalars(self, values: Mapping[str, float], iteration: int) -> None:
-        """Add one point per name to TensorBoard. Values that are not finite are left out."""
-        if self._board is not None:
-            self._board.scalars(values, iteration)
+        """Add one point per name to the loggers. Values that are not finite are left out."""
+        if self._loggers is not None:
+            self._loggers.scalars(values, iteration)
 
     @staticmethod
     def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:

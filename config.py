@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from datasets.flags import (
     train_ids,
 )
 from datasets.sampling.importance_weights import content_digest, read_importance_weights
+from datasets.toycity.generation import MANIFEST
 from methods import METHODS, Method, declared, flags_of, flags_of_others
 from methods.common.restitution import RestitutionLoss
 from network.flags import (
@@ -191,6 +192,11 @@ def apply_method_defaults(args: argparse.Namespace, method: type[Method]) -> Non
 def is_toycity(args: argparse.Namespace) -> bool:
     """Whether the data are those of the toy city in its usual place."""
     return bool(args.data_root) and Path(args.data_root).resolve() == TOYCITY_ROOT.resolve()
+
+
+def made_by_toycity(folders: Iterable[str]) -> bool:
+    """Whether one of the ``folders`` of data sets was written by the toy city, wherever it lies."""
+    return any((Path(folder) / MANIFEST).is_file() for folder in folders)
 
 
 def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> None:

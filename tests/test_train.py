@@ -30,7 +30,15 @@ def isw_run(toycity: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_run_folder_holds_what_the_readme_says(isw_run: Path) -> None:
     names = {path.name for path in isw_run.iterdir() if not path.name.startswith("events")}
     weights = {"last.pth", "previous.pth", "best.pth"}
-    assert names == {*weights, "log.txt", "args.json", "results.json", ".lock"}
+    assert names == {
+        *weights,
+        "log.txt",
+        "args.json",
+        "results.json",
+        "sessions.json",
+        "metrics.csv",
+        ".lock",
+    }
     assert any(path.name.startswith("events") for path in isw_run.iterdir())
     assert json.loads((isw_run / "args.json").read_text())["wt_layer"] == [0, 0, 2, 2, 2, 0, 0]
     log = (isw_run / "log.txt").read_text()

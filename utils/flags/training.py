@@ -8,6 +8,7 @@ from functools import partial
 from utils.declare import SEEDS, Flag
 from utils.errors import UserError
 from utils.flags.family import PUBLISHED_WEIGHT_DECAY, dataset_name
+from utils.run.loggers import DEFAULT, LOGGERS
 from utils.scoring.selection import RULES
 
 
@@ -207,6 +208,10 @@ def _add_run_arguments(parser: ArgumentParser) -> None:
     add("--selection", "source", choices=RULES, free=True).means(
         "Score the best weights on the source's val split, the last ones, or (oracle) for each --val_dataset "
         "those that are best on its own val split, as some published tables do."
+    )
+    add("--logger", [*DEFAULT], type=str, nargs="*", choices=LOGGERS, free=True).means(
+        "Send numbers and pictures there, or nowhere. wandb and mlflow are optional libraries, which stay "
+        "offline unless their own variables say otherwise. A logger that fails ends no run."
     )
     add("--visualize_feature", False, free=True).means(
         "Write the covariances of the whitened sites as pictures at each evaluation."

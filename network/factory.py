@@ -189,23 +189,19 @@ def create_network(
         classes: those that it tells apart (``utils.scoring.classes``); by default by their number.
         timm: ``drop_path`` and the ``TransformerSettings`` of a backbone of timm.
         tuning: settings of ``network.tuning``, for a network whose state dict is loaded afterwards.
-
-    Raises:
-        UserError: a name is unknown, or the network does not have what is asked for.
     """
     known = _class_set(classes, num_classes)
-    num_classes = len(known.train_ids)
     codes, stages = list(map(int, wt_layer)), sorted(map(int, snr_stages))
     trunk = _trunk(backbone, output_stride, codes, partial_dilation, timm)
     trunk.add_restitution(stages)
-    heads = build_heads(head, trunk, num_classes, atrous_branches, auxiliary)
+    heads = build_heads(head, trunk, len(known.train_ids), atrous_branches, auxiliary)
     network = SegmentationNet(
         trunk,
         *heads,
         config={
             "backbone": backbone,
             "head": head,
-            "num_classes": num_classes,
+            "num_classes": len(known.train_ids),
             "output_stride": trunk.strides["layer4"],
             "wt_layer": codes,
             "partial_dilation": partial_dilation,

@@ -120,7 +120,9 @@ class TimmBackbone(TimmModel):
                 return create_model(self.name, features_only=True, **more)
         except (TypeError, AssertionError, NotImplementedError, AttributeError) as error:
             message = f"--backbone {self.name}: gives no feature maps ({error}); use another model"
-            if self.output_stride != 32:
+            if "drop_path_rate" in str(error):
+                message = f"--drop_path {self.drop_path}: {self.name} has none; drop the flag"
+            elif self.output_stride != 32:
                 stride = f"--output_stride {self.output_stride}"
                 message = f"{stride}: {self.name} does not have it; try --output_stride 32"
             raise UserError(message) from None

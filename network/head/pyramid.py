@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -32,12 +31,10 @@ class OnPyramid(nn.Module):
         seen = copy(backbone)
         seen.strides = {tap: int(backbone.strides[tap] / factor) for tap, factor in FACTORS.items()}
         self.head = head(seen, num_classes)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("head"), name)
+        self.embedding_channels: dict[str, int] = self.head.embedding_channels
+        self.auxiliary_weight: float = self.head.auxiliary_weight
+        self.learning_rate_factor: float = self.head.learning_rate_factor
+        self.smallest_batch: int = self.head.smallest_batch
 
     def forward(self, features: dict[str, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[str, Tensor]]:
         return self.head(resized(features), size)

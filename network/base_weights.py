@@ -26,6 +26,8 @@ SAVED = ("trained", "full")
 ENTRY = "base"
 """The entry of a checkpoint that describes its base weights."""
 BACKBONE = "backbone."
+STATES = ("model", "average")
+"""The entries of a checkpoint that are state dicts of the method; an average is laid over the model."""
 PREFIXES = (NETWORK_PREFIX, TEACHER_PREFIX)
 # Parts of the names of weights that depend on the size of the picture or of a patch.
 RESAMPLED = ("pos_embed", "patch_embed", "relative_position_bias_table")
@@ -90,7 +92,9 @@ def as_saved(
     if whole or base is None:
         return result
     without = {f"{prefix}{name}" for prefix in PREFIXES for name in base["entries"]}
-    result["model"] = {key: value for key, value in result["model"].items() if key not in without}
+    for entry in STATES:
+        if state := result.get(entry):
+            result[entry] = {key: value for key, value in state.items() if key not in without}
     if not resumable:
         del result["optimizer"]
     return result

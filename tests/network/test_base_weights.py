@@ -19,7 +19,7 @@ from methods import Method
 from methods.engine.build import build_method
 from network import create_network
 from network.base_weights import as_saved, left_out, saves_all
-from network.restore import load_network
+from network.restore import load_network, load_start
 from utils.errors import UserError
 from utils.run.checkpoint import load_checkpoint, save_checkpoint
 from utils.run.tensor_file import digest_of
@@ -101,6 +101,17 @@ def test_a_run_can_start_from_a_small_file_and_write_small_files_again(base: Pat
     started = built(base, "--tune", "lora", "--snapshot", str(tmp_path / "small.pth"))
     assert differences(started, method) == []
     assert write(started, tmp_path / "again.pth")["base"] == content["base"]
+
+
+def test_another_method_goes_on_with_a_small_file(base: Path, tmp_path: Path) -> None:
+    method = built(base, "--tune", "soma", method="abn")
+    changed(method)
+    content = write(method, tmp_path / "small.pth")
+    file = str(tmp_path / "small.pth")
+    other = built(base, "--tune", "soma", "--resume_from", file, method="sac")
+    load_start(other, file, backbone_weights=base)
+    assert differences(other.network, method.network) == []
+    assert other.network.base == content["base"]
 
 
 @pytest.mark.parametrize("tuning", ["lora", "soma"])

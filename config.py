@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +24,17 @@ from datasets.flags import (
     train_ids,
 )
 from datasets.sampling.importance_weights import content_digest, read_importance_weights
+from datasets.toycity.generation import MANIFEST
 from methods import METHODS, Method, declared, flags_of, flags_of_others
 from methods.common.restitution import RestitutionLoss
-from network.flags import add_network_arguments, add_network_training_arguments
-from utils.declare import check_ranges, facts, toy_defaults
+from network.flags import (
+    add_network_arguments,
+    add_network_training_arguments,
+    add_tuning_arguments,
+    backbone_factor,
+    tuning_of,
+)
+from utils.declare import Flag, check_ranges, facts, toy_defaults
 from utils.errors import UserError
 from utils.flags.family import add_family_arguments, apply_family_arguments
 from utils.flags.parser import FlagParser, in_words
@@ -66,6 +73,11 @@ METHOD_DEFAULTS |= {"gblur": "gaussian_blur", "bias_weight_decay": "bias_weight_
 def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of a program that takes the network of a checkpoint: which network, and how it computes."""
     add_network_arguments(parser, NETWORK_CLASS_COUNTS)
+    # In a run's args.json it says where the run started, which is what a checkpoint of tuned weights needs.
+    Flag(parser, "--backbone_weights", str, metavar="FILE").means(
+        "Read from this file the weights that a checkpoint of --tune was trained on and leaves out. The "
+        "default is to download them."
+    )
     add_device_arguments(parser)
 
 
@@ -78,6 +90,7 @@ def training_parser(description: str | None = None) -> FlagParser:
     add_network_arguments(parser, NETWORK_CLASS_COUNTS)
     network_training = parser.add_argument_group("training of the network")
     add_network_training_arguments(network_training)
+    add_tuning_arguments(parser.add_argument_group("tuning of a loaded backbone"))
     RestitutionLoss.add_arguments(network_training)
     add_device_arguments(parser)
     for name, method in METHODS.items():
@@ -181,6 +194,11 @@ def is_toycity(args: argparse.Namespace) -> bool:
     return bool(args.data_root) and Path(args.data_root).resolve() == TOYCITY_ROOT.resolve()
 
 
+def made_by_toycity(folders: Iterable[str]) -> bool:
+    """Whether one of the ``folders`` of data sets was written by the toy city, wherever it lies."""
+    return any((Path(folder) / MANIFEST).is_file() for folder in folders)
+
+
 def apply_target_arguments(args: argparse.Namespace, domains: Sequence[str]) -> None:
     """Check that a target data set is given exactly if "target" is among ``domains`` of the method.
 
@@ -266,6 +284,8 @@ def parse_training_arguments(
     if args.arch and args.output_stride:
         raise UserError("--output_stride goes with --backbone: the name given to --arch has its own")
     apply_family_arguments(args)
+    tuning_of(args)
+    args.backbone_lr_mult = backbone_factor(args)
     check_loss_arguments(args)
     check_boosted_classes(args)
     check_sample_arguments(args)

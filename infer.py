@@ -76,7 +76,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     # No abbreviations: the family's scripts may pass flags of train.py, which could be the start of one here.
     parser = FlagParser(__doc__, training=config.training_parser, allow_abbrev=False)
     add = partial(Flag, parser)
-    # once: not read from a run's args.json, where --snapshot, --resume and --crop_size mean something else.
+    # once: not read from a run's args.json, where --snapshot, --resume, --save, --crop_size mean others.
     add("--snapshot", str, required=True, metavar="FILE", once=True, everyday=True).means(
         "Use the network of this checkpoint."
     )
@@ -90,9 +90,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--output --results", Path, required=True, metavar="DIR", everyday=True).means("Write results here.")
     add("--mod", "").means("Write results to OUTPUT/NAME.")
-    add("--save", str, nargs="+", choices=KINDS, default=["color", "overlay"], everyday=True).means(
-        "Write these kinds of results."
-    )
+    kinds = {"nargs": "+", "choices": KINDS, "default": ["color", "overlay"]}
+    add("--save", str, **kinds, once=True, everyday=True).means("Write these kinds of results.")
     add("--resume", False, once=True, everyday=True).means("Skip pictures whose results are all there.")
     group = parser.add_argument_group("what the network sees")
     view = partial(Flag, group)
@@ -242,7 +241,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device = select_device(args.device)
     print(f"computes on {device_name(device)} in {choose_precision(args, device)}", flush=True)
     work = find_work(args)
-    network, _ = load_network(args.snapshot, stated_architecture(vars(args)), args.partial_load, args.teacher)
+    stated = stated_architecture(vars(args))
+    network, _ = load_network(args.snapshot, stated, args.partial_load, args.teacher, args.backbone_weights)
     if "labelids" in args.save and network.classes.of != CITYSCAPES:
         raise UserError(
             f"--save labelids: these are ids of Cityscapes, but {args.snapshot} has the classes of "

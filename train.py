@@ -26,7 +26,9 @@ from methods.engine.build import build_method, take_over
 from methods.engine.evaluations import Evaluation
 from methods.engine.step import TrainingStep
 from network import SegmentationNet, create_network, stated_architecture
+from network.base_weights import ENTRY, as_saved, saves_all, whole_model
 from network.cost import describe
+from network.tuning import trained_words
 from transforms.device_photometric import changed_views
 from transforms.geometric import as_size
 from utils import distributed
@@ -34,6 +36,7 @@ from utils.declare import free_on_resume
 from utils.device import device_name
 from utils.errors import UserError, run_program
 from utils.flags.family import family_notices
+from utils.hardware import hardware
 from utils.memory import enough_memory
 from utils.precision import choose_precision, faster_flags
 from utils.progress import print_notices, progress_bar
@@ -42,6 +45,7 @@ from utils.run.meter import Meter
 from utils.run.preemption import Stopped, StopRequest, mark_stopped, stop_request, stopping_at_once
 from utils.run.resume import agree_on_resume, first_whole, refuse_other_settings
 from utils.run.run_folder import RunFolder
+from utils.scoring.published import kind_of, lines_beside, read_published
 from utils.scoring.scores import git_commit
 from utils.scoring.selection import LAST
 from utils.scoring.visualize import crop_pictures
@@ -96,12 +100,15 @@ class Run:
         self.iteration, self.between_steps_due, self.meter = 0, False, Meter()
         if checkpoint is not None:
             notices += self.restore(checkpoint, resume_file)
+        self.saves_all = saves_all(network, args.save)
         # Nothing is written, and with --overwrite nothing removed, before data and weights have proved good.
         folder.open(vars(args), resume_file, checkpoint)
+        folder.begin_session(hardware(device))
         if checkpoint is None:
             notices += [*self.domains.folder_lines, *family_notices(args)]
             notices += config.method_notices(args, self.architecture["snr_stages"])
-            notices.append(f"{args.method}, {describe(self.architecture, *as_size(args.crop_size))}")
+            cost = describe(self.architecture, *as_size(args.crop_size))
+            notices.append(f"{args.method}, {cost}; {trained_words(method)}")
             notices.append(f"computes on {device_name(device)} in {precision}")
         for line in notices:
             folder.log(line)
@@ -128,7 +135,8 @@ class Run:
             raise UserError(
                 f"{path}: of a run with other training pictures; bring back those it had, or use --snapshot"
             )
-        load_state(self.method, checkpoint["model"], path)
+        load_state(self.method, whole_model(checkpoint, path, self.args.backbone_weights), path)
+        self.method.network.base = checkpoint.get(ENTRY)
         self.step.load_state_dict(checkpoint, path)
         self.meter.load_state_dict(checkpoint["meter"], self.device)
         self.loaders.bad_samples.load_state_dict(checkpoint["bad_samples"])
@@ -172,8 +180,10 @@ class Run:
                 "commit": self.commit,
                 "selection": self.evaluation.selection.rule_of(weights),
             }
+            content = as_saved(content, self.method.network, self.saves_all, resumable=weights == LAST)
             previous = self.folder.previous if weights == LAST else None
             save_checkpoint(self.folder.weights(weights), content, previous)
+            self.folder.note_time()
         distributed.barrier()
 
     def train(self, stop: StopRequest) -> bool:
@@ -255,6 +265,14 @@ class Run:
         if not self.reported_waiting and self.iteration >= self.began + 2 * self.args.log_every:
             self.reported_waiting = report_waiting(values["images/s"], values["data wait"])
 
+    def show_published(self) -> None:
+        """Log what was published for such a run beside its own scores, unless these are of the toy city."""
+        results = self.folder.written_results()
+        if results and not config.made_by_toycity(results["folders"].values()):
+            own = {name: 100 * (of["miou"] or 0) for name, of in results["domains"].items()}
+            for line in lines_beside(kind_of(vars(self.args), self.architecture), own, read_published()):
+                self.folder.log(line)
+
     def log_bad_samples(self) -> dict[str, float]:
         """Log which pictures were replaced since the last call; returns their number so far, if any."""
         for line in self.loaders.bad_samples.news():
@@ -310,6 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if finished:
                 with stopping_at_once("while scoring the finished run; --resume auto scores it again"):
                     run.evaluation.report(run.iteration, run.commit)
+                    run.show_published()
         except Stopped as stopped:
             # The other processes may be anywhere in the program, so nothing is exchanged with them any more.
             print(stopped, flush=True)

@@ -134,7 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     written = []
     for snapshot in args.snapshot:
-        network, checkpoint = load_network(snapshot, stated, args.partial_load, args.teacher)
+        network, checkpoint = load_network(
+            snapshot, stated, args.partial_load, args.teacher, args.backbone_weights
+        )
         domains, loaders = open_data(network.classes)
         network.to(device, memory_format=memory_format(args.channels_last, device))
         if args.compile:

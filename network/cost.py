@@ -23,10 +23,11 @@ def describe(config: Mapping[str, Any], height: int, width: int) -> str:
 def network_cost(config: Mapping[str, Any], height: int, width: int) -> tuple[int, float]:
     """Parameters, with the auxiliary head's, and multiply-accumulates of one forward pass in evaluation mode.
 
-    They are counted on the meta device, without computing. ``config``: arguments of ``create_network``.
+    They are counted on the meta device, without computing. ``config``: arguments of ``create_network``. What
+    tuning adds does not count.
     """
     with torch.device("meta"):
-        network = create_network(**config).eval()
+        network = create_network(**{**config, "tuning": None}).eval()
     parameters = sum(parameter.numel() for parameter in network.parameters())
     picture = torch.zeros(1, 3, height, width, device="meta")
     counted = {AtrousConvolution: count_convNd}

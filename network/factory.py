@@ -12,6 +12,7 @@ from network.head import build_heads
 from network.head.deeplabv2 import BRANCHES, DILATIONS
 from network.segmentor import SegmentationNet
 from network.sites import NO_SITES
+from network.tuning import FULL, tune
 from utils.errors import UserError
 from utils.scoring.classes import CITYSCAPES, ClassSet, classes_of_number, described_classes
 
@@ -67,6 +68,7 @@ PLAIN: dict[str, Any] = {
     "atrous_branches": len(DILATIONS),
     "auxiliary": True,
     "timm": None,
+    "tuning": None,
 }
 
 # The flags that are settings of a backbone of timm.
@@ -142,6 +144,8 @@ def flag_of(name: str, value: Any) -> str:
     if name == "atrous_branches":
         names = {number: name for name, number in BRANCHES.items()}
         return f"--deeplabv2_head {names.get(value, value)}"
+    if name == "tuning":
+        return f"--tune {value['name'] if value else FULL}"
     if name == "timm":
         flags = {each: setting for each, setting in (value or {}).items() if setting is not None}
         return " ".join(flag_of(each, setting) for each, setting in flags.items()) or "no settings of timm"
@@ -166,8 +170,9 @@ def create_network(
     auxiliary: bool | None = None,
     classes: Mapping[str, Any] | None = None,
     timm: Mapping[str, Any] | None = None,
+    tuning: Mapping[str, Any] | None = None,
 ) -> SegmentationNet:
-    """A segmentation network with random weights.
+    """A segmentation network with random weights; a UserError if it cannot be as the arguments say.
 
     Args:
         backbone: one of :func:`list_backbones`, or ``timm:NAME`` (``network.backbone.timm``).
@@ -181,26 +186,22 @@ def create_network(
         snr_stages: stages with an SNR module behind them (``network.norm.snr``), 1 to 4 for layer1 to layer4.
         atrous_branches: how many of the branches of the heads deeplabv2 and deeplabv2_fc are summed, 4 or 2.
         auxiliary: whether there is an auxiliary head; by default where one was published with the head.
-        classes: the classes that the network tells apart, as ``utils.scoring.classes`` describes them; by
-            default they follow from their number.
+        classes: those that it tells apart (``utils.scoring.classes``); by default by their number.
         timm: ``drop_path`` and the ``TransformerSettings`` of a backbone of timm.
-
-    Raises:
-        UserError: a name is unknown, or the network does not have what is asked for.
+        tuning: settings of ``network.tuning``, for a network whose state dict is loaded afterwards.
     """
     known = _class_set(classes, num_classes)
-    num_classes = len(known.train_ids)
     codes, stages = list(map(int, wt_layer)), sorted(map(int, snr_stages))
     trunk = _trunk(backbone, output_stride, codes, partial_dilation, timm)
     trunk.add_restitution(stages)
-    heads = build_heads(head, trunk, num_classes, atrous_branches, auxiliary)
-    return SegmentationNet(
+    heads = build_heads(head, trunk, len(known.train_ids), atrous_branches, auxiliary)
+    network = SegmentationNet(
         trunk,
         *heads,
         config={
             "backbone": backbone,
             "head": head,
-            "num_classes": num_classes,
+            "num_classes": len(known.train_ids),
             "output_stride": trunk.strides["layer4"],
             "wt_layer": codes,
             "partial_dilation": partial_dilation,
@@ -210,9 +211,12 @@ def create_network(
             "auxiliary": heads[1] is not None,
             "classes": known.description,
             "timm": trunk.settings_of_timm,
+            "tuning": None,
         },
         input_spec=dataclasses.replace(trunk.input_spec, per_image=per_image_input),
     )
+    tune(network, tuning, initialise=False)
+    return network
 
 
 def _trunk(

@@ -5,11 +5,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 from network.backbone.transformer import POSITIONS, RESAMPLINGS
 from network.head import HEADS
 from network.head.deeplabv2 import BRANCHES
+from network.tuning import FULL, TUNINGS
 from utils.declare import Flag
+from utils.errors import UserError
+
+# Flag -> the setting of a tuning that it gives.
+TUNING_FLAGS = {
+    "rank": "rank",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "lora_targets": "targets",
+    "tune_blocks": "blocks",
+    "rein_tokens": "tokens",
+}
 
 
 def add_network_arguments(parser: argparse.ArgumentParser, class_counts: Iterable[int]) -> None:
@@ -66,9 +79,9 @@ def add_network_arguments(parser: argparse.ArgumentParser, class_counts: Iterabl
 
 def add_network_training_arguments(group: argparse._ActionsContainer) -> None:
     """How the parts of a network are trained."""
-    Flag(group, "--backbone_lr_mult", 1.0, above=0).means(
+    Flag(group, "--backbone_lr_mult", float, above=0).means(
         "Multiply the learning rate of the backbone by this. 3.0 is close to the released code of MaxSquare "
-        "and SNR."
+        "and SNR. The default is 1, or 0.5 with --tune soma."
     )
     Flag(group, "--checkpoint_activations", False, free=True).means(
         "Compute activations again in the backward pass: less memory, more time. Not with BatchNorm."
@@ -76,3 +89,49 @@ def add_network_training_arguments(group: argparse._ActionsContainer) -> None:
     Flag(group, "--no_train_snr", True, action="store_false", dest="train_snr").means(
         "Leave the SNR modules as they start, as the released code did."
     )
+
+
+def add_tuning_arguments(group: argparse._ActionsContainer) -> None:
+    """What of a loaded backbone is trained, and with which added layers; the defaults are published ones."""
+    add = partial(Flag, group)
+    add("--tune", str, choices=(FULL, *TUNINGS)).means(
+        "Train all of the backbone (full, the default), nothing of it (frozen; head lets BatchNorm's "
+        "statistics go on), or layers added to a frozen transformer (lora, soma, rein)."
+    )
+    add("--rank", int, above=0).means("Use this rank. The default is 32 for lora, 16 for soma and rein.")
+    add("--lora_alpha", float, above=0).means("lora: scale by this / rank. The default is 32.")
+    add("--lora_dropout", float, at_least=0, at_most=1).means("lora: drop this share. The default is 0.1.")
+    add("--lora_targets", str, nargs="+").means(
+        "lora, soma: adapt the linear layers of these names. The default is query, key and value (qkv), for "
+        "soma also proj, fc1 and fc2."
+    )
+    add("--tune_blocks", int, nargs="+").means(
+        "lora, soma, rein: tune these blocks, from 0 on. The default is all; soma leaves out the first third."
+    )
+    add("--rein_tokens", int, above=1).means("rein: use this many tokens. The default is 100.")
+
+
+def tuning_of(flags: argparse.Namespace) -> dict[str, Any] | None:
+    """The settings for ``network.tuning.tune`` that a command line gives; ``None`` if all is trained.
+
+    Raises a UserError for a flag that does not go with ``--tune``.
+    """
+    name = flags.tune or FULL
+    if flags.freeze_trunk:
+        if flags.tune not in (None, "head"):
+            raise UserError(f"--freeze_trunk: is --tune head, not --tune {flags.tune}; drop one of them")
+        name = "head"
+    taken = TUNINGS[name].defaults if name in TUNINGS else {}
+    given = {flag: value for flag in TUNING_FLAGS if (value := getattr(flags, flag)) is not None}
+    if wrong := [flag for flag in given if TUNING_FLAGS[flag] not in taken]:
+        fitting = [other for other, each in TUNINGS.items() if TUNING_FLAGS[wrong[0]] in each.defaults]
+        raise UserError(f"--{wrong[0]}: goes with --tune {' or '.join(fitting)}, not {name}; drop it")
+    settings = {TUNING_FLAGS[flag]: value for flag, value in given.items()}
+    return None if name == FULL else {"name": name, **settings}
+
+
+def backbone_factor(flags: argparse.Namespace) -> float:
+    """The factor of the backbone's learning rate: the given one, or the published one of ``--tune``."""
+    if flags.backbone_lr_mult is not None:
+        return flags.backbone_lr_mult
+    return TUNINGS[flags.tune].backbone_factor if flags.tune in TUNINGS else 1.0

@@ -90,6 +90,7 @@ def load(
     output_stride: int | None = None,
     wt_layer: Sequence[int] | None = None,
     deeplabv2_head: str | None = None,
+    backbone_weights: Path | str | None = None,
 ) -> Segmenter:
     """The network of a checkpoint, ours or of another system (``network.legacy``), ready to segment pictures.
 
@@ -98,6 +99,8 @@ def load(
         device: as the flag ``--device``, or PyTorch's own name of a device, such as ``cuda:1``.
         arch, backbone, output_stride, wt_layer, deeplabv2_head: as the flags of these names. Some files of
             other systems do not tell them; the error then says which to give.
+        backbone_weights: the file of the weights that a checkpoint of a tuned network was trained on, if they
+            were of a file.
 
     Raises:
         UserError: a checkpoint that cannot be read, is of no system known here or contradicts the arguments,
@@ -108,7 +111,7 @@ def load(
     flags = {"arch": arch, "backbone": backbone, "output_stride": output_stride}
     flags |= {"wt_layer": wt_layer and list(wt_layer), "deeplabv2_head": deeplabv2_head}
     place = _usable(device)
-    network, _ = load_network(path, stated_architecture(flags))
+    network, _ = load_network(path, stated_architecture(flags), backbone_weights=backbone_weights)
     return Segmenter(network.to(place), place)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from network.base_weights import ENTRY, whole_model
 from network.factory import create_network, flag_of
 from network.legacy import foreign_file
 from network.segmentor import SegmentationNet
@@ -24,14 +25,17 @@ def load_network(
     stated: Mapping[str, Any] | None = None,
     partial: bool = False,
     teacher: bool = False,
+    backbone_weights: Path | str | None = None,
 ) -> tuple[SegmentationNet, dict[str, Any]]:
     """The network of a checkpoint, in evaluation mode on the CPU, and the checkpoint itself.
 
     The architecture comes from the checkpoint alone; what the command line has ``stated`` (arguments of
     ``create_network``) is only compared with it. A file of another system (``network.legacy``) does not tell
     everything, and what is ``stated`` completes it. With ``partial`` only the entries that fit are taken.
-    With ``teacher`` the network is the moving average that a method keeps of it. A UserError is raised if the
-    checkpoint is unreadable or without teacher, or its keys or a statement do not fit.
+    With ``teacher`` the network is the moving average that a method keeps of it. ``backbone_weights`` is the
+    file of the base weights that a checkpoint leaves out (``network.base_weights``). A UserError is raised if
+    the checkpoint is unreadable or without teacher, or its keys or a statement do not fit, or if its base
+    weights are not there.
     """
     stated = stated or {}
     checkpoint = read_file(path)
@@ -47,6 +51,7 @@ def load_network(
             f"{path}: cannot build the network that it describes ({reason}); use another file"
         ) from error
     _refuse_difference(path, network.config, stated, stated, "the flags say", "drop or correct them")
+    checkpoint = {**checkpoint, "model": whole_model(checkpoint, path, backbone_weights)}
     state = network_state(checkpoint, TEACHER_PREFIX if teacher else NETWORK_PREFIX)
     if teacher and not state:
         raise UserError(f"--teacher: {path} has none, only checkpoints of --method sac have; drop --teacher")
@@ -54,26 +59,75 @@ def load_network(
     return network.eval(), checkpoint
 
 
-def load_start(method: nn.Module, path: Path | str, partial: bool = False) -> list[str]:
-    """Load the weights a run starts from into ``method``, which holds its network as ``network``.
+class Start:
+    """The checkpoint whose weights a run starts from, ours or of another system.
 
-    The network's entries must all fit, or with ``partial`` those that do are taken. What a file holds beside
-    the network (masks, projection heads, a teacher) is taken as far as ``method`` has it, whatever method
-    wrote it; returns the names of the parts of ``method`` that were taken whole. A UserError is raised if the
-    checkpoint is unreadable or, without ``partial``, of another network or with keys that do not fit.
+    Attributes:
+        tuned: whether its network is tuned.
     """
-    content, config = read_file(path), method.network.config
-    foreign = None if is_own(content) else foreign_file(content, path)
-    if not partial:
-        # Some networks have the same entries (normalisation without parameters, strides).
-        told = foreign.told() if foreign else content["network"]
-        names = [name for name in told if name in config]
-        remedy = "state the same, or take what fits with --partial_load"
-        _refuse_difference(path, told, config, names, "this network has", remedy)
-    if foreign:
-        content = {"model": foreign.model(config["wt_layer"])}
-    load_state(method.network, network_state(content), path, partial)
-    return _load_further(method, content["model"], path, partial)
+
+    def __init__(
+        self, path: Path | str, partial: bool = False, backbone_weights: Path | str | None = None
+    ) -> None:
+        """``partial``: take what fits. ``backbone_weights``: the base weights that the file may leave out.
+
+        A UserError is raised if the checkpoint is unreadable.
+        """
+        self.path, self.partial = path, partial
+        self._backbone_weights = backbone_weights
+        self._content = read_file(path)
+        self._whole: dict[str, Tensor] | None = None
+        self._foreign = None if is_own(self._content) else foreign_file(self._content, path)
+        self.tuned = self._foreign is None and bool(self._content["network"].get("tuning"))
+
+    def load_network(self, network: SegmentationNet) -> None:
+        """Load the weights of ``network``: all its entries, or if ``partial`` those that fit.
+
+        ``network`` must be tuned as that of the file is. A UserError is raised if the file holds another
+        network (unless ``partial``), or has keys that do not fit.
+        """
+        content, config = self._content, network.config
+        if not self.partial:
+            # Some networks have the same entries (normalisation without parameters, strides).
+            told = self._foreign.told() if self._foreign else content["network"]
+            names = [name for name in told if name in config]
+            remedy = "state the same, or take what fits with --partial_load"
+            _refuse_difference(self.path, told, config, names, "this network has", remedy)
+        model = self._model(config["wt_layer"])
+        load_state(network, network_state({"model": model}), self.path, self.partial)
+        if self.tuned:
+            network.base = content.get(ENTRY)
+
+    def load_further(self, method: nn.Module) -> list[str]:
+        """Load what the file holds beside the network (masks, projection heads, a teacher) into ``method``.
+
+        It is taken as far as ``method`` has it, whatever method wrote it; returns the names of the parts of
+        ``method`` that were taken whole.
+        """
+        model = self._model(method.network.config["wt_layer"])
+        return _load_further(method, model, self.path, self.partial)
+
+    def _model(self, wt_layer: Sequence[int]) -> dict[str, Tensor]:
+        """The state dict of the method in the file, with our names."""
+        if self._whole is None and self._foreign:
+            self._whole = self._foreign.model(wt_layer)
+        elif self._whole is None:
+            self._whole = whole_model(self._content, self.path, self._backbone_weights)
+        return self._whole
+
+
+def load_start(
+    method: nn.Module,
+    path: Path | str,
+    partial: bool = False,
+    backbone_weights: Path | str | None = None,
+) -> list[str]:
+    """Load all that a checkpoint has for ``method``, which holds its network as ``network``; see
+    :class:`Start`.
+    """
+    start = Start(path, partial, backbone_weights)
+    start.load_network(method.network)
+    return start.load_further(method)
 
 
 def _refuse_difference(

@@ -62,7 +62,11 @@ class SegmentationNet(nn.Module):
             pictures.
         sites: site -> code of the active sites, in order of execution.
         site_channels: site -> channels of the active sites.
+        base: what checkpoints say about the weights that the network was loaded with before it was tuned
+            (``network.base_weights``); ``None`` if nobody could load them again.
     """
+
+    base: dict[str, Any] | None = None
 
     def __init__(
         self,

@@ -1,11 +1,31 @@
 #!/usr/bin/env bash
-# Train the baseline and ISW on one synthetic city, score both on four cities they never saw, draw the pictures.
-# It takes about ten minutes on two CPU cores after the installation. Arguments go to train.py, for example --seed 1.
+# Train methods on one synthetic city, score them on four cities they never saw, and make a page of it:
+# demo.sh [--methods baseline isw] [--seeds 304] [more flags of train.py or of scripts.experiments]
+# The methods are the rows of experiments/toycity.toml. The two of the start take about ten minutes on two CPU cores
+# after the installation. Started again, it goes on, and does not repeat what is finished (--overwrite does).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+methods=(baseline isw) seeds=(304) further=()
+list=further
+for word in "$@"; do
+    case $word in
+    --methods) list=methods methods=() ;;
+    --seeds) list=seeds seeds=() ;;
+    --*) list=further further+=("$word") ;;
+    *)
+        case $list in
+        methods) methods+=("$word") ;;
+        seeds) seeds+=("$word") ;;
+        *) further+=("$word") ;;
+        esac
+        ;;
+    esac
+done
 install_environment requirements.txt
-pictures=demo_output
-"$PYTHON" train.py --date demo --exp baseline --overwrite "$@"
-"$PYTHON" train.py --date demo --exp isw --overwrite \
-    --wt_layer 0 0 2 2 2 0 0 --cov_stat_epoch 19 --trials 3 --covstat_images 24 "$@"
-"$PYTHON" -m scripts.compare logs/demo/baseline logs/demo/isw --output "$pictures"
+"$PYTHON" -m scripts.experiments experiments/toycity.toml --date demo --only "${methods[@]}" --seeds "${seeds[@]}" \
+    ${further[@]+"${further[@]}"}
+runs=()
+for method in "${methods[@]}"; do
+    for seed in "${seeds[@]}"; do runs+=("logs/demo/$method-seed$seed"); done
+done
+"$PYTHON" -m scripts.report "${runs[@]}" --output demo_output --title "UrbanDG: the toy city"

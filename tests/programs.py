@@ -27,6 +27,16 @@ TINY_METHODS: dict[str, list[str]] = {
     "sac": "--target_dataset cityscapes --group_size 2 --teacher_every 2 --confidence_lower 0".split(),
 }
 
+WITHOUT_SITES = "--wt_layer 0 0 0 0 0 0 0".split()
+# Method -> flags with which it trains a frozen or tuned backbone, which has no whitened sites.
+TUNABLE_METHODS: dict[str, list[str]] = {
+    "baseline": [],
+    "blindnet": [*WITHOUT_SITES, "--use_cwcl", "--use_sdcl", *TINY_METHODS["blindnet"]],
+    "maxsquare": "--target_dataset cityscapes --threshold 0.01".split(),
+    "abn": TINY_METHODS["abn"],
+    "sac": TINY_METHODS["sac"],
+}
+
 
 def train_arguments(toycity: Path, ckpt: Path, *more: str) -> list[str]:
     """Arguments of train.py for six steps (two epochs) on the miniature toy city, evaluated after 3 and 6."""

@@ -236,5 +236,7 @@ def test_bf16_is_measured_against_float32(tmp_path: Path) -> None:
     small = "--backbone mobilenet_v2 --crop_size 32 --evaluation_size 32 64 --repeats 1".split()
     assert main(["bf16", *small, "--json", str(output)]) == 0
     rows = json.loads(output.read_text())["rows"]
-    assert [row["name"] for row in rows] == ["step, baseline, bf16", "inference, bf16", "validation, bf16"]
+    whole, layers = ("step, baseline", "inference", "validation"), ("3x3", "1x1", "depthwise 3x3")
+    names = [*whole, *(f"convolution {kind}" for kind in layers)]
+    assert [row["name"] for row in rows] == [f"{name}, bf16" for name in names]
     assert {row["reference"] for row in rows} == {"the same in float32"}

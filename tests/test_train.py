@@ -30,7 +30,15 @@ def isw_run(toycity: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_run_folder_holds_what_the_readme_says(isw_run: Path) -> None:
     names = {path.name for path in isw_run.iterdir() if not path.name.startswith("events")}
     weights = {"last.pth", "previous.pth", "best.pth"}
-    assert names == {*weights, "log.txt", "args.json", "results.json", ".lock"}
+    assert names == {
+        *weights,
+        "log.txt",
+        "args.json",
+        "results.json",
+        "sessions.json",
+        "metrics.csv",
+        ".lock",
+    }
     assert any(path.name.startswith("events") for path in isw_run.iterdir())
     assert json.loads((isw_run / "args.json").read_text())["wt_layer"] == [0, 0, 2, 2, 2, 0, 0]
     log = (isw_run / "log.txt").read_text()
@@ -242,6 +250,12 @@ def test_snapshot_starts_from_weights_at_step_0(isw_run: Path, toycity: Path, tm
         (["--bs_mult", "1"], "--bs_mult 1"),
         (["--color_aug", "5"], "--color_aug 5"),
         (["--freeze_trunk", *ISW], "--freeze_trunk"),
+        (["--freeze_trunk", "--tune", "lora"], "--freeze_trunk: is --tune head, not --tune lora"),
+        (["--tune", "lora"], "--tune lora: mobilenet_v2 has no transformer blocks"),
+        (["--rank", "4"], "--rank: goes with --tune lora or soma or rein, not full; drop it"),
+        (["--tune", "soma", "--lora_alpha", "4"], "--lora_alpha: goes with --tune lora, not soma; drop it"),
+        (["--save", "trained"], "--save trained: everything is trained here"),
+        (["--tune", "frozen", "--save", "trained"], "--save trained: the frozen weights are not those of"),
         (["--scale_max", "inf"], "--scale_max inf"),
         (["--num_workers", "-1"], "--num_workers -1"),
         (["--relax_denom", "0.5"], "--relax_denom 0.5"),

@@ -12,8 +12,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from methods import METHODS, Method
 from network import SegmentationNet, load_imagenet_weights
+from network.base_weights import base_record
+from network.depthwise import keep_depthwise_in_float32
+from network.flags import tuning_of
 from network.norm.synchronised import synchronise
-from network.restore import load_start, parts_of
+from network.restore import Start, load_start, parts_of
+from network.tuning import tune
 from utils import distributed
 from utils.device import NUMBERED, memory_format
 from utils.errors import UserError
@@ -28,23 +32,34 @@ def build_method(args: argparse.Namespace, network: SegmentationNet, fresh: bool
     Raises:
         UserError: the flags do not fit together, or do not fit the network.
     """
-    if fresh and args.pretrained and not (args.snapshot or args.resume_from):
+    tuning = tuning_of(args)
+    if tuning and tuning["name"] in ("frozen", "head") and set(network.sites.values()) & {1, 2}:
+        flag = "--freeze_trunk" if args.freeze_trunk else f"--tune {tuning['name']}"
+        raise UserError(
+            f"{flag}: freezes the backbone, which whitening (codes 1, 2 of --wt_layer) has to train; "
+            "drop one of the two flags"
+        )
+    start = None
+    if fresh and args.snapshot:
+        start = Start(args.snapshot, args.partial_load, args.backbone_weights)
+    by_name = fresh and args.pretrained and not (args.snapshot or args.resume_from)
+    if by_name:
         load_imagenet_weights(network, args.backbone_weights)
+    if tuning and start and not start.tuned:
+        start.load_network(network)
+    loaded = dict(network.backbone.state_dict())
+    tune(network, tuning, initialise=fresh)
+    if tuning and by_name:
+        network.base = base_record(network, loaded, args.backbone_weights)
     if args.checkpoint_activations:
         network.backbone.checkpoint_activations()
     # Parameters are only frozen here, never unfrozen: some networks have frozen ones of their own.
-    if args.freeze_trunk:
-        network.backbone.requires_grad_(False)
     if not args.train_snr:
         network.backbone.restitutions.requires_grad_(False)
-    if args.freeze_trunk and set(network.sites.values()) & {1, 2}:
-        raise UserError(
-            "--freeze_trunk: freezes the backbone, which whitening (codes 1, 2 of --wt_layer) has to train; "
-            "drop one of the two flags"
-        )
     method = METHODS[args.method](network, args)
-    if fresh and args.snapshot:
-        load_start(method, args.snapshot, args.partial_load)
+    if start and (start.tuned or not tuning):
+        start.load_network(network)
+        start.load_further(method)
     return method
 
 
@@ -83,7 +98,7 @@ def take_over(method: Method, optimizer: torch.optim.Optimizer, path: str) -> st
             "use --snapshot"
         )
     check_parts(content, {"method": str, "iteration": int}, path)
-    other_parts = load_start(method, path)
+    other_parts = load_start(method, path, backbone_weights=method.arguments.backbone_weights)
     by_number = content["optimizer"]["state"]
     by_name = {
         name: by_number.get(number, {})
@@ -173,6 +188,8 @@ def wrap(method: Method, args: argparse.Namespace, device: torch.device) -> nn.M
         synchronise(method)
     else:
         check_batch_size(method, args)
+    if device.type == "cpu" and args.amp == "bf16":
+        keep_depthwise_in_float32(method)
     method.to(device, memory_format=memory_format(args.channels_last, device))
     if args.compile:
         # A method may have a second network, its teacher. A run's batches have few sizes, so each has its own

@@ -13,6 +13,7 @@ from PIL import Image
 from datasets.domains import Domains
 from loss.whitening import covariance
 from methods.common.base import Method
+from network.base_weights import whole_model
 from transforms.device_photometric import changed_views
 from utils import distributed
 from utils.device import many_sizes, to_device
@@ -116,7 +117,8 @@ class Evaluation:
                         f"{path}: is missing, and the run is over; score it with the --selection and "
                         "--val_dataset that it was trained with"
                     )
-                load_state(self.method, load_checkpoint(path)["model"], path)
+                model = whole_model(load_checkpoint(path), path, self.args.backbone_weights)
+                load_state(self.method, model, path)
             scores[name] = score or self.score(name)
             how[name] = {
                 "selection": selection.rule_of(weights),

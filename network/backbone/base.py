@@ -36,6 +36,8 @@ class Backbone(nn.Module):
         sites: site -> code of the active sites, in order of execution.
         all_site_channels: site -> channels, for all sites of this backbone, active or not.
         restitutions: stage number as a string -> the SNR module after that stage.
+        following: names of the modules that follow training mode, while all others stay in evaluation mode
+            (``network.tuning``); ``None``: all follow.
         input_spec: the pictures that its pretrained weights expect.
         native_strides: stage -> stride of the network without dilation.
         output_strides: the output strides that it can have.
@@ -66,6 +68,14 @@ class Backbone(nn.Module):
         self.sites: dict[int, int] = {}
         self.site_norms = nn.ModuleDict()
         self.restitutions = nn.ModuleDict()
+        self.following: tuple[str, ...] | None = None
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Set training mode, or if tuning has fixed the backbone, that of the modules ``following``."""
+        super().train(mode and self.following is None)
+        for name in self.following or ():
+            self.get_submodule(name).train(mode)
+        return self
 
     @property
     def settings_of_timm(self) -> dict[str, Any] | None:
@@ -158,7 +168,7 @@ class Backbone(nn.Module):
         if number not in self.restitutions:
             return x
         maps = self.restitutions[number](x)
-        if self.training:
+        if self.restitutions.training:
             # PyTorch 2.6 compiles neither ``maps._asdict()`` nor ``maps._fields``.
             named = zip(Restitution._fields, maps, strict=True)
             features.update({f"snr{number}_{name}": map_ for name, map_ in named})

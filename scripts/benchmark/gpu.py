@@ -44,6 +44,8 @@ BEGIN_SECONDS = 5.0
 LAST_LINES = 25
 """So many lines of a failed check's output are shown."""
 MODULE = ("-m", "scripts.benchmark.gpu_checks")
+AVX2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"}
+"""As in continuous integration: kernels for other instructions round differently."""
 
 
 @dataclass(frozen=True)
@@ -187,9 +189,7 @@ def checks(args: argparse.Namespace, folder: Path) -> list[Check]:
     ]
     if PARITY.is_dir():
         pytest = ("-m", "pytest", "-p", "no:cacheprovider", "tests/parity")
-        # As in continuous integration: kernels for other instructions round differently.
-        avx2 = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"}
-        found.append(Check("agrees with the published code, on the CPU", pytest, 120, variables=avx2))
+        found.append(Check("agrees with the published code, on the CPU", pytest, 120, variables=AVX2))
     # --tiny may run on a slow and busy CPU.
     return [replace(each, limit=5 * each.limit) for each in found] if args.tiny else found
 

@@ -162,7 +162,7 @@ def _pictures() -> Iterator[Row]:
             )
     for what in ("empty", "cut in half"):
         make = _spoilt_pair("image", SPOILT[what])
-        yield Row(PICTURES, f"a val picture is {what}", "scripts.compare", words=("images/valid",), make=make)
+        yield Row(PICTURES, f"a val picture is {what}", "scripts.report", words=("images/valid",), make=make)
 
 
 def _labels() -> Iterator[Row]:

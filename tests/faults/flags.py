@@ -92,7 +92,8 @@ _RANGES = {
     "|--processes -1|--cv -1|--cv 9",
     "datasets.toycity": "--train 0|--val -1|--size 10x10|--size 64|--size ax64|--seed -1|--processes -1"
     "|--domains atlantis",
-    "scripts.compare": "--pictures 0|--pictures -1|--evaluation_height 0|--num_workers -1",
+    "scripts.experiments": "--seeds -1|--gpus_per_run 0|--side_by_side 0|--at_once 0",
+    "scripts.report": "--hardest -1|--search 0|--pictures -1|--evaluation_height 0|--num_workers -1",
     "scripts.benchmark": "--repeats 0|--pictures 1|--crop_size 0|--crop_size -4|--backbone nothing",
 }
 _MISTYPED = {
@@ -103,7 +104,8 @@ _MISTYPED = {
     "scripts.importance": "--coding mine|--learning_rate 1",
     "scripts.prepare": "--quality many|--split nothing|--learning_rate 1",
     "datasets.toycity": "--train many|--learning_rate 1",
-    "scripts.compare": "--learning_rate 1",
+    "scripts.experiments": "--learning_rate 1|--seeds many",
+    "scripts.report": "--learning_rate 1",
     "scripts.benchmark": "--repeats many|--learning_rate 1",
 }
 

@@ -26,6 +26,8 @@ _MODULES = {
     "datasets.toycity": "datasets.toycity.__main__",
     "scripts.benchmark": "scripts.benchmark.__main__",
     "network.legacy": "network.legacy.__main__",
+    "scripts.report": "scripts.report.__main__",
+    "scripts.experiments": "scripts.experiments.__main__",
 }
 
 

@@ -195,7 +195,7 @@ def _roots() -> Iterator[Row]:
     for program, flag in (
         ("infer.py", "--output"),
         ("train.py", "--ckpt"),
-        ("scripts.compare", "--output"),
+        ("scripts.report", "--output"),
         ("scripts.prepare", "--output"),
     ):
         words = (flag, "out/file")
@@ -204,7 +204,7 @@ def _roots() -> Iterator[Row]:
         )
     yield Row(ROOTS, "--output is a folder", "valid.py", "--output {out}", ("--output", "cannot be written"))
     flags = "{root}/nowhere --output {out}"
-    yield Row(ROOTS, "a run that is not there", "scripts.compare", flags, ("nowhere", "finished"), alone=True)
+    yield Row(ROOTS, "a run that is not there", "scripts.report", flags, ("nowhere", "finished"), alone=True)
     words = ("city", "was not made by the toy city", "another --root")
     flags = "--root {out}"
     yield Row(
@@ -314,7 +314,7 @@ def _rights() -> Iterator[Row]:
         ("scripts.importance", "--output"),
         ("scripts.prepare", "--output"),
         ("datasets.toycity", "--root"),
-        ("scripts.compare", "--output"),
+        ("scripts.report", "--output"),
         ("scripts.benchmark", "--json"),
     ):
         yield Row(RIGHTS, "to write the results", program, "", (flag,), make, unprivileged=True)

@@ -66,6 +66,7 @@ class Place:
         return {file.as_posix() for file in files if file.parts[0] != "cache"}
 
 
+TOYCITY_RUNS = Path(__file__).resolve().parents[2] / "experiments" / "toycity.toml"
 # Program -> flags that make it do a little work, and end well, on what a place holds.
 PROGRAMS: dict[str, str] = {
     "train.py": f"{' '.join(TRAIN)} --data_root {{data}} --ckpt {{out}} --max_iter 1",
@@ -77,8 +78,9 @@ PROGRAMS: dict[str, str] = {
     "--num_workers 0 --output {out}/weights.json",
     "scripts.prepare": "--dataset gtav --split val --data_root {data} --output {out}/copies --processes 1",
     "datasets.toycity": "--root {out}/city --train 1 --val 1 --size 32x64 --processes 1",
-    "scripts.compare": "{checkpoints}/run --data_root {data} --evaluation_height 32 --pictures 1 "
+    "scripts.report": "{checkpoints}/run --data_root {data} --evaluation_height 32 --pictures 1 --hardest 0 "
     "--output {out}",
+    "scripts.experiments": f"{TOYCITY_RUNS} --ckpt {{out}} --dry_run",
     "scripts.benchmark": "losses --backbone mobilenet_v2 --crop_size 64 --repeats 1 --json {out}/bench.json",
     "network.legacy": "",
 }

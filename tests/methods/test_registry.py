@@ -5,22 +5,23 @@ from __future__ import annotations
 import pytest
 import torch
 from examples import batch, crop_batch
-from programs import TINY_METHODS, arguments
+from programs import TINY_METHODS, TUNABLE_METHODS, arguments
+from tiny_transformers import tiny_network
 
 import config
 from methods import METHODS, Method, Progress, method_named
-from network import create_network
+from network import SegmentationNet, create_network
+from network.sites import NO_SITES
+from network.tuning import tune
 from utils.errors import UserError
 
 ISW_CODES = "--wt_layer 0 0 2 2 2 0 0".split()
 
 
-@pytest.mark.parametrize("name", list(METHODS))
-def test_every_method_trains_predicts_and_remembers(name: str) -> None:
-    torch.manual_seed(0)
-    codes = {"wt_layer": (0, 0, 2, 2, 2, 0, 0)} if name == "isw" else {}
-    network = create_network(**{"backbone": "mobilenet_v2", **METHODS[name].architecture, **codes})
-    method: Method = METHODS[name](network, arguments("--method", name, *TINY_METHODS[name])).train()
+def check(network: SegmentationNet, *flags: str) -> None:
+    """Train, predict and remember."""
+    settings = arguments(*flags)
+    method: Method = METHODS[settings.method](network, settings).train()
     pictures = batch()
     unlabelled = {view: picture for view, picture in pictures.items() if view != "label"}
     target = crop_batch(crops=2) if method.target_transform == "multi_crop" else unlabelled
@@ -31,14 +32,41 @@ def test_every_method_trains_predicts_and_remembers(name: str) -> None:
             sum(losses.values()).backward()
     groups = method.parameter_groups(0.1)
     assert all(parameter.grad is not None for group in groups for parameter in group["params"])
-    trained = {id(p) for n, p in method.named_parameters() if not n.startswith("teacher.")}
+    own = {name: p for name, p in method.named_parameters() if not name.startswith("teacher.")}
+    trained = {id(p) for p in own.values() if p.requires_grad or network.config["tuning"] is None}
     assert {id(p) for group in groups for p in group["params"]} == trained
     assert method.eval().network.predict(batch()["image"]).shape == (2, 19, 32, 32)
-    other = METHODS[name](create_network(**network.config), arguments("--method", name, *TINY_METHODS[name]))
+    other = METHODS[settings.method](create_network(**network.config), settings)
     other.load_state_dict(method.state_dict())
     assert torch.equal(
         other.eval().network.predict(batch()["image"]), method.network.predict(batch()["image"])
     )
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_method_trains_predicts_and_remembers(name: str) -> None:
+    codes = {"wt_layer": (0, 0, 2, 2, 2, 0, 0)} if name == "isw" else {}
+    network = create_network(**{"backbone": "mobilenet_v2", **METHODS[name].architecture, **codes})
+    check(network, "--method", name, *TINY_METHODS[name])
+
+
+@pytest.mark.parametrize("name", [*TUNABLE_METHODS, "snr"])
+def test_every_method_without_whitening_trains_on_a_frozen_backbone(name: str) -> None:
+    architecture = {**METHODS[name].architecture, "wt_layer": NO_SITES}
+    network = create_network(**{"backbone": "mobilenet_v2", **architecture})
+    tune(network, {"name": "frozen"})
+    before = {key: value.clone() for key, value in network.backbone.state_dict().items()}
+    check(network, "--method", name, *TUNABLE_METHODS.get(name, TINY_METHODS[name]))
+    after = network.backbone.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+
+
+@pytest.mark.parametrize("tuning", ["frozen", "lora"])
+@pytest.mark.parametrize("name", list(TUNABLE_METHODS))
+def test_every_method_without_sites_trains_on_a_tuned_transformer(name: str, tuning: str) -> None:
+    network = tiny_network(**{**METHODS[name].architecture, "wt_layer": NO_SITES})
+    tune(network, {"name": tuning})
+    check(network, "--method", name, *TUNABLE_METHODS[name])
 
 
 @pytest.mark.parametrize(

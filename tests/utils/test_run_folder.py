@@ -125,3 +125,22 @@ def test_a_user_error_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err == r"error: new\nline\x1b[31m\udce9.png: must be whole" + "\n"
     with pytest.raises(UserError):
         run_program(main, ["--debug"])
+
+
+def test_the_time_of_all_sessions_is_kept(tmp_path: Path) -> None:
+    first, resumed, replaced = (RunFolder(str(tmp_path), "0101", "mine") for _ in range(3))
+    with first:
+        first.open({})
+        first.begin_session({"device": "GPU"})
+    saved = {"log_bytes": 0, "iteration": 3}
+    with resumed:
+        resumed.open({}, resumed.last, saved)
+        resumed.begin_session({"device": "other GPU"})
+        resumed.results({})
+    sessions = json.loads((tmp_path / "0101" / "mine" / "sessions.json").read_text())
+    assert [session["device"] for session in sessions] == ["GPU", "other GPU"]
+    assert all(session["seconds"] >= 0 for session in sessions)
+    with replaced:
+        replaced.open({})
+        replaced.begin_session({"device": "third"})
+    assert len(json.loads(first.sessions_file.read_text())) == 1

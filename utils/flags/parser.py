@@ -10,13 +10,13 @@ import copy
 import json
 import sys
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from utils.declare import Flag, check_ranges, facts
-from utils.errors import Parser, UserError
+from utils.errors import Parser, UserError, closest
 from utils.files import read_toml
 
 # Only the command line may give these.
@@ -154,14 +154,34 @@ def _with_files(parser: ArgumentParser, training: ArgumentParser | None, words: 
 
 def _words_of(file: str, parsers: Sequence[ArgumentParser], replaced: set[str]) -> list[str]:
     """The words that a file stands for, without the flags that are ``replaced``."""
-    of_run, words, program = Path(file).suffix == ".json", [], parsers[0].prog
-    for key, value in _read(file).items():
+    return words_of(_read(file), file, parsers, Path(file).suffix == ".json", replaced)
+
+
+def words_of(
+    settings: Mapping[str, Any],
+    place: str,
+    parsers: Sequence[ArgumentParser],
+    of_run: bool = False,
+    replaced: Collection[str] = (),
+) -> list[str]:
+    """The words of a command line for ``settings``, flag without dashes -> value.
+
+    A flag belongs to the first of ``parsers`` that has it. ``of_run``: the settings are those of an
+    ``args.json``. Flags that are ``replaced`` are left out. Raises a UserError that begins with ``place`` if
+    a key is no flag or its flag does not take the value.
+    """
+    words: list[str] = []
+    program = parsers[0].prog
+    for key, value in settings.items():
         # The digests that a run added to its settings are no flags.
         if of_run and (value is None or key.endswith("_content")):
             continue
         found = [(parser, action) for parser in parsers if (action := _named(parser, key, of_run))]
         if not found:
-            raise UserError(f"{file}: {key}: is no flag that a file can set; see {program} --help")
+            known = [word.removeprefix("--") for word in parsers[-1]._option_string_actions]
+            raise UserError(
+                f"{place}: {key}: is no flag that a file can set{closest(key, known)}; see {program} --help"
+            )
         parser, action = found[0]
         unread = facts(action).once or (parser is not parsers[0] and value == action.default)
         if action.dest in replaced or (of_run and unread):
@@ -173,7 +193,7 @@ def _words_of(file: str, parsers: Sequence[ArgumentParser], replaced: set[str]) 
             alone._add_action(copy.copy(action))
             check_ranges(alone, alone.parse_known_args(new)[0])
         except UserError as error:
-            raise UserError(f"{file}: {error}") from None
+            raise UserError(f"{place}: {error}") from None
         words += new
     return words
 

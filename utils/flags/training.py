@@ -8,6 +8,7 @@ from functools import partial
 from utils.declare import SEEDS, Flag
 from utils.errors import UserError
 from utils.flags.family import PUBLISHED_WEIGHT_DECAY, dataset_name
+from utils.run.loggers import DEFAULT, LOGGERS
 from utils.scoring.selection import RULES
 
 
@@ -199,10 +200,18 @@ def _add_run_arguments(parser: ArgumentParser) -> None:
     every = {"free": True, "metavar": "STEPS"}
     add("--eval_every", 5000, at_least=0, toy=250, **every).means("Evaluate this often; 0: at the end.")
     add("--save_every", 1000, above=0, **every).means("Write last.pth this often.")
+    add("--save", str, choices=("trained", "full"), free=True).means(
+        "Write all weights to checkpoints (full), or with --tune only what is trained (trained): small files "
+        "that need the weights that the run started from. The default is trained where it can be."
+    )
     add("--log_every", 10, above=0, **every).means("Write a line to the log this often.")
     add("--selection", "source", choices=RULES, free=True).means(
         "Score the best weights on the source's val split, the last ones, or (oracle) for each --val_dataset "
         "those that are best on its own val split, as some published tables do."
+    )
+    add("--logger", [*DEFAULT], type=str, nargs="*", choices=LOGGERS, free=True).means(
+        "Send numbers and pictures there, or nowhere. wandb and mlflow are optional libraries, which stay "
+        "offline unless their own variables say otherwise. A logger that fails ends no run."
     )
     add("--visualize_feature", False, free=True).means(
         "Write the covariances of the whitened sites as pictures at each evaluation."

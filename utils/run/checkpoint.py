@@ -24,7 +24,10 @@ selection         the rule by which these weights were chosen (``utils.scoring.s
 
 The file ends with a digest of itself (``utils.run.sealed``). A file that somebody saved again with
 ``torch.save``, for example without its optimiser or in half precision, has no digest and is accepted too. A
-file imported from the RobustNet family holds weights only: format, network, model and arguments.
+file imported from the RobustNet family holds weights only: format, network, model and arguments. So does a
+file in the format of safetensors (``utils.run.safetensors_file``), which is read as well.
+
+With ``--tune`` the model may lack frozen weights; then ``base`` says which (``network.base_weights``).
 
 No random state is saved: every draw depends on seed, epoch, place in the epoch, iteration and rank alone.
 """
@@ -44,6 +47,7 @@ import torch
 from utils import distributed
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.run.safetensors_file import is_safetensors, read_safetensors
 from utils.run.sealed import is_unsealed, is_whole, seal
 from utils.run.tensor_file import damaged_member, what_else
 
@@ -113,7 +117,8 @@ def read_file(path: Path | str) -> Any:
     try:
         content = _content_of(path)
         own = is_own(content)
-        sealed = own and is_whole(path)
+        # A safetensors file of ours was compared with its digest when it was read.
+        sealed = own and (is_safetensors(path) or is_whole(path))
         if not sealed and ((own and not is_unsealed(path)) or damaged_member(path) is not None):
             # torch can be told to leave checksums out. Such a file looks damaged even if it is whole.
             foreign = "" if own else "; if torch saved it without checksums, save it again with them"
@@ -135,6 +140,8 @@ def read_file(path: Path | str) -> Any:
 def _content_of(path: Path) -> Any:
     """What torch reads from a file. An OSError is raised only if not even its bytes can be read."""
     try:
+        if is_safetensors(path):
+            return read_safetensors(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_SCALARS):
             # torch's warnings about a foreign pickle say less than the error that follows.
             warnings.simplefilter("ignore")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,14 @@ from utils.errors import UserError
 from utils.files import HALF_WRITTEN, check_inside, check_writable, write_json, writing
 from utils.lock import lock_folder
 from utils.progress import progress_bar
-from utils.run.board import EVENTS, Board
+from utils.run.board import EVENTS
 from utils.run.checkpoint import FREE_SPACE, keep
+from utils.run.loggers import DEFAULT, METRICS, Loggers, Origin
 from utils.run.sealed import is_whole
 
 
 class RunFolder(ExitStack):
-    """Paths, log and TensorBoard file of a run; as a context, it unlocks the folder at its end.
+    """Paths, log and loggers of a run; as a context, it unlocks the folder at its end.
 
     Only the main process writes. In the other processes every write does nothing.
     """
@@ -36,9 +39,11 @@ class RunFolder(ExitStack):
         self.damaged = self.weights("damaged")
         self.log_file = self.path / "log.txt"
         self.results_file = self.path / "results.json"
+        self.sessions_file = self.path / "sessions.json"
         self._board_path = Path(tb_path or ckpt) / date / exp
-        self._board: Board | None = None
+        self._loggers: Loggers | None = None
         self._found: list[tuple[str, int]] = []
+        self._sessions: list[dict[str, Any]] = []
 
     def weights(self, name: str) -> Path:
         """Path of the checkpoint called ``name`` (see ``utils.scoring.selection``)."""
@@ -101,7 +106,8 @@ class RunFolder(ExitStack):
             for half in self.path.glob(f"{HALF_WRITTEN}.pth"):
                 half.unlink()
             if resume is None or file is None or not self.holds(file):
-                files = (self.last, self.previous, self.damaged, self.log_file, self.results_file)
+                texts = (self.log_file, self.results_file, self.sessions_file, self.path / METRICS)
+                files = (self.last, self.previous, self.damaged, *texts)
                 for old in (*files, *self.path.glob("best*.pth"), *self._board_path.glob(EVENTS)):
                     old.unlink(missing_ok=True)
             else:
@@ -113,8 +119,10 @@ class RunFolder(ExitStack):
                         self.last.replace(self.damaged)
                     keep(self.previous, self.last)
             write_json(self.path / "args.json", self.plain(arguments), FREE_SPACE)
-            self._board = Board(self._board_path, None if resume is None else resume["iteration"] + 1)
-            self.callback(self._board.close)
+            first = None if resume is None else resume["iteration"] + 1
+            origin = Origin(self.path, self._board_path, self.plain(arguments), first)
+            self._loggers = Loggers(arguments.get("logger", DEFAULT), origin)
+            self.callback(self._loggers.close)
         except OSError as error:
             remedy = "choose another --ckpt"
             raise UserError(f"{self.path}: cannot write the run folder ({error}); {remedy}") from None
@@ -123,6 +131,32 @@ class RunFolder(ExitStack):
         """Name and time of writing, in nanoseconds, of each of the run's checkpoints that exist."""
         files = [self.last, self.previous, *self.path.glob("best*.pth")]
         return sorted((file.name, file.stat().st_mtime_ns) for file in files if file.exists())
+
+    def begin_session(self, machine: Mapping[str, Any]) -> None:
+        """Begin to count the time of this process in ``sessions.json``; ``machine`` says what it runs on.
+
+        Sessions of the same run before it, which a resume continues, stay in the file.
+        """
+        if not is_main():
+            return
+        with suppress(OSError, ValueError):
+            self._sessions = json.loads(self.sessions_file.read_text(encoding="utf-8"))
+        began = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._sessions.append({"began": began, "seconds": 0.0, **machine})
+        self._began = time.monotonic()
+        self.note_time()
+        self.callback(self._end_session)
+
+    def note_time(self) -> None:
+        """Write how long this session has taken so far."""
+        if self._sessions:
+            self._sessions[-1]["seconds"] = round(time.monotonic() - self._began, 1)
+            write_json(self.sessions_file, self._sessions, FREE_SPACE)
+
+    def _end_session(self) -> None:
+        # A run that ends with an error shall show that one, and not that its time could not be written.
+        with suppress(UserError):
+            self.note_time()
 
     @property
     def log_bytes(self) -> int:
@@ -141,7 +175,12 @@ class RunFolder(ExitStack):
     def results(self, content: Mapping[str, Any]) -> None:
         """Write ``results.json``."""
         if is_main():
+            self.note_time()
             write_json(self.results_file, content, FREE_SPACE)
+
+    def written_results(self) -> dict[str, Any]:
+        """What ``results.json`` holds; empty in other processes than the main one."""
+        return json.loads(self.results_file.read_text(encoding="utf-8")) if is_main() else {}
 
     def pictures(self, name: str, images: Mapping[Any, Image.Image]) -> None:
         """Write each picture to ``<name><key>.png``, a path within the folder."""
@@ -152,14 +191,14 @@ class RunFolder(ExitStack):
                 image.save(path)
 
     def board_pictures(self, pictures: Mapping[str, Image.Image], iteration: int) -> None:
-        """Add one RGB picture per name to TensorBoard."""
-        if self._board is not None:
-            self._board.pictures(pictures, iteration)
+        """Add one RGB picture per name to the loggers."""
+        if self._loggers is not None:
+            self._loggers.pictures(pictures, iteration)
 
     def scalars(self, values: Mapping[str, float], iteration: int) -> None:
-        """Add one point per name to TensorBoard. Values that are not finite are left out."""
-        if self._board is not None:
-            self._board.scalars(values, iteration)
+        """Add one point per name to the loggers. Values that are not finite are left out."""
+        if self._loggers is not None:
+            self._loggers.scalars(values, iteration)
 
     @staticmethod
     def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:

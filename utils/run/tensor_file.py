@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 DISTRIBUTED_PREFIX = "module."
@@ -25,8 +27,6 @@ def what_else(path: Path) -> str | None:
         return "a pointer of Git LFS in place of the file; fetch the file with git lfs pull"
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html", b"<?xml")):
         return "a web page in place of the file; download it again"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
-        return "a safetensors file; load it with safetensors.torch.load_file and write it with torch.save"
     if head.startswith(b"\x1f\x8b") or tarfile.is_tarfile(path):
         return "a compressed file or tar archive; unpack it and name the file in it"
     if head.startswith(b"PK") and zipfile.is_zipfile(path) and not _is_torch_archive(path):
@@ -79,3 +79,13 @@ def bare_key(key: str) -> str:
     while key.startswith(DISTRIBUTED_PREFIX):
         key = key.removeprefix(DISTRIBUTED_PREFIX)
     return key
+
+
+def digest_of(state: Mapping[str, Tensor]) -> str:
+    """SHA-256, hexadecimal, of names, types, shapes and bytes of a state dict, whatever its order."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -19,6 +19,18 @@ QUICK, THOROUGH = 40, 500
 TINY_TRAIN, TINY_VAL, TINY_SIZE = 6, 3, (64, 128)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def tiny_backbones(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The backbones of ``tiny_transformers``, for the modules that import its networks."""
+    if not hasattr(request.module, "tiny_network"):
+        yield
+        return
+    from tiny_transformers import registered
+
+    with registered():
+        yield
+
+
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[str, Any]]:
     """The checkpoints that train.py writes, in memory: half a gigabyte each takes its time on a disk."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import timm
@@ -53,7 +54,13 @@ class TinyTransformer(Backbone):
         return {"stem": first, "layer1": first, "layer2": first, "layer3": second, "layer4": last}
 
 
-BACKBONES |= dict.fromkeys(MODELS, TinyTransformer)
+@contextmanager
+def registered() -> Iterator[None]:
+    """A block in which ``create_network`` knows ``MODELS``; tests of all backbones must not find them."""
+    BACKBONES.update(dict.fromkeys(MODELS, TinyTransformer))
+    yield
+    for name in MODELS:
+        del BACKBONES[name]
 
 
 def tiny_network(name: str = "tiny_vit", **arguments: Any) -> SegmentationNet:

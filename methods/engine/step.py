@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -69,9 +68,8 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         self.finite.begin()
         for place in range(args.accumulate):
-            waited = time.perf_counter()
-            batch_per_domain = next(batches)
-            meter.data_seconds += time.perf_counter() - waited
+            with meter.waiting(self.device):
+                batch_per_domain = next(batches)
             # This comes after the loader, which draws from torch's generator when it starts an epoch.
             seed_step(args.seed, distributed.rank(), number * args.accumulate + place)
             for domain in domains:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from network.backbone.base import Backbone
 from network.head.layers import (
@@ -32,7 +31,7 @@ class PyramidPooling(nn.Module):
         check_image_pooling(self.branches[0][1], x)
         size, maps = (x.shape[-2], x.shape[-1]), [x]
         for side, branch in zip(POOLED_SIDES, self.branches, strict=True):
-            maps.append(resize_between_centres(branch(F.adaptive_avg_pool2d(x, side)), size))
+            maps.append(resize_between_centres(branch(pooled(x, side)), size))
         return self.projection(torch.cat(maps, dim=1))
 
 
@@ -68,6 +67,20 @@ class UPerNet(nn.Module):
         decoded = self.decoder(fused)
         logits = self.classifier(decoded)
         return scores_between_centres(logits, size), {"decoder": decoded, "decoder_logits": logits}
+
+
+def pooled(x: Tensor, side: int) -> Tensor:
+    """What ``adaptive_avg_pool2d(x, side)`` gives, as products whose gradient is deterministic on GPUs."""
+    return _shares(x.shape[-2], side, x) @ x @ _shares(x.shape[-1], side, x).t()
+
+
+def _shares(length: int, cells: int, like: Tensor) -> Tensor:
+    """Cells x ``length``: how much of the mean of each cell a row or column is."""
+    cell = torch.arange(cells, device=like.device)[:, None]
+    first, end = cell * length // cells, -(-(cell + 1) * length // cells)
+    place = torch.arange(length, device=like.device)
+    inside = (place >= first) & (place < end)
+    return (inside / (end - first)).to(like.dtype)
 
 
 def _size(x: Tensor) -> tuple[int, int]:

@@ -52,6 +52,7 @@ NETWORKS: dict[str, dict[str, object]] = {
     "vgg, deeplab": {"backbone": "vgg16_bn", "head": "deeplabv2_fc", "output_stride": 8},
     "diia": {"backbone": "resnet18", "head": "aggregation", "wt_layer": WHITENED},
     "snr": {"backbone": "resnet18", "snr_stages": (1, 2, 3)},
+    **{f"{head} head": {"backbone": "resnet18", "head": head} for head in ("linear", "deconv", "upernet")},
     "pictures normalised one by one": {"backbone": "resnet18", "per_image_input": True},
     **{
         f"code {code}": {"backbone": "resnet18", "wt_layer": (0, 0, code, code, code, 0, 0)}

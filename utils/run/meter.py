@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from utils import distributed
+from utils.device import NUMBERED
 
 
 @dataclass
@@ -23,6 +24,8 @@ class Meter:
     steps: int = 0
     data_seconds: float = 0.0
     start: float = field(default_factory=time.perf_counter)
+    # Pairs of a GPU's events, the time between which belongs to data_seconds.
+    waits: list[tuple[torch.Event, torch.Event]] = field(default_factory=list)
 
     def add(self, losses: dict[str, Tensor], share: float = 1.0) -> None:
         """Add the losses of a ``share`` of a step. Losses that are not finite do not count."""
@@ -48,6 +51,24 @@ class Meter:
         self.start = time.perf_counter()
 
     @contextmanager
+    def waiting(self, device: torch.device) -> Iterator[None]:
+        """Count the time of the block as waiting for the loader.
+
+        The host runs ahead of a GPU. There only the time counts in which the GPU has nothing left to do.
+        """
+        if device.type not in NUMBERED:
+            began = time.perf_counter()
+            yield
+            self.data_seconds += time.perf_counter() - began
+            return
+        module = torch.get_device_module(device)
+        pair = module.Event(enable_timing=True), module.Event(enable_timing=True)
+        pair[0].record()
+        yield
+        pair[1].record()
+        self.waits.append(pair)
+
+    @contextmanager
     def paused(self) -> Iterator[None]:
         """Leave the time of the block out, because nothing is trained in it."""
         began = time.perf_counter()
@@ -61,6 +82,9 @@ class Meter:
         sums, counts = distributed.all_reduce_sum(torch.stack(columns))
         # The mean of a loss that was never finite is NaN.
         means = (sums / counts).tolist()
+        # The device has been waited for, so the events are over.
+        self.data_seconds += sum(first.elapsed_time(last) for first, last in self.waits) / 1e3
+        self.waits.clear()
         seconds = time.perf_counter() - self.start
         return {
             **{f"loss/{name}": mean for name, mean in zip(names, means, strict=True)},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fake_training import FOUR_RUNS, fake_project, scores, start_runner, starts, wait_until_there
+from programs import train_arguments
 
 from scripts.experiments import __main__ as experiments
 from scripts.experiments import runner
@@ -147,3 +148,21 @@ def test_gpus_are_dealt_out_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (environment["CUDA_VISIBLE_DEVICES"], environment["PROCESSES"]) == ("6,7", "2")
     with pytest.raises(UserError, match="--gpus_per_run 4: only 2 visible"):
         places(["0", "1"], 4, 1)
+
+
+@pytest.mark.slow
+def test_real_training_through_the_launcher(
+    toycity: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (tmp_path / "tiny.toml").write_text("[matrix]\nseed = [1, 2]\n[runs.baseline]\n")
+    words = train_arguments(toycity, tmp_path / "logs", "--max_iter", "2")
+    for flag in ("--exp", "--ckpt"):
+        place = words.index(flag)
+        del words[place : place + 2]
+    program = [str(tmp_path / "tiny.toml"), "--ckpt", str(tmp_path / "logs"), *words]
+    assert experiments.main(program) == 0, capsys.readouterr().out
+    log = (tmp_path / "logs" / "tiny" / "baseline-seed2" / "log.txt").read_text()
+    assert "[iter 2 / 2]" in log
+    assert experiments.main(program) == 0
+    assert "baseline-seed1: finished already" in capsys.readouterr().out
